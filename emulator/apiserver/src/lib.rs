@@ -1,1 +1,1 @@
-//! Placeholder.
+//! A Kubernetes API in memory, with its kubelet.
