@@ -1,0 +1,373 @@
+//! A build: one event of one project, kept as a Secret from the moment a sender hears yes.
+//!
+//! The Secret is of type `brigade.sh/build`, in Brigade 1.x's format. Its name follows from what
+//! the event is, not from when it arrived, so that creating it twice is refused by the API server:
+//! that is the whole protection against duplicates. What 1.x has no key for is an annotation.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use sha2::{Digest, Sha256};
+use ulid::Ulid;
+
+use crate::event::{Event, Identity, LogLevel, Revision};
+use crate::project::Project;
+
+#[cfg(test)]
+mod tests;
+
+/// The type of a build's Secret.
+pub const SECRET_TYPE: &str = "brigade.sh/build";
+
+/// What a Secret may hold, by Kubernetes' own limit.
+pub const SECRET_LIMIT: usize = 1024 * 1024;
+
+/// What a compressed payload may become; a larger one was not written by us.
+const PAYLOAD_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// The annotations of a build's Secret.
+pub mod annotation {
+    /// The action that made the event fire a second name.
+    pub const ACTION: &str = "brigantine.dev/action";
+    /// Asks that the build be ended, whatever its value.
+    pub const CANCEL: &str = "brigantine.dev/cancel";
+    /// `true` when no worker follows the build: its state is that of its jobs.
+    pub const DETACHED: &str = "brigantine.dev/detached";
+    /// What was said to the sender, as JSON.
+    pub const EXPLANATION: &str = "brigantine.dev/explanation";
+    /// When the build ended, RFC 3339.
+    pub const FINISHED: &str = "brigantine.dev/finished-at";
+    /// The image that the event is about, as JSON.
+    pub const IMAGE: &str = "brigantine.dev/image";
+    /// The end of what the script printed, for builds without a worker pod.
+    pub const LOG: &str = "brigantine.dev/log";
+    /// `gzip` when the payload is kept compressed.
+    pub const PAYLOAD_ENCODING: &str = "brigantine.dev/payload-encoding";
+    /// How the build ended, or `Running`.
+    pub const PHASE: &str = "brigantine.dev/phase";
+    /// Why it ended so.
+    pub const REASON: &str = "brigantine.dev/reason";
+    /// Where the script came from.
+    pub const SCRIPT: &str = "brigantine.dev/script";
+    /// When the script was first evaluated, RFC 3339.
+    pub const STARTED: &str = "brigantine.dev/started-at";
+}
+
+/// The label, and its value, of a build that was started.
+pub const ACCEPTED: (&str, &str) = ("status", "accepted");
+
+/// The id of a build: a ULID whose time is the event's and whose randomness is its identity's.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BuildId(Ulid);
+
+/// One build.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Names the build, its worker and everything that it makes.
+    pub id: BuildId,
+    /// The id of its project.
+    pub project: String,
+    /// Where its objects live.
+    pub namespace: String,
+    /// The uid of its Secret, once that is in the cluster.
+    pub uid: Option<String>,
+    /// What happened.
+    pub event: Event,
+    /// Whether it was started.
+    pub accepted: bool,
+    /// The annotations of its Secret.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The phases of a build. All but the first are terminal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Phase {
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    TimedOut,
+}
+
+/// Why there is no such build.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The text is no id.
+    #[error("{0:?} is not a build id: an id is a ULID, 26 letters and digits")]
+    Id(String),
+    /// The event does not fit a Secret.
+    #[error(
+        "the event takes {size} bytes with its script, compressed; a Secret holds {SECRET_LIMIT}"
+    )]
+    TooLarge {
+        /// What it takes.
+        size: usize,
+    },
+    /// The Secret is something else.
+    #[error("the Secret is of type {0:?}, a build's is {SECRET_TYPE:?}")]
+    OtherType(String),
+    /// A label that every build has is missing.
+    #[error("the build's Secret has no label {0:?}")]
+    Label(&'static str),
+    /// The payload was compressed, and is damaged.
+    #[error("the payload cannot be decompressed")]
+    Payload(#[source] std::io::Error),
+}
+
+impl BuildId {
+    /// The id of this event in this project.
+    ///
+    /// An event with an identity and no time of its own is given the time 0, not the present one:
+    /// it must have the same id whenever it is delivered.
+    fn of(project: &Project, event: &Event, now: Timestamp) -> BuildId {
+        let random = match &event.identity {
+            Identity::Fresh => Ulid::generate().random(),
+            Identity::Content(content) => {
+                let mut digest = Sha256::new();
+                for part in
+                    [project.id.as_bytes(), event.provider.as_bytes(), event.kind.as_bytes()]
+                {
+                    digest.update((part.len() as u64).to_be_bytes());
+                    digest.update(part);
+                }
+                digest.update(content);
+                let digest = digest.finalize();
+                digest[..10].iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte))
+            }
+        };
+        let time = match (&event.identity, event.time) {
+            (_, Some(time)) => time.as_millisecond(),
+            (Identity::Fresh, None) => now.as_millisecond(),
+            (Identity::Content(_), None) => 0,
+        };
+        // A ULID has 48 bits of milliseconds; a sender may claim any time.
+        let time = u64::try_from(time).ok().filter(|time| *time < 1 << 48).unwrap_or(0);
+        BuildId(Ulid::from_parts(time, random))
+    }
+
+    /// Reads an id, or the name of a build's Secret.
+    pub fn parse(text: &str) -> Result<BuildId, BuildError> {
+        let id = text.strip_prefix("brigade-worker-").unwrap_or(text);
+        let parsed = Ulid::from_string(id).ok().map(BuildId);
+        // A ULID may be spelt in several ways; only ours names objects.
+        parsed
+            .filter(|parsed| parsed.to_string() == id)
+            .ok_or_else(|| BuildError::Id(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BuildId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.to_string().to_ascii_lowercase())
+    }
+}
+
+impl Build {
+    /// The build that an event makes, not yet in the cluster.
+    pub fn new(project: &Project, event: Event, now: Timestamp) -> Build {
+        let mut annotations = BTreeMap::new();
+        if let Some(action) = &event.action {
+            annotations.insert(annotation::ACTION.to_owned(), action.clone());
+        }
+        if let Some(image) = &event.image {
+            let image = serde_json::to_string(image).expect("an image has only texts");
+            annotations.insert(annotation::IMAGE.to_owned(), image);
+        }
+        Build {
+            id: BuildId::of(project, &event, now),
+            project: project.id.clone(),
+            namespace: project.namespace.clone(),
+            uid: None,
+            event,
+            accepted: false,
+            annotations,
+        }
+    }
+
+    /// The name of its Secret and of its worker pod.
+    pub fn name(&self) -> String {
+        format!("brigade-worker-{}", self.id)
+    }
+
+    /// The event names that it fires, in the order of Brigade's two builds for one event.
+    pub fn fires(&self) -> Vec<String> {
+        let mut names = vec![self.event.kind.clone()];
+        names.extend(self.event.action.iter().map(|act| format!("{}:{act}", self.event.kind)));
+        names
+    }
+
+    /// How it stands, if anybody followed it.
+    pub fn phase(&self) -> Option<Phase> {
+        self.annotations.get(annotation::PHASE).and_then(|name| Phase::parse(name))
+    }
+
+    /// What everything that the build makes is owned by, so that it goes when the build goes.
+    pub fn owner(&self) -> Option<OwnerReference> {
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Secret".to_owned(),
+            name: self.name(),
+            uid: self.uid.clone()?,
+            ..OwnerReference::default()
+        })
+    }
+
+    /// The labels of its Secret and of its worker pod.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        [
+            ("build", self.id.to_string()),
+            ("component", "build".to_owned()),
+            ("heritage", "brigade".to_owned()),
+            ("project", self.project.clone()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
+    /// Writes the build as its Secret.
+    pub fn secret(&self) -> Result<Secret, BuildError> {
+        let mut annotations = self.annotations.clone();
+        let mut data = BTreeMap::new();
+        let mut put = |key: &str, value: &[u8]| {
+            data.insert(key.to_owned(), ByteString(value.to_vec()));
+        };
+        let event = &self.event;
+        // As in Brigade, `build_id` is the name of the Secret.
+        put("build_id", self.name().as_bytes());
+        put("build_name", self.name().as_bytes());
+        put("project_id", self.project.as_bytes());
+        put("event_provider", event.provider.as_bytes());
+        put("event_type", event.kind.as_bytes());
+        put("commit_id", event.revision.commit.as_bytes());
+        put("commit_ref", event.revision.reference.as_bytes());
+        put("clone_url", event.clone_url.as_deref().unwrap_or_default().as_bytes());
+        put("short_title", event.short_title.as_bytes());
+        put("long_title", event.long_title.as_bytes());
+        put("log_level", event.log_level.name().as_bytes());
+        put("script", event.script.as_deref().unwrap_or_default().as_bytes());
+        put("config", event.config.as_deref().unwrap_or_default().as_bytes());
+        let besides: usize = data.values().map(|value| value.0.len()).sum();
+        let payload = if besides + event.payload.len() <= SECRET_LIMIT {
+            event.payload.to_vec()
+        } else {
+            annotations.insert(annotation::PAYLOAD_ENCODING.to_owned(), "gzip".to_owned());
+            compress(&event.payload)
+        };
+        if besides + payload.len() > SECRET_LIMIT {
+            return Err(BuildError::TooLarge { size: besides + payload.len() });
+        }
+        data.insert("payload".to_owned(), ByteString(payload));
+        Ok(Secret {
+            type_: Some(SECRET_TYPE.to_owned()),
+            metadata: ObjectMeta {
+                name: Some(self.name()),
+                namespace: Some(self.namespace.clone()),
+                labels: Some(self.labels()),
+                annotations: Some(annotations).filter(|all| !all.is_empty()),
+                ..ObjectMeta::default()
+            },
+            data: Some(data),
+            ..Secret::default()
+        })
+    }
+
+    /// Reads a build from its Secret, whoever made that.
+    pub fn from_secret(secret: &Secret) -> Result<Build, BuildError> {
+        let found = secret.type_.clone().unwrap_or_default();
+        if found != SECRET_TYPE {
+            return Err(BuildError::OtherType(found));
+        }
+        let labels = secret.metadata.labels.clone().unwrap_or_default();
+        let label = |name: &'static str| {
+            let value = labels.get(name).filter(|value| !value.is_empty());
+            value.cloned().ok_or(BuildError::Label(name))
+        };
+        let annotations = secret.metadata.annotations.clone().unwrap_or_default();
+        let bytes = |key: &str| -> Bytes {
+            let sent = secret.string_data.as_ref().and_then(|all| all.get(key));
+            let kept = secret.data.as_ref().and_then(|all| all.get(key));
+            match (sent, kept) {
+                (Some(text), _) => text.clone().into(),
+                (None, Some(value)) => value.0.clone().into(),
+                (None, None) => Bytes::new(),
+            }
+        };
+        let text = |key: &str| String::from_utf8_lossy(&bytes(key)).into_owned();
+        let some = |key: &str| Some(text(key)).filter(|value| !value.is_empty());
+        let packed = annotations.get(annotation::PAYLOAD_ENCODING).is_some_and(|how| how == "gzip");
+        let payload = bytes("payload");
+        let payload = if packed { decompress(&payload)? } else { payload };
+        let image = annotations.get(annotation::IMAGE);
+        Ok(Build {
+            id: BuildId::parse(&label("build")?)?,
+            project: label("project")?,
+            namespace: secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            uid: secret.metadata.uid.clone(),
+            accepted: labels.get(ACCEPTED.0).is_some_and(|status| status == ACCEPTED.1),
+            event: Event {
+                action: annotations.get(annotation::ACTION).cloned(),
+                revision: Revision { commit: text("commit_id"), reference: text("commit_ref") },
+                clone_url: some("clone_url"),
+                short_title: text("short_title"),
+                long_title: text("long_title"),
+                image: image.and_then(|json| serde_json::from_str(json).ok()),
+                script: some("script"),
+                config: some("config"),
+                log_level: LogLevel::parse(&text("log_level")).unwrap_or_default(),
+                ..Event::new(&text("event_provider"), &text("event_type"), payload)
+            },
+            annotations,
+        })
+    }
+}
+
+impl Phase {
+    /// The phase of this name.
+    pub fn parse(name: &str) -> Option<Phase> {
+        let all =
+            [Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::TimedOut];
+        all.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// The phase's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Running => "Running",
+            Phase::Succeeded => "Succeeded",
+            Phase::Failed => "Failed",
+            Phase::Cancelled => "Cancelled",
+            Phase::TimedOut => "TimedOut",
+        }
+    }
+
+    /// Whether a build in this phase has ended.
+    pub fn is_terminal(self) -> bool {
+        self != Phase::Running
+    }
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).expect("memory takes what is written to it");
+    encoder.finish().expect("memory takes what is written to it")
+}
+
+fn decompress(bytes: &[u8]) -> Result<Bytes, BuildError> {
+    let mut payload = Vec::new();
+    let mut decoder = GzDecoder::new(bytes).take(PAYLOAD_LIMIT + 1);
+    decoder.read_to_end(&mut payload).map_err(BuildError::Payload)?;
+    if payload.len() as u64 > PAYLOAD_LIMIT {
+        return Err(BuildError::Payload(std::io::Error::other("it is too large")));
+    }
+    Ok(payload.into())
+}
