@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod cluster;
 pub mod event;
 pub mod project;

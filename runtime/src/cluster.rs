@@ -1,0 +1,466 @@
+//! The only place that speaks to Kubernetes; what it calls is what the roles must allow.
+//!
+//! Every call is tried again while the API server is busy or away (429, 5xx, no answer), until the
+//! cluster's deadline. All of them may be: names follow from the build, so that what a lost answer
+//! had already created is met as 409 and taken as done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::{AsyncBufRead, Stream, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret};
+use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::core::{NamespaceResourceScope, Status};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::build::{ACCEPTED, Build, BuildError, BuildId};
+use crate::project::{self, Project, ProjectError};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a call is tried when the caller sets no deadline.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one try may take before it counts as lost.
+const TRY: Duration = Duration::from_secs(10);
+
+/// The first pause between two tries; it doubles up to [`PAUSE_LIMIT`].
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two tries.
+const PAUSE_LIMIT: Duration = Duration::from_secs(4);
+
+/// A cluster, and the namespace where its projects are.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    deadline: Option<Instant>,
+}
+
+/// What became of a build that was to be created.
+#[derive(Debug)]
+pub enum Creation {
+    /// It is in the cluster now.
+    Made(Build),
+    /// It was there before.
+    Exists(Build),
+}
+
+/// What became of a job that was to be created.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum JobCreation {
+    /// Its pod was made now.
+    Made,
+    /// Its pod was there, made by the same build.
+    Adopted,
+}
+
+/// What a watch of a build's pods tells.
+#[derive(Clone, Debug)]
+pub enum PodChange {
+    /// The pod is new or has changed.
+    Applied(Box<Pod>),
+    /// The pod of this name is no more.
+    Gone(String),
+    /// Every pod that exists has been told.
+    Synced,
+}
+
+/// Why a call to the cluster failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// It did not answer in time, or said that it was busy. Trying later may help.
+    #[error("the cluster does not answer")]
+    Away(#[source] Box<kube::Error>),
+    /// It did not answer in time.
+    #[error("the cluster did not answer in time")]
+    Late,
+    /// It refused, and will refuse again.
+    #[error("the cluster refused to {action}: {}", .status.message)]
+    Refused {
+        /// What was asked.
+        action: String,
+        /// What it answered.
+        status: Box<Status>,
+    },
+    /// What it answered could not be understood.
+    #[error("the cluster's answer could not be read")]
+    Answer(#[source] Box<kube::Error>),
+    /// An object of this name exists and belongs to something else.
+    #[error("{kind} {name} exists already and belongs to another build or job")]
+    Conflict {
+        /// The kind of object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The project's Secret is damaged.
+    #[error("the project cannot be loaded: {0}")]
+    Project(#[from] ProjectError),
+    /// The build cannot be written or read.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl Cluster {
+    /// A cluster whose projects are in `namespace`.
+    pub fn new(client: Client, namespace: &str) -> Cluster {
+        Cluster { client, namespace: namespace.to_owned(), deadline: None }
+    }
+
+    /// The same cluster, whose calls are not tried beyond this moment.
+    pub fn with_deadline(&self, deadline: Instant) -> Cluster {
+        Cluster { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// Where the projects are.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The project of this name or id, if there is one.
+    pub async fn project(&self, name_or_id: &str) -> Result<Option<Project>, ClusterError> {
+        let id = project::id_of(name_or_id);
+        match self.get::<Secret>(&self.namespace, &id).await? {
+            // A Secret of another type is none of our business, and nobody's who asks for it.
+            Some(secret) if secret.type_.as_deref() == Some(project::SECRET_TYPE) => {
+                Ok(Some(Project::from_secret(&secret)?))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Creates a project, or replaces it.
+    pub async fn put_project(&self, project: &Project) -> Result<(), ClusterError> {
+        let secret = project.secret();
+        if self.create(&project.home, &secret).await?.is_some() {
+            return Ok(());
+        }
+        let api = self.api::<Secret>(&project.home);
+        self.call(&format!("replace project {}", project.id), || async {
+            api.replace(&project.id, &PostParams::default(), &secret).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Creates a namespace, if it does not exist.
+    pub async fn create_namespace(&self, name: &str) -> Result<(), ClusterError> {
+        let api = Api::<Namespace>::all(self.client.clone());
+        let mut namespace = Namespace::default();
+        namespace.metadata.name = Some(name.to_owned());
+        let action = format!("create namespace {name}");
+        let created = self
+            .call(&action, || async { api.create(&PostParams::default(), &namespace).await })
+            .await;
+        created.map(drop).or_else(|error| if error.is_conflict() { Ok(()) } else { Err(error) })
+    }
+
+    /// Creates a build's Secret. The API server sees to it that there is only one.
+    pub async fn create_build(&self, build: &Build) -> Result<Creation, ClusterError> {
+        loop {
+            if let Some(secret) = self.create(&build.namespace, &build.secret()?).await? {
+                return Ok(Creation::Made(Build { uid: secret.metadata.uid, ..build.clone() }));
+            }
+            // Deleted between the two calls: it can be created after all.
+            if let Some(exists) = self.build(&build.namespace, build.id).await? {
+                return Ok(Creation::Exists(exists));
+            }
+        }
+    }
+
+    /// The build of this id, if it exists.
+    pub async fn build(&self, namespace: &str, id: BuildId) -> Result<Option<Build>, ClusterError> {
+        let secret = self.get::<Secret>(namespace, &format!("brigade-worker-{id}")).await?;
+        Ok(secret.map(|secret| Build::from_secret(&secret)).transpose()?)
+    }
+
+    /// The builds of a namespace, oldest first; what only looks like a build is passed over.
+    pub async fn builds(&self, namespace: &str) -> Result<Vec<Build>, ClusterError> {
+        let api = self.api::<Secret>(namespace);
+        let builds = ListParams::default().labels("component=build,heritage=brigade");
+        let list = self.call("list builds", || api.list(&builds)).await?;
+        let mut secrets = list.items;
+        secrets.sort_by_key(|secret| {
+            (secret.metadata.creation_timestamp.clone().map(|at| at.0), secret.name_any())
+        });
+        Ok(secrets.iter().filter_map(|secret| Build::from_secret(secret).ok()).collect())
+    }
+
+    /// Marks a build as started, and notes how.
+    pub async fn accept(
+        &self,
+        build: &Build,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), ClusterError> {
+        let (label, value) = ACCEPTED;
+        self.merge(build, &json!({"labels": {label: value}, "annotations": annotations})).await
+    }
+
+    /// Notes something on a build.
+    pub async fn annotate(
+        &self,
+        build: &Build,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), ClusterError> {
+        self.merge(build, &json!({ "annotations": annotations })).await
+    }
+
+    /// Creates a job's Secret and Pod; those that the same build has made for this job are adopted.
+    pub async fn create_job(
+        &self,
+        secret: &Secret,
+        pod: &Pod,
+    ) -> Result<JobCreation, ClusterError> {
+        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
+        if self.create(&namespace, secret).await?.is_none() {
+            self.own(&namespace, "the Secret", secret).await?;
+        }
+        if self.create(&namespace, pod).await?.is_some() {
+            return Ok(JobCreation::Made);
+        }
+        self.own(&namespace, "the pod", pod).await?;
+        Ok(JobCreation::Adopted)
+    }
+
+    /// Creates a worker's pod, if it does not exist.
+    pub async fn create_worker(&self, pod: &Pod) -> Result<(), ClusterError> {
+        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
+        self.create(&namespace, pod).await.map(drop)
+    }
+
+    /// Creates a claim for storage, if it does not exist.
+    pub async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), ClusterError> {
+        let namespace = claim.namespace().unwrap_or_else(|| self.namespace.clone());
+        self.create(&namespace, claim).await.map(drop)
+    }
+
+    /// Deletes a claim for storage, if it exists.
+    pub async fn delete_claim(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        self.delete::<PersistentVolumeClaim>(namespace, name).await
+    }
+
+    /// Deletes a pod, if it exists.
+    pub async fn delete_pod(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        self.delete::<Pod>(namespace, name).await
+    }
+
+    /// The pod of this name, if it exists.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, ClusterError> {
+        self.get(namespace, name).await
+    }
+
+    /// Watches all pods of a build, with one watch that is opened again for as long as it is polled.
+    pub fn watch_pods(&self, build: &Build) -> impl Stream<Item = PodChange> + Send + use<> {
+        let selector = format!("build={}", build.id);
+        let config = watcher::Config::default().labels(&selector);
+        let changes = watcher(self.api::<Pod>(&build.namespace), config);
+        let mut known = BTreeSet::new();
+        let mut listed = BTreeSet::new();
+        changes.flat_map(move |change| {
+            let told = match change {
+                Ok(watcher::Event::Init) => {
+                    listed.clear();
+                    Vec::new()
+                }
+                Ok(watcher::Event::InitApply(pod)) => {
+                    listed.insert(pod.name_any());
+                    vec![PodChange::Applied(Box::new(pod))]
+                }
+                Ok(watcher::Event::InitDone) => {
+                    let gone = known.difference(&listed).cloned().map(PodChange::Gone);
+                    let told = gone.chain([PodChange::Synced]).collect();
+                    known = std::mem::take(&mut listed);
+                    told
+                }
+                Ok(watcher::Event::Apply(pod)) => {
+                    known.insert(pod.name_any());
+                    vec![PodChange::Applied(Box::new(pod))]
+                }
+                Ok(watcher::Event::Delete(pod)) => {
+                    known.remove(&pod.name_any());
+                    vec![PodChange::Gone(pod.name_any())]
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the watch of a build's pods is opened again");
+                    Vec::new()
+                }
+            };
+            futures::stream::iter(told)
+        })
+    }
+
+    /// Reads the log of a container, as it is written if `follow`.
+    pub async fn pod_log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        follow: bool,
+    ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
+        let api = self.api::<Pod>(namespace);
+        let wanted =
+            LogParams { container: Some(container.to_owned()), follow, ..LogParams::default() };
+        self.call(&format!("read the log of {pod}"), || api.log_stream(pod, &wanted)).await
+    }
+
+    /// A key of a ConfigMap, if both exist.
+    pub async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<Option<String>, ClusterError> {
+        let map = self.get::<ConfigMap>(namespace, name).await?;
+        Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(key)))
+    }
+
+    /// `None` when an object of this name exists.
+    async fn create<K>(&self, namespace: &str, object: &K) -> Result<Option<K>, ClusterError>
+    where
+        K: Object,
+    {
+        let api = self.api::<K>(namespace);
+        let action = format!("create {} {}", K::kind(&()), object.name_any());
+        let created =
+            self.call(&action, || async { api.create(&PostParams::default(), object).await }).await;
+        match created {
+            Ok(created) => Ok(Some(created)),
+            Err(error) if error.is_conflict() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn get<K: Object>(&self, namespace: &str, name: &str) -> Result<Option<K>, ClusterError> {
+        let api = self.api::<K>(namespace);
+        self.call(&format!("get {} {name}", K::kind(&())), || api.get_opt(name)).await
+    }
+
+    async fn delete<K: Object>(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let api = self.api::<K>(namespace);
+        let action = format!("delete {} {name}", K::kind(&()));
+        let deleted =
+            self.call(&action, || async { api.delete(name, &DeleteParams::default()).await }).await;
+        deleted.map(drop).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
+    }
+
+    async fn merge(&self, build: &Build, metadata: &serde_json::Value) -> Result<(), ClusterError> {
+        let api = self.api::<Secret>(&build.namespace);
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        let name = build.name();
+        self.call(&format!("patch build {}", build.id), || async {
+            api.patch(&name, &PatchParams::default(), &patch).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Checks that the object that is in the way has the labels of the one that was to be created.
+    async fn own<K: Object>(
+        &self,
+        namespace: &str,
+        kind: &'static str,
+        object: &K,
+    ) -> Result<(), ClusterError> {
+        let name = object.name_any();
+        let mine = |key| object.labels().get(key);
+        match self.get::<K>(namespace, &name).await? {
+            Some(exists) if exists.labels().get("build") != mine("build") => {
+                Err(ClusterError::Conflict { kind, name })
+            }
+            Some(exists) if exists.labels().get("jobname") != mine("jobname") => {
+                Err(ClusterError::Conflict { kind, name })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn api<K: Object>(&self, namespace: &str) -> Api<K> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Calls until there is an answer that another try would not change.
+    async fn call<T, F>(&self, action: &str, mut call: impl FnMut() -> F) -> Result<T, ClusterError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
+        let mut pause = PAUSE;
+        loop {
+            let limit = deadline.min(Instant::now() + TRY);
+            let (error, wait) = match tokio::time::timeout_at(limit, call()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(kube::Error::Api(status))) if !is_passing(&status) => {
+                    return Err(ClusterError::Refused { action: action.to_owned(), status });
+                }
+                Ok(Err(error)) if is_passing_error(&error) => {
+                    let wait = asked_to_wait(&error).unwrap_or(pause);
+                    (ClusterError::Away(Box::new(error)), wait)
+                }
+                Ok(Err(error)) => return Err(ClusterError::Answer(Box::new(error))),
+                Err(_elapsed) => (ClusterError::Late, pause),
+            };
+            let again = Instant::now() + wait;
+            if again >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep_until(again).await;
+            pause = (pause * 2).min(PAUSE_LIMIT);
+        }
+    }
+}
+
+impl ClusterError {
+    /// Whether the same call may succeed later.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, ClusterError::Away(_) | ClusterError::Late)
+    }
+
+    fn is_conflict(&self) -> bool {
+        matches!(self, ClusterError::Refused { status, .. } if status.is_already_exists())
+    }
+
+    fn is_not_found(&self) -> bool {
+        matches!(self, ClusterError::Refused { status, .. } if status.is_not_found())
+    }
+}
+
+/// The kinds of objects that are handled here: those of a namespace.
+trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + DeserializeOwned
+    + Serialize
+{
+}
+
+impl Object for ConfigMap {}
+impl Object for PersistentVolumeClaim {}
+impl Object for Pod {}
+impl Object for Secret {}
+
+fn is_passing(status: &Status) -> bool {
+    status.code == 429 || status.code >= 500
+}
+
+fn is_passing_error(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => is_passing(status),
+        kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
+    }
+}
+
+fn asked_to_wait(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else { return None };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+}
