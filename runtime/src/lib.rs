@@ -5,3 +5,6 @@ pub mod build;
 pub mod cluster;
 pub mod event;
 pub mod project;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;
