@@ -1,1 +1,3 @@
-//! Placeholder.
+//! One build, from its script to its outcome.
+
+pub mod script;

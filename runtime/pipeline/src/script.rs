@@ -1,0 +1,265 @@
+//! Finds the script of a build.
+//!
+//! The first of these that exists: the event's own, the repository's at the event's commit, the
+//! project's `defaultScript`, the `brigade.js` of the ConfigMap that the project names. That is
+//! Brigade's order, but for one thing: there, a project with a `brigadejsPath` preferred the
+//! repository's script to one that somebody had sent with the event.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, USER_AGENT};
+use runtime::build::Build;
+use runtime::cluster::{Cluster, ClusterError};
+use runtime::project::Project;
+use secrecy::ExposeSecret;
+
+#[cfg(test)]
+mod tests;
+
+/// How large a script may be, in bytes: it must fit the build's Secret.
+const SCRIPT_LIMIT: usize = 512 * 1024;
+
+/// How many scripts are remembered.
+const CACHE_LIMIT: usize = 128;
+
+/// A script, and what is known of where it is from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script {
+    /// The source.
+    pub text: String,
+    /// Its file name, for error messages: `brigade.js`.
+    pub name: String,
+    /// Where it was found.
+    pub origin: ScriptOrigin,
+    /// The folder that `./x` is read from, if the repository is at hand.
+    pub workspace: Option<PathBuf>,
+}
+
+/// Where a script was found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum ScriptOrigin {
+    Event,
+    Repository,
+    DefaultScript,
+    ConfigMap,
+    /// Nowhere: the build fires its event and nobody hears it.
+    #[default]
+    None,
+}
+
+/// What a search for a script came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// The script.
+    Script(Script),
+    /// It is in the repository, or could be, and only a clone can tell; and why.
+    Clone(String),
+}
+
+/// How a repository's script is come by.
+#[derive(Debug)]
+pub enum Repository {
+    /// By GitHub's API, as long as that takes no longer than the budget.
+    Fetch(Box<Fetcher>),
+    /// Only by cloning it, in a worker.
+    Clone,
+    /// Not at all: scripts come with the event or the project.
+    Ignore,
+}
+
+/// Fetches scripts from GitHub, and remembers those of a commit.
+#[derive(Debug)]
+pub struct Fetcher {
+    http: reqwest::Client,
+    budget: Duration,
+    api: String,
+    cache: Mutex<HashMap<String, Option<String>>>,
+}
+
+impl ScriptOrigin {
+    /// The origin's name, as it is noted on builds.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScriptOrigin::Event => "event",
+            ScriptOrigin::Repository => "repository",
+            ScriptOrigin::DefaultScript => "defaultScript",
+            ScriptOrigin::ConfigMap => "defaultScriptName",
+            ScriptOrigin::None => "none",
+        }
+    }
+}
+
+/// Finds the script of a build.
+pub async fn find(
+    cluster: &Cluster,
+    project: &Project,
+    build: &Build,
+    repository: &Repository,
+) -> Result<Found, ClusterError> {
+    let found = |text: String, origin| {
+        let name = match origin {
+            ScriptOrigin::Repository => project.script_file(),
+            _ => "brigade.js",
+        };
+        Ok(Found::Script(Script { text, name: name.to_owned(), origin, workspace: None }))
+    };
+    if let Some(script) = &build.event.script {
+        return found(script.clone(), ScriptOrigin::Event);
+    }
+    if !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty() {
+        match repository {
+            Repository::Ignore => {}
+            Repository::Clone => {
+                return Ok(Found::Clone("scripts are read from a clone".to_owned()));
+            }
+            Repository::Fetch(fetcher) => match fetcher.fetch(project, build).await {
+                Ok(Some(script)) => return found(script, ScriptOrigin::Repository),
+                Ok(None) => {}
+                Err(reason) => return Ok(Found::Clone(reason)),
+            },
+        }
+    }
+    if !project.default_script.is_empty() {
+        return found(project.default_script.clone(), ScriptOrigin::DefaultScript);
+    }
+    if !project.default_script_name.is_empty() {
+        let (namespace, map) = (&project.namespace, &project.default_script_name);
+        if let Some(script) = cluster.config_map(namespace, map, "brigade.js").await? {
+            return found(script, ScriptOrigin::ConfigMap);
+        }
+    }
+    found(String::new(), ScriptOrigin::None)
+}
+
+impl Fetcher {
+    /// A fetcher that waits no longer than this for a script.
+    pub fn new(budget: Duration) -> reqwest::Result<Fetcher> {
+        Fetcher::with_api(budget, "https://api.github.com")
+    }
+
+    fn with_api(budget: Duration, api: &str) -> reqwest::Result<Fetcher> {
+        // Installed once for the process; a second time changes nothing.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(budget)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Fetcher { http, budget, api: api.to_owned(), cache: Mutex::default() })
+    }
+
+    /// The script, or `None` where the repository has none; an error is a reason to clone it.
+    async fn fetch(&self, project: &Project, build: &Build) -> Result<Option<String>, String> {
+        let Some((api, repository)) = self.repository(project) else {
+            return Err("the repository is not at GitHub".to_owned());
+        };
+        let revision = &build.event.revision;
+        let commit = is_commit(&revision.commit).then_some(revision.commit.as_str());
+        let Some(at) = commit.or(Some(revision.reference.as_str()).filter(|at| !at.is_empty()))
+        else {
+            return Err("the event names no commit".to_owned());
+        };
+        let path = project.script_file();
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err("the path of the script is not a plain one".to_owned());
+        }
+        let key = format!("{api}/{repository}/{path}@{at}");
+        // What a branch points to changes; what a commit holds does not.
+        if commit.is_some()
+            && let Some(known) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
+        {
+            return Ok(known.clone());
+        }
+        let script =
+            tokio::time::timeout(self.budget, self.get(&api, &repository, path, at, project))
+                .await
+                .unwrap_or_else(|_elapsed| Err("GitHub did not answer in time".to_owned()))?;
+        if commit.is_some() {
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if cache.len() >= CACHE_LIMIT {
+                cache.clear();
+            }
+            cache.insert(key, script.clone());
+        }
+        Ok(script)
+    }
+
+    /// The API and the `owner/name` of the project's repository, if GitHub has it.
+    fn repository(&self, project: &Project) -> Option<(String, String)> {
+        let url = reqwest::Url::parse(&https(&project.clone_url)).ok()?;
+        let host = url.host_str()?;
+        let enterprise = reqwest::Url::parse(&project.github_base_url).ok();
+        let api = match enterprise {
+            Some(base) if base.host_str() == Some(host) => {
+                project.github_base_url.trim_end_matches('/').to_owned()
+            }
+            _ if host == "github.com" => self.api.clone(),
+            _ => return None,
+        };
+        let path = url.path().trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let (owner, name) = path.split_once('/')?;
+        (!owner.is_empty() && !name.is_empty() && !name.contains('/'))
+            .then(|| (api, format!("{owner}/{name}")))
+    }
+
+    async fn get(
+        &self,
+        api: &str,
+        repository: &str,
+        path: &str,
+        at: &str,
+        project: &Project,
+    ) -> Result<Option<String>, String> {
+        let url = format!("{api}/repos/{repository}/contents/{path}");
+        let mut url =
+            reqwest::Url::parse(&url).map_err(|_unparsed| "its URL is none".to_owned())?;
+        url.query_pairs_mut().append_pair("ref", at);
+        let mut request = self
+            .http
+            .get(url)
+            .header(ACCEPT, "application/vnd.github.raw+json")
+            .header("X-GitHub-Api-Version", "2022-11-28")
+            .header(USER_AGENT, "brigantine");
+        let token = project.github_token.expose_secret();
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        let unreachable = |error: reqwest::Error| {
+            let what = if error.is_timeout() { "did not answer in time" } else { "is unreachable" };
+            format!("GitHub {what}")
+        };
+        let mut answer = request.send().await.map_err(unreachable)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            // A private repository answers the same as one without a script.
+            StatusCode::NOT_FOUND if !token.is_empty() => return Ok(None),
+            status => return Err(format!("GitHub answered {}", status.as_u16())),
+        }
+        let mut script = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            script.extend_from_slice(&chunk);
+            if script.len() > SCRIPT_LIMIT {
+                return Err(format!("the script has more than {SCRIPT_LIMIT} bytes"));
+            }
+        }
+        let script = String::from_utf8(script).map_err(|_no_text| "the script is no UTF-8 text")?;
+        Ok(Some(script).filter(|script| !script.trim().is_empty()))
+    }
+}
+
+/// A clone URL as one that can be parsed: `git@host:path` becomes `https://host/path`.
+fn https(clone_url: &str) -> String {
+    match clone_url.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+        Some((host, path)) => format!("https://{host}/{path}"),
+        None => clone_url.to_owned(),
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
