@@ -1,1 +1,4 @@
 //! A Kubernetes API in memory, with its kubelet.
+#![warn(missing_docs)]
+
+pub mod logs;
