@@ -7,4 +7,5 @@ pub mod event;
 pub mod project;
 pub mod serve;
 pub mod settings;
+pub mod signature;
 pub mod telemetry;
