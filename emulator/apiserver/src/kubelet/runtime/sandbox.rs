@@ -1,0 +1,108 @@
+//! Runs containers with bubblewrap, on the host's own tools.
+//!
+//! A container gets: the host's programs and libraries read-only, a root, /tmp, /run and home of
+//! its own in memory, a minimal /dev, a read-only /proc, its volumes; namespaces of its own for
+//! processes, IPC, host name, mounts and cgroups, and for users where the kubelet is not root; no
+//! capabilities. Its first program is process 2, under a reaper, and when it ends everything in
+//! the process namespace is killed. Both outputs share one pipe, so their order is kept.
+//!
+//! **Not isolated**: the network is the host's unless switched off (so also its abstract sockets
+//! and whatever listens on loopback); the kernel's whole system call surface; memory, processor and disk use
+//! have no limits. Where the kubelet is root, user 0 of a container is user 0 of the host without
+//! capabilities: it may read what root owns below /usr, but nothing is mounted through which it
+//! could write outside its volumes. There is one pod address, the host's.
+
+mod arguments;
+mod process;
+mod root;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::process::Spawner;
+use super::{ContainerRun, Running, StartError, image};
+use crate::kubelet::SandboxOptions;
+use crate::logs::LogWriter;
+
+/// Runs containers with bubblewrap.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    options: Arc<SandboxOptions>,
+    spawner: Spawner,
+}
+
+impl Sandbox {
+    /// A sandbox; [`Sandbox::probe`] tells beforehand whether it can work.
+    pub fn new(options: SandboxOptions) -> Sandbox {
+        Sandbox { options: Arc::new(options), spawner: Spawner::start() }
+    }
+
+    /// Runs `true` in a sandbox; the error is the reason why that is not possible.
+    pub async fn probe(options: &SandboxOptions) -> Result<(), String> {
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        let run = ContainerRun {
+            pod: "probe".to_owned(),
+            image: String::new(),
+            command: vec!["/bin/true".to_owned()],
+            arguments: Vec::new(),
+            environment: Default::default(),
+            working_folder: None,
+            mounts: Vec::new(),
+            hostname: "probe".to_owned(),
+            host_aliases: Vec::new(),
+            user: None,
+            group: None,
+            read_only_root: false,
+            folder: folder.path().to_owned(),
+        };
+        let sandbox = Sandbox::new(options.clone());
+        let said = async {
+            let mut process = sandbox.spawn(&run)?;
+            process.output().await.map_err(StartError::Runtime)
+        };
+        match tokio::time::timeout(Duration::from_secs(10), said).await {
+            Ok(Ok((0, _))) => Ok(()),
+            Ok(Ok((code, said))) if said.is_empty() => Err(format!("bwrap ended with {code}")),
+            Ok(Ok((_, said))) => Err(said),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("bwrap does not end".to_owned()),
+        }
+    }
+
+    /// The folder that stands in for an image.
+    pub(crate) fn overlay(&self, image: &str) -> Option<PathBuf> {
+        image::overlay(&self.options.overlays, image)
+    }
+
+    pub(crate) async fn start(
+        &self,
+        run: ContainerRun,
+        log: LogWriter,
+    ) -> Result<Running, StartError> {
+        let process = self.spawn(&run)?;
+        let (signals, receiver) = mpsc::unbounded_channel();
+        let (sender, exit) = oneshot::channel();
+        process.supervise(log, receiver, sender).await?;
+        Ok(Running { signals, exit })
+    }
+
+    fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {
+        let overlay = self.overlay(&run.image);
+        let refused = |error: std::io::Error| StartError::Refused(error.to_string());
+        let etc = arguments::write_etc(run)?;
+        let is_root = rustix::process::geteuid().is_root();
+        let options = arguments::options(run, &self.options, overlay.as_deref(), &etc, is_root);
+        let command = arguments::command(run, overlay.as_deref());
+        Ok(self.spawner.spawn(
+            Path::new(&self.options.program),
+            options.map_err(refused)?,
+            command,
+        )?)
+    }
+}
