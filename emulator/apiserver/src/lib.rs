@@ -1,5 +1,23 @@
-//! A Kubernetes API in memory, with its kubelet.
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
+#![expect(dead_code, reason = "defaults, validation and discovery follow and use it")]
 
+mod api;
+mod failure;
+mod faults;
 pub mod kubelet;
 pub mod logs;
+mod managed;
+mod names;
+mod object;
+mod patch;
+mod resources;
+mod schema;
+mod selectors;
+mod server;
+mod store;
+mod strategy;
+mod verbs;
+
+pub use faults::{Fault, Faults, When};
+pub use server::{Options, Server, StartError};

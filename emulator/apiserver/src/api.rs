@@ -1,0 +1,158 @@
+//! From a request to an answer: finding what the path means, and calling the verb.
+
+mod body;
+mod query;
+mod target;
+mod view;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+pub(crate) use body::{Validation, decode, typed as typed_object, yaml};
+pub(crate) use query::Query;
+pub(crate) use target::{Path, Target};
+pub(crate) use view::View;
+
+use crate::failure::Failure;
+use crate::faults::{Fault, When};
+use crate::server::Shared;
+use crate::verbs;
+
+/// No request may be larger.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// One request, read.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The field manager: what the client says, else the first part of its user agent.
+    pub(crate) fn manager(&self) -> String {
+        if let Some(manager) = self.query.get("fieldManager").filter(|name| !name.is_empty()) {
+            return manager.to_owned();
+        }
+        let agent = self.header("user-agent").split('/').next().unwrap_or_default();
+        if agent.is_empty() { "unknown".to_owned() } else { agent.to_owned() }
+    }
+}
+
+/// Answers a request; every failure is a `Status`.
+pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Response {
+    let fault = shared.faults.take(request.method(), request.uri().path());
+    match fault {
+        Some(fault) if fault.when == When::Before => failed(&fault).into_response(),
+        Some(fault) => {
+            drop(carry_out(shared, request).await);
+            failed(&fault).into_response()
+        }
+        None => carry_out(shared, request).await,
+    }
+}
+
+async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
+    match read(request).await {
+        Ok((path, call)) => match dispatch(shared, &path, &call).await {
+            Ok(response) => response,
+            Err(failure) => failure.into_response(),
+        },
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
+    let (parts, body) = request.into_parts();
+    let body = match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Failure::new(
+                413,
+                "RequestEntityTooLarge",
+                format!("Request entity too large: limit is {BODY_LIMIT}"),
+            ));
+        }
+        Err(_) => return Err(Failure::bad_request("the body of the request could not be read")),
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let path = parts.uri.path().to_owned();
+    Ok((path, Call { method: parts.method, query, headers: parts.headers, body }))
+}
+
+async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
+    match target::parse(&shared.catalogue, path) {
+        Path::Object(target) => verbs::run(shared, &target, call).await,
+        Path::Unknown => {
+            Err(Failure::new(404, "NotFound", "the server could not find the requested resource"))
+        }
+        Path::Other => Err(Failure::page_not_found()),
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(code: u16, body: impl Into<Bytes>) -> Response {
+    typed(code, "application/json", body)
+}
+
+/// An answer of a media type.
+pub(crate) fn typed(code: u16, media: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// Adds `Warning` headers to an answer.
+pub(crate) fn warn(mut response: Response, warnings: &[String]) -> Response {
+    for warning in warnings {
+        let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// An object of no resource (reviews, statuses) as an answer.
+pub(crate) fn plain(code: u16, object: &Value) -> Response {
+    json(code, object.to_string())
+}
+
+fn failed(fault: &Fault) -> Failure {
+    match fault.code {
+        409 => Failure::new(
+            409,
+            "Conflict",
+            "Operation cannot be fulfilled: the object has been modified; please apply your changes to the latest version and try again",
+        ),
+        429 => Failure::new(429, "TooManyRequests", "too many requests, please try again later")
+            .retry_after(1),
+        500 => Failure::new(500, "InternalError", "an error on the server was laid here"),
+        503 => Failure::new(
+            503,
+            "ServiceUnavailable",
+            "the server is currently unable to handle the request",
+        ),
+        504 => Failure::new(
+            504,
+            "Timeout",
+            "Timeout: request did not complete within the allotted time",
+        ),
+        code => Failure::new(code, "", "an error was laid here"),
+    }
+}

@@ -1,0 +1,245 @@
+//! Strategic merge patch: a merge patch that knows which lists merge by which key, with the
+//! directives `$patch`, `$deleteFromPrimitiveList`, `$setElementOrder` and `$retainKeys`.
+
+use serde_json::{Map, Value};
+
+use crate::object;
+use crate::schema::{Field, Kind, Types};
+
+/// Applies a strategic merge patch to an object of a type.
+///
+/// # Errors
+/// What is wrong with the patch.
+pub(crate) fn strategic(
+    types: &Types,
+    root: usize,
+    target: &mut Value,
+    patch: &Value,
+) -> Result<(), String> {
+    let Value::Object(patch) = patch else {
+        return Err("the patch is not an object".to_owned());
+    };
+    let target = object::map_mut(target);
+    map(types, Some(root), None, target, patch)
+}
+
+/// Merges into a structure (`of`) or into a map whose values are of `item`.
+fn map(
+    types: &Types,
+    of: Option<usize>,
+    item: Option<&Kind>,
+    target: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+) -> Result<(), String> {
+    match patch.get("$patch").map(|value| value.as_str().unwrap_or_default()) {
+        None | Some("merge") => {}
+        Some("replace") => {
+            *target = patch.clone();
+            target.remove("$patch");
+            return Ok(());
+        }
+        Some("delete") => {
+            target.clear();
+            return Ok(());
+        }
+        Some(other) => {
+            return Err(format!("Unknown patch type found: {other}"));
+        }
+    }
+    if let Some(Value::Array(keys)) = patch.get("$retainKeys") {
+        target.retain(|key, _| keys.iter().any(|one| one == key));
+    }
+    for (key, value) in patch {
+        if key == "$patch" || key == "$retainKeys" || key.starts_with("$setElementOrder/") {
+            continue;
+        }
+        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            if let (Some(Value::Array(items)), Value::Array(gone)) = (target.get_mut(list), value) {
+                items.retain(|one| !gone.contains(one));
+            }
+            continue;
+        }
+        if value.is_null() {
+            target.remove(key);
+            continue;
+        }
+        let field = of.and_then(|index| types.get(index).fields.get(key.as_str()));
+        let kind = field.map(|field| &field.kind).or(item);
+        let order = patch.get(&format!("$setElementOrder/{key}"));
+        match value {
+            Value::Object(inner) => {
+                let (of, item) = inside(kind);
+                let slot = target.entry(key.clone()).or_insert(Value::Null);
+                map(types, of, item, object::map_mut(slot), inner)?;
+            }
+            Value::Array(items) => list(types, field, kind, target, key, items, order)?,
+            scalar => {
+                target.insert(key.clone(), scalar.clone());
+            }
+        }
+    }
+    // An order may come without items: the list is only sorted.
+    for (key, order) in patch {
+        if let Some(name) = key.strip_prefix("$setElementOrder/")
+            && !patch.contains_key(name)
+            && let Some(Value::Array(items)) = target.get_mut(name)
+        {
+            let field = of.and_then(|index| types.get(index).fields.get(name));
+            sort(items, field.and_then(|field| field.merge_key), order);
+        }
+    }
+    Ok(())
+}
+
+fn inside(kind: Option<&Kind>) -> (Option<usize>, Option<&Kind>) {
+    match kind {
+        Some(Kind::Struct(index)) => (Some(*index), None),
+        Some(Kind::Map(item)) => (None, Some(item)),
+        _ => (None, None),
+    }
+}
+
+fn list(
+    types: &Types,
+    field: Option<&Field>,
+    kind: Option<&Kind>,
+    target: &mut Map<String, Value>,
+    name: &str,
+    patch: &[Value],
+    order: Option<&Value>,
+) -> Result<(), String> {
+    let merge_key = field.and_then(|field| field.merge_key);
+    let set = field.is_some_and(|field| field.set);
+    let mut items = match target.remove(name) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    };
+    match merge_key {
+        None if set => {
+            let new: Vec<Value> =
+                patch.iter().filter(|one| !items.contains(one)).cloned().collect();
+            items.extend(new);
+        }
+        None => items = patch.to_vec(),
+        Some(key) => {
+            let of = match kind {
+                Some(Kind::List(item)) => inside(Some(item)).0,
+                _ => None,
+            };
+            let replace = patch.iter().any(|one| one["$patch"] == "replace");
+            if replace {
+                items = patch.iter().filter(|one| one.get("$patch").is_none()).cloned().collect();
+            } else {
+                for one in patch {
+                    let Value::Object(one) = one else {
+                        return Err(format!("an item of the list {name} is not an object"));
+                    };
+                    let wanted = one.get(key).ok_or_else(|| {
+                        format!(
+                            "map: {} does not contain declared merge key: {key}",
+                            Value::Object(one.clone())
+                        )
+                    })?;
+                    let found = items.iter().position(|item| item.get(key) == Some(wanted));
+                    if one.get("$patch").is_some_and(|patch| patch == "delete") {
+                        items.retain(|item| item.get(key) != Some(wanted));
+                        continue;
+                    }
+                    match found {
+                        Some(at) => map(types, of, None, object::map_mut(&mut items[at]), one)?,
+                        None => {
+                            let mut new = Map::new();
+                            map(types, of, None, &mut new, one)?;
+                            items.push(Value::Object(new));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if let Some(order) = order {
+        sort(&mut items, merge_key, order);
+    }
+    target.insert(name.to_owned(), Value::Array(items));
+    Ok(())
+}
+
+/// Brings items into the wanted order; those it does not name keep their place after the item they
+/// followed.
+fn sort(items: &mut [Value], merge_key: Option<&str>, order: &Value) {
+    let Value::Array(order) = order else { return };
+    let rank = |item: &Value| {
+        order.iter().position(|one| match merge_key {
+            Some(key) => one.get(key).is_some() && one.get(key) == item.get(key),
+            None => one == item,
+        })
+    };
+    let mut last = 0;
+    let mut ranked: Vec<(usize, usize, Value)> = Vec::with_capacity(items.len());
+    for (index, item) in items.iter_mut().enumerate() {
+        last = rank(item).unwrap_or(last);
+        ranked.push((last, index, item.take()));
+    }
+    ranked.sort_by_key(|(rank, index, _)| (*rank, *index));
+    for (slot, (_, _, item)) in items.iter_mut().zip(ranked) {
+        *slot = item;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::schema::TYPES;
+
+    fn check(mut target: Value, patch: &Value, expected: &Value) {
+        let root = TYPES.find("core.v1.Pod").unwrap();
+        strategic(&TYPES, root, &mut target, patch).unwrap();
+        assert_eq!(&target, expected);
+    }
+
+    #[test]
+    fn containers_merge_by_name() {
+        check(
+            json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}}),
+            &json!({"spec": {"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
+            &json!({"spec": {"containers": [
+                {"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
+        );
+    }
+
+    #[test]
+    fn directives_delete_and_replace() {
+        check(
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}], "tolerations": [{"key": "x"}]}}),
+            &json!({"spec": {"containers": [{"name": "a", "$patch": "delete"}], "tolerations": []}}),
+            &json!({"spec": {"containers": [{"name": "b"}], "tolerations": []}}),
+        );
+        check(
+            json!({"metadata": {"labels": {"a": "1"}}}),
+            &json!({"metadata": {"labels": {"$patch": "replace", "b": "2"}}}),
+            &json!({"metadata": {"labels": {"b": "2"}}}),
+        );
+    }
+
+    #[test]
+    fn finalizers_are_added_deleted_and_ordered() {
+        check(
+            json!({"metadata": {"finalizers": ["a", "b"]}}),
+            &json!({"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"],
+                "$setElementOrder/finalizers": ["c", "b"]}}),
+            &json!({"metadata": {"finalizers": ["c", "b"]}}),
+        );
+    }
+
+    #[test]
+    fn volumes_retain_only_the_named_source() {
+        check(
+            json!({"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}),
+            &json!({"spec": {"volumes": [
+                {"name": "v", "$retainKeys": ["name", "secret"], "secret": {"secretName": "s"}}]}}),
+            &json!({"spec": {"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}}),
+        );
+    }
+}

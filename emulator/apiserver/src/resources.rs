@@ -1,0 +1,321 @@
+//! The table of resources: what the API has, under which names, and what can be done with it.
+//!
+//! A kind with behaviour of its own (defaults, validation, columns) is matched by group and kind
+//! where that behaviour lives; everything else is only a line here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One resource of one version of a group.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) plural: String,
+    pub(crate) singular: String,
+    pub(crate) short: Vec<String>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) namespaced: bool,
+    /// Whether it is stored and has all verbs; else it is only asked (reviews).
+    pub(crate) stored: bool,
+    pub(crate) subresources: Vec<Subresource>,
+    /// Where its objects are kept; two versions of one kind share it.
+    pub(crate) storage: String,
+    /// The name of its type in the schema.
+    pub(crate) schema: String,
+}
+
+/// A part of an object with a path of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Subresource {
+    pub(crate) name: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) verbs: &'static [&'static str],
+}
+
+impl Resource {
+    /// `plural` for the core group, else `plural.group`: how messages name it.
+    pub(crate) fn qualified(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.clone()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
+    }
+
+    /// `v1` or `group/v1`.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    pub(crate) fn is(&self, group: &str, kind: &str) -> bool {
+        self.group == group && self.kind == kind
+    }
+
+    pub(crate) fn has_status(&self) -> bool {
+        self.subresource("status").is_some()
+    }
+
+    pub(crate) fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|one| one.name == name)
+    }
+
+    /// What a client may do with it.
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        match (self.stored, self.kind.as_str()) {
+            (false, _) => &["create"],
+            (true, "Namespace") => &["create", "delete", "get", "list", "patch", "update", "watch"],
+            (true, _) => {
+                &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            }
+        }
+    }
+
+    /// Whether deletion waits for the dependents or orphans them when nobody says which.
+    pub(crate) fn is_pod(&self) -> bool {
+        self.is("", "Pod")
+    }
+}
+
+/// All resources.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    pub(crate) resources: Vec<Arc<Resource>>,
+    by_path: HashMap<(String, String, String), Arc<Resource>>,
+}
+
+impl Catalogue {
+    /// The resources that are built in.
+    pub(crate) fn built_in() -> Self {
+        Catalogue::new(table())
+    }
+
+    fn new(resources: Vec<Resource>) -> Self {
+        let resources: Vec<Arc<Resource>> = resources.into_iter().map(Arc::new).collect();
+        let by_path = resources
+            .iter()
+            .map(|one| {
+                let path = (one.group.clone(), one.version.clone(), one.plural.clone());
+                (path, Arc::clone(one))
+            })
+            .collect();
+        Catalogue { resources, by_path }
+    }
+
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
+        let path = (group.to_owned(), version.to_owned(), plural.to_owned());
+        self.by_path.get(&path).cloned()
+    }
+
+    pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
+        self.resources
+            .iter()
+            .find(|one| one.kind == kind && one.stored && one.api_version() == api_version)
+            .cloned()
+    }
+
+    /// A built-in resource by storage name, for the server's own controllers.
+    pub(crate) fn storage(&self, storage: &str) -> Arc<Resource> {
+        let found = self.resources.iter().find(|one| one.storage == storage && one.stored);
+        Arc::clone(found.expect("controllers ask for resources of the table"))
+    }
+
+    /// One resource per storage place: what namespaces and the garbage collector must look at.
+    pub(crate) fn stored(&self) -> Vec<Arc<Resource>> {
+        let mut seen = std::collections::HashSet::new();
+        self.resources
+            .iter()
+            .filter(|one| one.stored && seen.insert(one.storage.clone()))
+            .cloned()
+            .collect()
+    }
+
+    /// The versions of every group but the core one, in the order of the table.
+    pub(crate) fn groups(&self) -> Vec<(String, Vec<String>)> {
+        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+        for one in self.resources.iter().filter(|one| !one.group.is_empty()) {
+            match groups.iter_mut().find(|(group, _)| *group == one.group) {
+                Some((_, versions)) => {
+                    if !versions.contains(&one.version) {
+                        versions.push(one.version.clone());
+                    }
+                }
+                None => groups.push((one.group.clone(), vec![one.version.clone()])),
+            }
+        }
+        groups
+    }
+}
+
+const STATUS: &[&str] = &["get", "patch", "update"];
+
+/// One line of the table.
+struct Line {
+    api: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static str,
+    categories: &'static str,
+    namespaced: bool,
+    subresources: &'static [Subresource],
+}
+
+const fn line(
+    api: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short: &'static str,
+) -> Line {
+    Line { api, kind, plural, short, categories: "", namespaced: true, subresources: &[] }
+}
+
+impl Line {
+    const fn cluster(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+
+    const fn all(mut self) -> Self {
+        self.categories = "all";
+        self
+    }
+
+    const fn categories(mut self, categories: &'static str) -> Self {
+        self.categories = categories;
+        self
+    }
+
+    const fn with(mut self, subresources: &'static [Subresource]) -> Self {
+        self.subresources = subresources;
+        self
+    }
+}
+
+const fn own(name: &'static str, verbs: &'static [&'static str]) -> Subresource {
+    Subresource { name, group: "", version: "", kind: "", verbs }
+}
+
+const fn other(
+    name: &'static str,
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    verbs: &'static [&'static str],
+) -> Subresource {
+    Subresource { name, group, version, kind, verbs }
+}
+
+const ONLY_STATUS: &[Subresource] = &[own("status", STATUS)];
+const SCALE_AND_STATUS: &[Subresource] =
+    &[other("scale", "autoscaling", "v1", "Scale", STATUS), own("status", STATUS)];
+
+const LINES: &[Line] = &[
+    line("v1", "ConfigMap", "configmaps", "cm"),
+    line("v1", "Endpoints", "endpoints", "ep"),
+    line("v1", "Event", "events", "ev"),
+    line("v1", "LimitRange", "limitranges", "limits"),
+    line("v1", "Namespace", "namespaces", "ns")
+        .cluster()
+        .with(&[own("finalize", &["update"]), own("status", STATUS)]),
+    line("v1", "Node", "nodes", "no").cluster().with(ONLY_STATUS),
+    line("v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc").with(ONLY_STATUS),
+    line("v1", "PersistentVolume", "persistentvolumes", "pv").cluster().with(ONLY_STATUS),
+    line("v1", "Pod", "pods", "po").all().with(&[
+        other("binding", "", "v1", "Binding", &["create"]),
+        other("eviction", "policy", "v1", "Eviction", &["create"]),
+        own("log", &["get"]),
+        own("status", STATUS),
+    ]),
+    line("v1", "ReplicationController", "replicationcontrollers", "rc")
+        .all()
+        .with(SCALE_AND_STATUS),
+    line("v1", "ResourceQuota", "resourcequotas", "quota").with(ONLY_STATUS),
+    line("v1", "Secret", "secrets", ""),
+    line("v1", "ServiceAccount", "serviceaccounts", "sa").with(&[other(
+        "token",
+        "authentication.k8s.io",
+        "v1",
+        "TokenRequest",
+        &["create"],
+    )]),
+    line("v1", "Service", "services", "svc").all().with(ONLY_STATUS),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions"),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        "validatingwebhookconfigurations",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions"),
+    line("apps/v1", "DaemonSet", "daemonsets", "ds").all().with(ONLY_STATUS),
+    line("apps/v1", "Deployment", "deployments", "deploy").all().with(SCALE_AND_STATUS),
+    line("apps/v1", "ReplicaSet", "replicasets", "rs").all().with(SCALE_AND_STATUS),
+    line("apps/v1", "StatefulSet", "statefulsets", "sts").all().with(SCALE_AND_STATUS),
+    line("events.k8s.io/v1", "Event", "events", "ev"),
+    line("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", "").cluster(),
+    line("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", ""),
+    line("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", "")
+        .cluster(),
+    line("authorization.k8s.io/v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", "")
+        .cluster(),
+    line("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", "").cluster(),
+    line("batch/v1", "CronJob", "cronjobs", "cj").all().with(ONLY_STATUS),
+    line("batch/v1", "Job", "jobs", "").all().with(ONLY_STATUS),
+    line("networking.k8s.io/v1", "Ingress", "ingresses", "ing").with(ONLY_STATUS),
+    line("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", "netpol"),
+    line("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", "").cluster(),
+    line("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", "").cluster(),
+    line("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", ""),
+    line("rbac.authorization.k8s.io/v1", "Role", "roles", ""),
+    line("storage.k8s.io/v1", "StorageClass", "storageclasses", "sc").cluster(),
+    line("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", "pc").cluster(),
+    line("coordination.k8s.io/v1", "Lease", "leases", ""),
+];
+
+fn table() -> Vec<Resource> {
+    LINES
+        .iter()
+        .map(|line| {
+            let (group, version) = line.api.split_once('/').unwrap_or(("", line.api));
+            let package = group.split('.').next().unwrap_or_default();
+            let package = if package.is_empty() { "core" } else { package };
+            Resource {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                kind: line.kind.to_owned(),
+                plural: line.plural.to_owned(),
+                singular: line.kind.to_lowercase(),
+                short: words(line.short),
+                categories: words(line.categories),
+                namespaced: line.namespaced,
+                stored: !line.kind.ends_with("Review"),
+                subresources: line.subresources.to_vec(),
+                storage: if group.is_empty() || line.plural == "events" {
+                    line.plural.to_owned()
+                } else {
+                    format!("{}.{group}", line.plural)
+                },
+                schema: format!("{package}.{version}.{}", line.kind),
+            }
+        })
+        .collect()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}

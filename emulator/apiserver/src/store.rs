@@ -1,0 +1,321 @@
+//! The objects in memory: one global version, a bounded history per resource, cheap fan-out.
+//!
+//! An object is immutable and shared (`Arc`), its JSON is made once.
+//! Every write takes the lock once, gets the next version, and adds one change to the history;
+//! watchers are told only that there is something new and read the history themselves,
+//! so that a slow watcher costs nothing and is told 410 when the history no longer reaches back.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::object;
+
+/// An object at one version, without `kind` and `apiVersion` unless it is a custom resource.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) value: Value,
+    pub(crate) revision: u64,
+    body: OnceLock<Bytes>,
+}
+
+impl Object {
+    pub(crate) fn new(value: Value, revision: u64) -> Self {
+        Object { value, revision, body: OnceLock::new() }
+    }
+
+    /// The object as JSON, made once.
+    pub(crate) fn body(&self) -> &Bytes {
+        self.body.get_or_init(|| Bytes::from(self.value.to_string()))
+    }
+}
+
+/// Where an object lies inside its resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Key { namespace: namespace.into(), name: name.into() }
+    }
+
+    pub(crate) fn of(value: &Value) -> Self {
+        Key::new(object::namespace(value), object::name(value))
+    }
+}
+
+/// One write.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) revision: u64,
+    pub(crate) key: Key,
+    /// What was there before.
+    pub(crate) old: Option<Arc<Object>>,
+    /// What is there now; of a deletion the last state, at the version of the deletion.
+    pub(crate) new: Arc<Object>,
+    pub(crate) deleted: bool,
+}
+
+/// Why a create was refused.
+#[derive(Debug)]
+pub(crate) enum CreateError {
+    Exists(Arc<Object>),
+    NoNamespace,
+    Terminating,
+}
+
+/// The object is not at the version the writer saw.
+#[derive(Debug)]
+pub(crate) struct Stale;
+
+/// The history does not reach back so far; the first version that it knows is the field.
+#[derive(Debug)]
+pub(crate) struct Expired(pub(crate) u64);
+
+/// Where the namespaces are kept.
+pub(crate) const NAMESPACES: &str = "namespaces";
+
+pub(crate) struct Store {
+    state: Mutex<State>,
+    history: usize,
+}
+
+struct State {
+    revision: u64,
+    collections: HashMap<String, Collection>,
+}
+
+struct Collection {
+    objects: BTreeMap<Key, Arc<Object>>,
+    history: VecDeque<Arc<Change>>,
+    /// Changes up to this version are no longer known.
+    floor: u64,
+    news: watch::Sender<u64>,
+}
+
+impl Collection {
+    fn new(floor: u64) -> Self {
+        Collection {
+            objects: BTreeMap::new(),
+            history: VecDeque::new(),
+            floor,
+            news: watch::Sender::new(floor),
+        }
+    }
+
+    fn select(&self, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        match namespace {
+            None => self.objects.values().cloned().collect(),
+            Some(namespace) => self
+                .objects
+                .range(Key::new(namespace, "")..)
+                .take_while(|(key, _)| key.namespace == namespace)
+                .map(|(_, object)| Arc::clone(object))
+                .collect(),
+        }
+    }
+
+    fn remember(&mut self, change: Change, limit: usize) {
+        let revision = change.revision;
+        self.history.push_back(Arc::new(change));
+        while self.history.len() > limit {
+            if let Some(oldest) = self.history.pop_front() {
+                self.floor = oldest.revision;
+            }
+        }
+        self.news.send_replace(revision);
+    }
+}
+
+impl Store {
+    /// A store that remembers `history` changes of each resource.
+    pub(crate) fn new(history: usize) -> Self {
+        let state = State { revision: 1, collections: HashMap::new() };
+        Store { state: Mutex::new(state), history }
+    }
+
+    /// The version of the last write.
+    pub(crate) fn revision(&self) -> u64 {
+        self.lock().revision
+    }
+
+    pub(crate) fn get(&self, resource: &str, key: &Key) -> Option<Arc<Object>> {
+        self.lock().collections.get(resource)?.objects.get(key).cloned()
+    }
+
+    /// The objects of a resource (of one namespace) in order, and the version of the answer.
+    pub(crate) fn list(&self, resource: &str, namespace: Option<&str>) -> (u64, Vec<Arc<Object>>) {
+        let state = self.lock();
+        let objects =
+            state.collections.get(resource).map(|all| all.select(namespace)).unwrap_or_default();
+        (state.revision, objects)
+    }
+
+    /// The objects as they were at a version.
+    pub(crate) fn list_at(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Object>>, Expired> {
+        let state = self.lock();
+        let Some(collection) = state.collections.get(resource) else { return Ok(Vec::new()) };
+        if revision < collection.floor {
+            return Err(Expired(collection.floor));
+        }
+        let mut objects: BTreeMap<Key, Arc<Object>> = collection.objects.clone();
+        for change in collection.history.iter().rev().take_while(|one| one.revision > revision) {
+            match &change.old {
+                Some(old) => objects.insert(change.key.clone(), Arc::clone(old)),
+                None => objects.remove(&change.key),
+            };
+        }
+        objects.retain(|key, _| namespace.is_none_or(|namespace| key.namespace == namespace));
+        Ok(objects.into_values().collect())
+    }
+
+    /// Adds an object. With `in_namespace` its namespace must exist and not be ending.
+    pub(crate) fn create(
+        &self,
+        resource: &str,
+        key: Key,
+        mut value: Value,
+        in_namespace: bool,
+    ) -> Result<Arc<Object>, CreateError> {
+        let mut state = self.lock();
+        if in_namespace {
+            let namespace = state
+                .collections
+                .get(NAMESPACES)
+                .and_then(|all| all.objects.get(&Key::new("", key.namespace.clone())));
+            match namespace {
+                None => return Err(CreateError::NoNamespace),
+                Some(namespace) if object::is_deleting(&namespace.value) => {
+                    return Err(CreateError::Terminating);
+                }
+                Some(_) => {}
+            }
+        }
+        let (revision, collection) = state.next(resource);
+        if let Some(existing) = collection.objects.get(&key) {
+            return Err(CreateError::Exists(Arc::clone(existing)));
+        }
+        stamp(&mut value, revision);
+        let new = Arc::new(Object::new(value, revision));
+        collection.objects.insert(key.clone(), Arc::clone(&new));
+        let change = Change { revision, key, old: None, new: Arc::clone(&new), deleted: false };
+        collection.remember(change, self.history);
+        state.revision = revision;
+        Ok(new)
+    }
+
+    /// Replaces the object that the writer saw at `revision`.
+    pub(crate) fn replace(
+        &self,
+        resource: &str,
+        key: &Key,
+        revision: u64,
+        value: Value,
+    ) -> Result<Arc<Object>, Stale> {
+        self.write(resource, key, revision, value, false)
+    }
+
+    /// Removes the object that the writer saw at `revision`; `value` is its last state.
+    pub(crate) fn remove(
+        &self,
+        resource: &str,
+        key: &Key,
+        revision: u64,
+        value: Value,
+    ) -> Result<Arc<Object>, Stale> {
+        self.write(resource, key, revision, value, true)
+    }
+
+    fn write(
+        &self,
+        resource: &str,
+        key: &Key,
+        seen: u64,
+        mut value: Value,
+        deleted: bool,
+    ) -> Result<Arc<Object>, Stale> {
+        let mut state = self.lock();
+        let (revision, collection) = state.next(resource);
+        let old = match collection.objects.get(key) {
+            Some(old) if old.revision == seen => Arc::clone(old),
+            _ => return Err(Stale),
+        };
+        stamp(&mut value, revision);
+        let new = Arc::new(Object::new(value, revision));
+        if deleted {
+            collection.objects.remove(key);
+        } else {
+            collection.objects.insert(key.clone(), Arc::clone(&new));
+        }
+        let change =
+            Change { revision, key: key.clone(), old: Some(old), new: Arc::clone(&new), deleted };
+        collection.remember(change, self.history);
+        state.revision = revision;
+        Ok(new)
+    }
+
+    /// The changes after a version, oldest first, and the version up to which they reach.
+    pub(crate) fn changes(
+        &self,
+        resource: &str,
+        since: u64,
+    ) -> Result<(u64, Vec<Arc<Change>>), Expired> {
+        let state = self.lock();
+        let Some(collection) = state.collections.get(resource) else {
+            return Ok((state.revision, Vec::new()));
+        };
+        if since < collection.floor {
+            return Err(Expired(collection.floor));
+        }
+        let first = collection.history.partition_point(|change| change.revision <= since);
+        Ok((state.revision, collection.history.range(first..).cloned().collect()))
+    }
+
+    /// Tells of every change of a resource, from now on.
+    pub(crate) fn subscribe(&self, resource: &str) -> watch::Receiver<u64> {
+        self.lock().collection(resource).news.subscribe()
+    }
+
+    /// Forgets the history up to now.
+    pub(crate) fn compact(&self) {
+        let mut state = self.lock();
+        let revision = state.revision;
+        for collection in state.collections.values_mut() {
+            collection.history.clear();
+            collection.floor = revision;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held leaves whole objects behind: every write is one insert.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn collection(&mut self, resource: &str) -> &mut Collection {
+        if !self.collections.contains_key(resource) {
+            self.collections.insert(resource.to_owned(), Collection::new(1));
+        }
+        self.collections.get_mut(resource).expect("the line above put it there")
+    }
+
+    fn next(&mut self, resource: &str) -> (u64, &mut Collection) {
+        (self.revision + 1, self.collection(resource))
+    }
+}
+
+fn stamp(value: &mut Value, revision: u64) {
+    object::metadata_mut(value).insert("resourceVersion".into(), revision.to_string().into());
+}

@@ -1,0 +1,73 @@
+//! The verbs: one file each. `run` finds the one that a request asks for.
+
+mod bootstrap;
+mod create;
+mod delete;
+mod list;
+mod patch;
+mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::Method;
+
+pub(crate) use bootstrap::bootstrap;
+
+use crate::api::{Call, Target, View, json};
+use crate::failure::{Failure, FieldError};
+use crate::server::Shared;
+
+/// Carries out a request on an object or a collection.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    target: &Target,
+    call: &Call,
+) -> Result<Response, Failure> {
+    let resource = &target.resource;
+    let creates = call.method == Method::POST && target.name.is_none();
+    if !resource.stored && !creates {
+        return Err(Failure::method_not_allowed(None));
+    }
+    let item = target.name.is_some();
+    match (&call.method, item, target.subresource.as_str()) {
+        (&Method::GET, _, "") if target.watch => watch::watch(shared, target, call),
+        (&Method::GET, false, "") if call.query.flag("watch") => watch::watch(shared, target, call),
+        (&Method::GET, false, "") => list::list(shared, target, call).await,
+        (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
+            Err(Failure::method_not_allowed(None))
+        }
+        (&Method::POST, false, "") => create::create(shared, target, call),
+        (&Method::DELETE, false, "") => delete::delete_collection(shared, target, call),
+        (&Method::GET, true, "" | "status") => get(shared, target, call),
+        (&Method::PUT, true, "" | "status" | "finalize") => update::replace(shared, target, call),
+        (&Method::PATCH, true, "" | "status") => patch::patch(shared, target, call),
+        (&Method::DELETE, true, "") => delete::delete(shared, target, call),
+        _ => Err(Failure::method_not_allowed(None)),
+    }
+}
+
+fn get(shared: &Arc<Shared>, target: &Target, call: &Call) -> Result<Response, Failure> {
+    let view = View::of(call)?;
+    let key = target.key();
+    let object = shared
+        .store
+        .get(&target.resource.storage, &key)
+        .ok_or_else(|| Failure::not_found(&target.resource, &key.name))?;
+    Ok(json(200, view.object(&target.resource, &object)))
+}
+
+/// Whether the request asks only what would happen.
+///
+/// # Errors
+/// 422 for a value that is not `All`; `kind` names the options in the message.
+fn dry_run(call: &Call, kind: &str) -> Result<bool, Failure> {
+    let values: Vec<&str> = call.query.all("dryRun").filter(|value| !value.is_empty()).collect();
+    if values.iter().any(|value| *value != "All") {
+        let shown = serde_json::Value::from(values);
+        let error = FieldError::unsupported("dryRun", &shown, &["All"]);
+        return Err(Failure::invalid_kind("meta.k8s.io", kind, "", &[error]));
+    }
+    Ok(!values.is_empty())
+}

@@ -1,0 +1,13 @@
+//! What every cluster has from the start.
+
+use serde_json::json;
+
+use crate::server::Shared;
+use crate::verbs::create;
+
+/// Makes the namespaces that are always there, unless they were kept.
+pub(crate) fn bootstrap(shared: &Shared) {
+    for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
+        create::internal(shared, "namespaces", json!({"metadata": {"name": name}}));
+    }
+}

@@ -1,0 +1,264 @@
+//! `PATCH` of an object: JSON, merge, strategic merge, and apply.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::update::{Change, modify};
+use super::{create, dry_run};
+use crate::api::{Call, Target, Validation, View, json as answer, typed_object, warn, yaml};
+use crate::failure::{Failure, FieldError};
+use crate::managed::{self, Conflict, Writer};
+use crate::object;
+use crate::patch;
+use crate::resources::Resource;
+use crate::schema::TYPES;
+use crate::server::Shared;
+use crate::store::Object;
+use crate::strategy;
+
+pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+    let view = View::of(call)?;
+    let media = call.header("content-type").split(';').next().unwrap_or_default().trim().to_owned();
+    let apply =
+        matches!(media.as_str(), "application/apply-patch+yaml" | "application/apply-patch+cbor");
+    options(call, apply)?;
+    let dry_run = dry_run(call, "PatchOptions")?;
+    if apply {
+        return apply_patch(shared, target, call, view, dry_run);
+    }
+    let resource = &target.resource;
+    let key = target.key();
+    let kind = match media.as_str() {
+        "application/json-patch+json" => Kind::Json,
+        "application/merge-patch+json" => Kind::Merge,
+        "application/strategic-merge-patch+json" => Kind::Strategic,
+        _ => {
+            return Err(Failure::new(
+                415,
+                "UnsupportedMediaType",
+                "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor",
+            ));
+        }
+    };
+    let body: Value = serde_json::from_slice(&call.body)
+        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    let manager = call.manager();
+    let writer = Writer { manager: manager.into(), subresource: &target.subresource };
+    let mut warnings = Vec::new();
+    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
+        let mut new = with_kind(resource, old);
+        match kind {
+            Kind::Json => patch::json(&mut new, &body).map_err(|(code, message)| match code {
+                413 => Failure::new(413, "RequestEntityTooLarge", message),
+                422 => Failure::new(422, "Invalid", message),
+                _ => Failure::bad_request(message),
+            })?,
+            Kind::Merge => {
+                if !body.is_object() {
+                    return Err(Failure::bad_request("error decoding patch: it is not an object"));
+                }
+                patch::merge(&mut new, &body);
+            }
+            Kind::Strategic => {
+                let root = TYPES.find(&resource.schema).unwrap_or_default();
+                patch::strategic(&TYPES, root, &mut new, &body).map_err(Failure::bad_request)?;
+            }
+        }
+        let sent = object::meta(&new, "resourceVersion").to_owned();
+        if object::name(&new) != key.name && !object::name(&new).is_empty() {
+            return Err(Failure::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({})",
+                object::name(&new),
+                key.name
+            )));
+        }
+        let (new, found) = typed_object(new, resource, Validation::of(call))?;
+        warnings = found;
+        if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
+            return Err(Failure::modified(resource, &key.name));
+        }
+        Ok(Change::Update(new))
+    })?;
+    Ok(warn(answer(200, view.object(resource, &object)), &warnings))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Json,
+    Merge,
+    Strategic,
+}
+
+fn with_kind(resource: &Resource, value: &Value) -> Value {
+    let mut whole = value.clone();
+    let map = object::map_mut(&mut whole);
+    map.insert("kind".into(), json!(resource.kind));
+    map.insert("apiVersion".into(), json!(resource.api_version()));
+    whole
+}
+
+fn options(call: &Call, apply: bool) -> Result<(), Failure> {
+    let mut errors = Vec::new();
+    if apply {
+        if call.query.get("fieldManager").unwrap_or_default().is_empty() {
+            errors.push(FieldError::required("fieldManager", "is required for apply patch"));
+        }
+    } else if call.query.get("force").is_some() {
+        errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+    }
+    if call.query.get("fieldManager").is_some_and(|manager| manager.len() > 128) {
+        errors.push(FieldError::too_long("fieldManager", 128));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::invalid_kind("meta.k8s.io", "PatchOptions", "", &errors))
+}
+
+fn apply_patch(
+    shared: &Shared,
+    target: &Target,
+    call: &Call,
+    view: View,
+    dry_run: bool,
+) -> Result<Response, Failure> {
+    let resource = &target.resource;
+    let key = target.key();
+    let force = call.query.flag("force");
+    let applied = read_applied(call, resource)?;
+    let manager = call.manager();
+    let writer = Writer { manager: manager.into(), subresource: &target.subresource };
+    let exists = shared.store.get(&resource.storage, &key).is_some();
+    if !exists && target.subresource.is_empty() {
+        let object = create_applied(shared, target, &applied, &writer, dry_run)?;
+        return Ok(answer(201, view.object(resource, &object)));
+    }
+    let sent = object::meta(&applied, "resourceVersion").to_owned();
+    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
+        if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
+            return Err(Failure::modified(resource, &key.name));
+        }
+        let merged = managed::apply(resource, Some(old), &applied, &writer, force)
+            .map_err(|conflicts| conflict(&conflicts))?;
+        let (merged, _) = typed_object(merged, resource, Validation::Ignore)?;
+        Ok(Change::Applied(merged))
+    })?;
+    Ok(answer(200, view.object(resource, &object)))
+}
+
+fn create_applied(
+    shared: &Shared,
+    target: &Target,
+    applied: &Value,
+    writer: &Writer,
+    dry_run: bool,
+) -> Result<Arc<Object>, Failure> {
+    let resource = &target.resource;
+    let key = target.key();
+    let uid = object::uid(applied);
+    if !uid.is_empty() {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
+        return Err(Failure::conflict(resource, &key.name, &why));
+    }
+    let mut applied = applied.clone();
+    object::metadata_mut(&mut applied).insert("name".into(), json!(key.name));
+    let merged = managed::apply(resource, None, &applied, writer, false)
+        .map_err(|conflicts| conflict(&conflicts))?;
+    let books = merged["metadata"]["managedFields"].clone();
+    let (mut merged, _) = typed_object(merged, resource, Validation::Ignore)?;
+    strategy::defaults(resource, &mut merged);
+    create::add_with(shared, resource, &key.namespace, merged, Some(books), writer, dry_run)
+}
+
+fn read_applied(call: &Call, resource: &Resource) -> Result<Value, Failure> {
+    let mut value = yaml(&call.body)
+        .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
+    let api_version = value["apiVersion"].as_str().unwrap_or_default();
+    let kind = value["kind"].as_str().unwrap_or_default();
+    if api_version != resource.api_version() || kind != resource.kind {
+        let shown = if api_version.contains('/') {
+            api_version.to_owned()
+        } else {
+            format!("/{api_version}")
+        };
+        return Err(Failure::bad_request(format!("invalid object type: {shown}, Kind={kind}")));
+    }
+    if !object::list(&value, &["metadata", "managedFields"]).is_empty() {
+        return Err(Failure::bad_request("metadata.managedFields must be nil"));
+    }
+    let root = TYPES.find(&resource.schema).unwrap_or_default();
+    let name = object::name(&value).to_owned();
+    let namespace = object::namespace(&value).to_owned();
+    let place =
+        if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
+    let found = managed::check(&TYPES, root, &mut value).map_err(Failure::internal)?;
+    if let Some(unknown) = found {
+        let shown = if api_version_group(&resource.group) {
+            format!("{}/{}", resource.group, resource.version)
+        } else {
+            format!("/{}", resource.version)
+        };
+        return Err(Failure::internal(format!(
+            "failed to create typed patch object ({place}; {shown}, Kind={}): .{unknown}: field not declared in schema",
+            resource.kind
+        )));
+    }
+    Ok(value)
+}
+
+fn api_version_group(group: &str) -> bool {
+    !group.is_empty()
+}
+
+fn conflict(conflicts: &[Conflict]) -> Failure {
+    let texts: Vec<String> = conflicts
+        .iter()
+        .map(|one| {
+            let mut with = format!("conflict with {:?}", one.manager);
+            if !one.subresource.is_empty() {
+                with.push_str(&format!(" with subresource {:?}", one.subresource));
+            }
+            if let Some(version) = &one.api_version {
+                with.push_str(&format!(" using {version}"));
+            }
+            with
+        })
+        .collect();
+    let count = conflicts.len();
+    let noun = if count == 1 { "conflict" } else { "conflicts" };
+    let mut grouped: Vec<(&String, Vec<&str>)> = Vec::new();
+    for (text, one) in texts.iter().zip(conflicts) {
+        match grouped.iter_mut().find(|(other, _)| *other == text) {
+            Some((_, paths)) => paths.push(&one.path),
+            None => grouped.push((text, vec![&one.path])),
+        }
+    }
+    let list = match grouped.as_slice() {
+        [(text, paths)] if paths.len() == 1 => format!("{text}: {}", paths[0]),
+        _ => {
+            let parts: Vec<String> = grouped
+                .iter()
+                .map(|(text, paths)| match paths.as_slice() {
+                    [one] => format!("{text}: {one}"),
+                    many => format!("{text}:\n- {}", many.join("\n- ")),
+                })
+                .collect();
+            parts.join("\n")
+        }
+    };
+    let mut failure =
+        Failure::new(409, "Conflict", format!("Apply failed with {count} {noun}: {list}"));
+    let causes: Vec<Value> = texts
+        .iter()
+        .zip(conflicts)
+        .map(|(text, one)| {
+            json!({"reason": "FieldManagerConflict", "message": text, "field": one.path})
+        })
+        .collect();
+    failure.details = Some(json!({"causes": causes}));
+    failure
+}

@@ -1,0 +1,143 @@
+//! `PUT` of an object, and the write that all changes of an object share.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{create, dry_run};
+use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::failure::{Failure, FieldError};
+use crate::managed::{self, Writer};
+use crate::object;
+use crate::resources::Resource;
+use crate::server::Shared;
+use crate::store::{Key, Object};
+use crate::strategy;
+
+pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+    let view = View::of(call)?;
+    let dry_run = dry_run(call, "UpdateOptions")?;
+    let resource = &target.resource;
+    let (mut value, warnings) = decode(call, resource)?;
+    let key = target.key();
+    create::place(resource, &key.namespace, &mut value)?;
+    let name = object::name(&value);
+    if name.is_empty() {
+        object::metadata_mut(&mut value).insert("name".into(), json!(key.name));
+    } else if name != key.name {
+        return Err(Failure::bad_request(
+            "the name of the object (".to_owned()
+                + name
+                + ") does not match the name on the URL ("
+                + &key.name
+                + ")",
+        ));
+    }
+    let manager = call.manager();
+    let writer = Writer { manager: manager.into(), subresource: &target.subresource };
+    let sent = object::meta(&value, "resourceVersion").to_owned();
+    let uid = object::uid(&value).to_owned();
+    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
+        if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
+            return Err(Failure::modified(resource, &key.name));
+        }
+        if !uid.is_empty() && uid != object::uid(old) {
+            let place = if resource.namespaced {
+                format!("{}/{}/{}", resource.plural, key.namespace, key.name)
+            } else {
+                format!("{}/{}", resource.plural, key.name)
+            };
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                object::uid(old)
+            );
+            return Err(Failure::conflict(resource, &key.name, &why));
+        }
+        Ok(Change::Update(value.clone()))
+    })?;
+    Ok(warn(answer(200, view.object(resource, &object)), &warnings))
+}
+
+/// What a writer wants the object to become.
+pub(crate) enum Change {
+    /// The whole object; the managed fields follow from the difference.
+    Update(Value),
+    /// The whole object with its managed fields kept already.
+    Applied(Value),
+}
+
+/// Reads an object, lets `change` say what it becomes, and writes it; again when another writer
+/// came first. An object that is marked and has nothing left to wait for is removed.
+pub(crate) fn modify(
+    shared: &Shared,
+    resource: &Resource,
+    key: &Key,
+    writer: &Writer,
+    dry_run: bool,
+    mut change: impl FnMut(&Value) -> Result<Change, Failure>,
+) -> Result<Arc<Object>, Failure> {
+    loop {
+        let old = shared
+            .store
+            .get(&resource.storage, key)
+            .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+        let (mut new, applied) = match change(&old.value)? {
+            Change::Update(new) => (new, false),
+            Change::Applied(new) => (new, true),
+        };
+        immutable(resource, &old.value, &mut new, &key.name)?;
+        strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
+        if !applied {
+            managed::update(resource, Some(&old.value), &mut new, writer);
+        }
+        let errors = strategy::validate_update(resource, writer.subresource, &old.value, &new);
+        if !errors.is_empty() {
+            return Err(Failure::invalid(resource, &key.name, &errors));
+        }
+        if new == old.value {
+            return Ok(old);
+        }
+        if dry_run {
+            return Ok(Arc::new(Object::new(new, old.revision)));
+        }
+        let done = object::is_deleting(&new)
+            && object::finalizers(&new).next().is_none()
+            && strategy::nothing_left(resource, &new);
+        let written = if done {
+            shared.store.remove(&resource.storage, key, old.revision, new)
+        } else {
+            shared.store.replace(&resource.storage, key, old.revision, new)
+        };
+        if let Ok(object) = written {
+            return Ok(object);
+        }
+    }
+}
+
+/// What no writer may change is taken from the stored object; a different uid is an error.
+fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> Result<(), Failure> {
+    let uid = object::uid(new).to_owned();
+    if !uid.is_empty() && uid != object::uid(old) {
+        let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
+        return Err(Failure::invalid(resource, name, &[error]));
+    }
+    let metadata = object::metadata_mut(new);
+    for field in [
+        "uid",
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "generateName",
+    ] {
+        match &old["metadata"][field] {
+            Value::Null => metadata.remove(field),
+            value => metadata.insert(field.to_owned(), value.clone()),
+        };
+    }
+    Ok(())
+}

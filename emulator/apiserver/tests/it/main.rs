@@ -1,0 +1,3 @@
+//! The server, used by the clients that people use.
+
+mod objects;
