@@ -1,1 +1,196 @@
-//! Tests of what is sent to a cluster.
+//! Tests of what is sent to a cluster, and of what becomes of its faults.
+
+use apiserver::{Fault, Options, Server, When};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::*;
+use crate::event::{Event, Identity};
+use crate::project::values;
+
+#[tokio::test]
+async fn a_project_is_found_by_its_name_and_by_its_id() {
+    let (_server, cluster) = cluster();
+    cluster.put_project(&project()).await.unwrap();
+    cluster.put_project(&project()).await.unwrap();
+    for name in ["acme/app", &project().id] {
+        assert_eq!(cluster.project(name).await.unwrap().unwrap().name, "acme/app");
+    }
+    assert!(cluster.project("acme/other").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_no_project_is_not_found() {
+    let (_server, cluster) = cluster();
+    let secret = Secret { type_: Some("Opaque".into()), ..project().secret() };
+    cluster.create("default", &secret).await.unwrap();
+    assert!(cluster.project("acme/app").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_build_is_made_once() {
+    let (_server, cluster) = cluster();
+    let build = build();
+    let Creation::Made(made) = cluster.create_build(&build).await.unwrap() else { panic!() };
+    assert!(made.owner().is_some());
+    cluster.accept(&made, &[("a".to_owned(), "b".to_owned())].into()).await.unwrap();
+    let Creation::Exists(exists) = cluster.create_build(&build).await.unwrap() else { panic!() };
+    assert_eq!((exists.id, exists.uid.clone(), exists.accepted), (made.id, made.uid, true));
+    assert_eq!(exists.annotations["a"], "b");
+    assert_eq!(cluster.builds("default").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_busy_cluster_is_asked_again() {
+    let (server, cluster) = cluster();
+    for code in [500, 429, 503] {
+        server.faults().lay(Fault::next("POST", "/secrets", code));
+    }
+    tokio::time::pause();
+    assert!(matches!(cluster.create_build(&build()).await.unwrap(), Creation::Made(_)));
+}
+
+#[tokio::test]
+async fn a_build_whose_answer_was_lost_is_found_again() {
+    let (server, cluster) = cluster();
+    server.faults().lay(Fault { when: When::After, ..Fault::next("POST", "/secrets", 504) });
+    tokio::time::pause();
+    let Creation::Exists(build) = cluster.create_build(&build()).await.unwrap() else { panic!() };
+    assert!(build.uid.is_some() && !build.accepted);
+}
+
+#[tokio::test]
+async fn a_cluster_is_not_asked_beyond_the_deadline() {
+    let (server, cluster) = cluster();
+    server.faults().lay(Fault { times: u32::MAX, ..Fault::next("", "", 503) });
+    tokio::time::pause();
+    let start = Instant::now();
+    let cluster = cluster.with_deadline(start + Duration::from_secs(3));
+    let error = cluster.create_build(&build()).await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    assert!(start.elapsed() <= Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_repeated() {
+    let (server, cluster) = cluster();
+    server.faults().lay(Fault::next("POST", "/secrets", 403));
+    let error = cluster.create_build(&build()).await.unwrap_err();
+    assert!(!error.is_passing());
+    assert!(error.to_string().starts_with("the cluster refused to create Secret brigade-worker-"));
+}
+
+#[tokio::test]
+async fn a_job_is_made_once_and_then_adopted() {
+    let (server, cluster) = cluster();
+    let (secret, pod) = job("one", "b1");
+    assert_eq!(cluster.create_job(&secret, &pod).await.unwrap(), JobCreation::Made);
+    assert_eq!(cluster.create_job(&secret, &pod).await.unwrap(), JobCreation::Adopted);
+
+    // Its Secret was made, and then its maker died.
+    let (secret, pod) = job("two", "b1");
+    server.faults().lay(Fault::next("POST", "/pods", 403));
+    cluster.create_job(&secret, &pod).await.unwrap_err();
+    assert_eq!(cluster.create_job(&secret, &pod).await.unwrap(), JobCreation::Made);
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_build_is_not_adopted() {
+    let (_server, cluster) = cluster();
+    let (secret, pod) = job("one", "b1");
+    cluster.create_job(&secret, &pod).await.unwrap();
+    let (other_secret, other_pod) = job("one", "b2");
+    for (secret, pod) in [(&other_secret, &pod), (&secret, &other_pod)] {
+        let error = cluster.create_job(secret, pod).await.unwrap_err();
+        assert!(matches!(error, ClusterError::Conflict { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_need_not_be_deleted() {
+    let (_server, cluster) = cluster();
+    cluster.delete_pod("default", "nothing").await.unwrap();
+    cluster.delete_claim("default", "nothing").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_went_while_nobody_watched_is_told() {
+    let (server, cluster) = cluster();
+    let build = build();
+    for name in ["one", "two"] {
+        let (secret, pod) = job(name, &build.id.to_string());
+        cluster.create_job(&secret, &pod).await.unwrap();
+    }
+    let mut changes = Box::pin(cluster.watch_pods(&build));
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.push(name(&next(&mut changes).await));
+    }
+    told.sort();
+    assert_eq!(told, ["one", "synced", "two"]);
+
+    cluster.delete_pod("default", "one").await.unwrap();
+    loop {
+        match next(&mut changes).await {
+            PodChange::Gone(name) => {
+                assert_eq!(name, "one");
+                break;
+            }
+            PodChange::Applied(_) | PodChange::Synced => {}
+        }
+    }
+
+    server.faults().drop_watches();
+    server.compact();
+    cluster.delete_pod("default", "two").await.unwrap();
+    loop {
+        if let PodChange::Gone(name) = next(&mut changes).await {
+            assert_eq!(name, "two");
+            break;
+        }
+    }
+}
+
+fn cluster() -> (Server, Cluster) {
+    let server = Server::new(Options::default()).unwrap();
+    let cluster = Cluster::new(server.client(), "default");
+    (server, cluster)
+}
+
+fn project() -> Project {
+    values::read("project: acme/app\nsharedSecret: s", "default").unwrap().0
+}
+
+fn build() -> Build {
+    let event = Event {
+        identity: Identity::Content("body".into()),
+        ..Event::new("github", "push", "body")
+    };
+    Build::new(&project(), event, Timestamp::UNIX_EPOCH)
+}
+
+fn job(name: &str, build: &str) -> (Secret, Pod) {
+    let metadata = ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some("default".to_owned()),
+        labels: Some(
+            [("build", build), ("jobname", name)].map(|(k, v)| (k.into(), v.into())).into(),
+        ),
+        ..ObjectMeta::default()
+    };
+    let pod = json!({"spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let pod: Pod = serde_json::from_value(pod).unwrap();
+    (Secret { metadata: metadata.clone(), ..Secret::default() }, Pod { metadata, ..pod })
+}
+
+async fn next(changes: &mut (impl Stream<Item = PodChange> + Unpin)) -> PodChange {
+    tokio::time::timeout(Duration::from_secs(10), changes.next()).await.unwrap().unwrap()
+}
+
+fn name(change: &PodChange) -> String {
+    match change {
+        PodChange::Applied(pod) => pod.name_any(),
+        PodChange::Gone(name) => name.clone(),
+        PodChange::Synced => "synced".to_owned(),
+    }
+}

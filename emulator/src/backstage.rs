@@ -1,0 +1,195 @@
+//! What the story needs besides the functions and the cluster: a registry and a Slack.
+//!
+//! - `POST /registry`: an image was pushed. The registry sends the webhook that Azure Container
+//!   Registry would, to the functions.
+//! - `POST /slack/{hook}`: an incoming webhook. It checks what Slack checks and shows the message.
+//!
+//! Both are told only by stand-ins, on an address of this machine that nobody else knows.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use jiff::Timestamp;
+use reqwest::Url;
+use runtime::cluster::Cluster;
+use runtime::project::Project;
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use ulid::Ulid;
+
+/// What happened backstage.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// An image was pushed, and its webhook was answered so.
+    Pushed {
+        /// The image's reference.
+        image: String,
+        /// Where its webhook went.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+        /// The answer.
+        answer: Value,
+    },
+    /// Slack shows a message.
+    Slack(Message),
+}
+
+/// A message in Slack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Who speaks.
+    pub username: String,
+    /// The title of its field, if it has one.
+    pub title: String,
+    /// What is said.
+    pub text: String,
+    /// The colour of its bar.
+    pub color: String,
+}
+
+/// The registry and the Slack.
+#[derive(Clone)]
+pub struct Backstage {
+    /// Where the functions are.
+    pub functions: Url,
+    /// Where pods are looked up.
+    pub cluster: Cluster,
+    /// The projects whose pods push images.
+    pub projects: Arc<[Project]>,
+    /// Who is told.
+    pub news: broadcast::Sender<News>,
+}
+
+/// A push, as the stand-in for docker tells it.
+#[derive(Debug, Deserialize)]
+struct Push {
+    registry: String,
+    repository: String,
+    tag: String,
+    digest: String,
+    user: String,
+    pod: Option<String>,
+}
+
+/// The routes of the backstage.
+pub fn routes(backstage: Backstage) -> Router {
+    Router::new()
+        .route("/registry", post(registry))
+        .route("/slack/{*hook}", post(slack))
+        .with_state(backstage)
+}
+
+async fn registry(
+    State(backstage): State<Backstage>,
+    Json(push): Json<Push>,
+) -> (StatusCode, String) {
+    let image = format!("{}/{}:{}", push.registry, push.repository, push.tag);
+    let Some(project) = backstage.project_of(push.pod.as_deref()).await else {
+        tracing::warn!(image.name = image, "an image was pushed by a pod of no project");
+        return (StatusCode::OK, "no project has a webhook at this registry".to_owned());
+    };
+    let path = format!("/events/webhook/{}?commit=master", project.name);
+    let body = acr_push(&push, Timestamp::now()).to_string();
+    match backstage.deliver(&path, project, body).await {
+        Ok((status, answer)) => {
+            let said = format!("the registry sent its webhook, answered {status}");
+            let _nobody_listens =
+                backstage.news.send(News::Pushed { image, path, status, answer });
+            (StatusCode::OK, said)
+        }
+        Err(error) => {
+            tracing::warn!(image.name = image, error = %error, "the registry's webhook failed");
+            (StatusCode::OK, "the registry's webhook found no functions".to_owned())
+        }
+    }
+}
+
+impl Backstage {
+    /// The project whose build made this pod.
+    async fn project_of(&self, pod: Option<&str>) -> Option<&Project> {
+        let name = pod?;
+        for project in self.projects.iter() {
+            let pod = self.cluster.pod(&project.namespace, name).await.ok().flatten();
+            let labels = pod.and_then(|pod| pod.metadata.labels).unwrap_or_default();
+            if labels.get("project") == Some(&project.id) {
+                return Some(project);
+            }
+        }
+        None
+    }
+
+    async fn deliver(
+        &self,
+        path: &str,
+        project: &Project,
+        body: String,
+    ) -> anyhow::Result<(u16, Value)> {
+        let mut request = crate::replay::client()?
+            .post(self.functions.join(path)?)
+            .header("content-type", "application/json; charset=utf-8")
+            .header("user-agent", "AzureContainerRegistry/1.0")
+            .body(body);
+        let token = project.generic_gateway_secret.expose_secret();
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.map_err(reqwest::Error::without_url)?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+}
+
+/// The body of the webhook, as Azure Container Registry documents it.
+fn acr_push(push: &Push, now: Timestamp) -> Value {
+    json!({
+        "id": Ulid::generate().to_string(),
+        "timestamp": now.to_string(),
+        "action": "push",
+        "target": {
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "size": 527,
+            "digest": push.digest,
+            "length": 527,
+            "repository": push.repository,
+            "tag": push.tag,
+        },
+        "request": {
+            "id": Ulid::generate().to_string(),
+            "host": push.registry,
+            "method": "PUT",
+            "useragent": format!("docker/stand-in user/{}", push.user),
+        },
+    })
+}
+
+async fn slack(State(backstage): State<Backstage>, body: String) -> (StatusCode, &'static str) {
+    let Ok(Value::Object(body)) = serde_json::from_str(&body) else {
+        return (StatusCode::BAD_REQUEST, "invalid_payload");
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let attachment = body.get("attachments").and_then(|all| all.get(0));
+    let field = attachment.and_then(|first| first.pointer("/fields/0"));
+    let said = [
+        text(body.get("text")),
+        text(field.and_then(|field| field.get("value"))),
+        text(attachment.and_then(|first| first.get("text"))),
+    ];
+    let Some(said) = said.into_iter().find(|said| !said.is_empty()) else {
+        return (StatusCode::BAD_REQUEST, "no_text");
+    };
+    let message = Message {
+        username: text(body.get("username")),
+        title: text(field.and_then(|field| field.get("title"))),
+        text: said,
+        color: text(attachment.and_then(|first| first.get("color"))),
+    };
+    let _nobody_listens = backstage.news.send(News::Slack(message));
+    (StatusCode::OK, "ok")
+}

@@ -1,0 +1,157 @@
+//! A project's folder: `project.yaml`, a values file, and `brigade.js` beside it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use runtime::project::{Project, values};
+
+/// The names that a values file may have, the first that exists counts.
+const VALUES: [&str; 3] = ["project.yaml", "project.yml", "values.yaml"];
+
+/// What is not copied for jobs: no secrets, no history, nothing that can be made again.
+const NOT_SOURCE: [&str; 8] = [
+    "project.yaml",
+    "project.yml",
+    "values.yaml",
+    ".git",
+    ".brigantine",
+    ".env",
+    "node_modules",
+    "target",
+];
+
+/// How much of a folder is copied for jobs, in bytes.
+const SOURCE_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// A project and where it was read from.
+#[derive(Debug)]
+pub struct Folder {
+    /// The folder.
+    pub path: PathBuf,
+    /// The project, with the folder's `brigade.js` as its script if the values have none.
+    pub project: Project,
+    /// What its author may have meant otherwise.
+    pub warnings: Vec<String>,
+}
+
+impl Folder {
+    /// Reads a project from a folder, or from a values file in it; its Secret will be in `home`.
+    pub fn read(path: &Path, home: &str) -> Result<Folder> {
+        let (folder, file) = if path.is_file() {
+            (path.parent().unwrap_or(Path::new(".")).to_owned(), path.to_owned())
+        } else {
+            let file = VALUES.iter().map(|name| path.join(name)).find(|file| file.is_file());
+            let file = file.with_context(|| {
+                format!(
+                    "{} has no project.yaml: a project's folder holds a values file of that name, \
+                     with at least `project: org/repository`",
+                    path.display()
+                )
+            })?;
+            (path.to_owned(), file)
+        };
+        let text = read(&file)?;
+        let (mut project, mut warnings) =
+            values::read(&text, home).with_context(|| file.display().to_string())?;
+        let script = folder.join(project.script_file());
+        if project.default_script.is_empty() && script.is_file() {
+            project.default_script = read(&script)?;
+        }
+        if project.default_script.is_empty() && project.default_script_name.is_empty() {
+            warnings.push(format!(
+                "there is no {} and the values have no defaultScript: nothing will hear its events",
+                project.script_file()
+            ));
+        }
+        Ok(Folder { path: folder, project, warnings })
+    }
+
+    /// Reads the project that a file of recorded requests belongs to: the nearest folder above it
+    /// that holds a values file.
+    pub fn of(file: &Path, home: &str) -> Result<Option<Folder>> {
+        let file = fs::canonicalize(file).with_context(|| file.display().to_string())?;
+        for folder in file.ancestors().skip(1) {
+            if folder.join(VALUES[0]).is_file() {
+                return Folder::read(folder, home).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Copies what jobs may see of the folder.
+    pub fn copy_source(&self, to: &Path) -> Result<()> {
+        let mut left = SOURCE_LIMIT;
+        copy(&self.path, to, &mut left)
+            .with_context(|| format!("copying {} for its jobs", self.path.display()))
+    }
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// Copies files and folders; links and whatever else there is are left out.
+fn copy(from: &Path, to: &Path, left: &mut u64) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, name) = (entry.file_type()?, entry.file_name());
+        if NOT_SOURCE.iter().any(|hidden| name == *hidden) {
+            continue;
+        }
+        if kind.is_dir() {
+            copy(&entry.path(), &to.join(&name), left)?;
+        } else if kind.is_file() {
+            let size = entry.metadata()?.len();
+            *left = left.checked_sub(size).with_context(|| {
+                let limit = SOURCE_LIMIT / 1024 / 1024;
+                format!("the folder holds more than {limit} MiB; is it the right one?")
+            })?;
+            fs::copy(entry.path(), to.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folders_script_is_its_projects() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("project.yaml"), "project: a/b\nsharedSecret: s").unwrap();
+    fs::write(folder.path().join("brigade.js"), "1").unwrap();
+    let read = Folder::read(folder.path(), "default").unwrap();
+    assert_eq!((read.project.default_script.as_str(), read.warnings.len()), ("1", 0));
+    let by_file = Folder::read(&folder.path().join("project.yaml"), "default").unwrap();
+    assert_eq!(by_file.project.default_script, "1");
+}
+
+#[test]
+fn the_values_script_comes_before_the_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("project.yaml"), "project: a/b\ndefaultScript: '2'").unwrap();
+    fs::write(folder.path().join("brigade.js"), "1").unwrap();
+    assert_eq!(Folder::read(folder.path(), "default").unwrap().project.default_script, "2");
+}
+
+#[test]
+fn a_folder_without_values_is_no_project() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Folder::read(folder.path(), "default").unwrap_err().to_string();
+    assert!(error.contains("has no project.yaml"), "{error}");
+}
+
+#[test]
+fn jobs_see_the_source_but_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("src/.git")).unwrap();
+    for file in ["project.yaml", ".env", "src/main.c", "src/.git/config"] {
+        fs::write(folder.path().join(file), "project: a/b").unwrap();
+    }
+    let copied = tempfile::tempdir().unwrap();
+    let read = Folder::read(folder.path(), "default").unwrap();
+    read.copy_source(copied.path()).unwrap();
+    assert!(copied.path().join("src/main.c").is_file());
+    for hidden in ["project.yaml", ".env", "src/.git"] {
+        assert!(!copied.path().join(hidden).exists(), "{hidden}");
+    }
+}

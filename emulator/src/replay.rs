@@ -1,0 +1,145 @@
+//! Sends recorded requests, signed anew.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use reqwest::Url;
+use serde_json::{Value, json};
+
+use crate::folder::Folder;
+use crate::request::{self, Request};
+
+/// The options of `emulator replay`.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Files of recorded requests (.http): a request, or several with lines of ### between them
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Where the functions are
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7744")]
+    to: Url,
+    /// The project whose secrets sign the requests: its folder or its values file
+    /// [default: the nearest folder above each file that holds a project.yaml]
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+    /// How often each request is sent
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u32,
+    /// Fail unless every answer has this status; without it, unless every answer is a 2xx
+    #[arg(long, value_name = "STATUS")]
+    expect: Option<u16>,
+    /// How answers are printed
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// A JSON object a line: file, method, path, status, body
+    Json,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The body, as JSON if it is that, else as a text.
+    pub(crate) body: Value,
+}
+
+/// Sends the files' requests in order; whether every answer was as expected.
+pub async fn run(options: &Options, out: &mut impl Write) -> Result<bool> {
+    let http = client()?;
+    let mut good = true;
+    for file in &options.files {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let requests = request::parse(&text).with_context(|| file.display().to_string())?;
+        let folder = match &options.project {
+            Some(path) => Some(Folder::read(path, "default")?),
+            None => Folder::of(file, "default")?,
+        };
+        for request in &requests {
+            for _ in 0..options.times {
+                let answer = send(&http, &options.to, request, folder.as_ref())
+                    .await
+                    .with_context(|| file.display().to_string())?;
+                good &= match options.expect {
+                    Some(status) => answer.status == status,
+                    None => (200..300).contains(&answer.status),
+                };
+                print(options.output, file, request, &answer, out)?;
+            }
+        }
+    }
+    Ok(good)
+}
+
+/// A client that follows nothing and waits as long as a sender would.
+pub(crate) fn client() -> Result<reqwest::Client> {
+    // Installed once for the process; a second time changes nothing.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(std::time::Duration::from_secs(30));
+    Ok(client.build()?)
+}
+
+/// Sends one request.
+pub(crate) async fn send(
+    http: &reqwest::Client,
+    to: &Url,
+    request: &Request,
+    folder: Option<&Folder>,
+) -> Result<Answer> {
+    let url = to.join(&request.path).context("the request's path makes no URL")?;
+    let headers = request.headers(folder.map(|folder| &folder.project))?;
+    let sent = http.request(request.method.clone(), url).headers(headers);
+    let answer = sent.body(request.body.clone()).send().await.map_err(|error| {
+        let error = error.without_url();
+        anyhow::Error::new(error).context(format!("no answer from {to}: does `emulator up` run?"))
+    })?;
+    let status = answer.status().as_u16();
+    let body = answer.text().await.context("reading the answer")?;
+    Ok(Answer { status, body: serde_json::from_str(&body).unwrap_or(Value::String(body)) })
+}
+
+fn print(
+    output: Output,
+    file: &Path,
+    request: &Request,
+    answer: &Answer,
+    out: &mut impl Write,
+) -> Result<()> {
+    // The query may hold a token.
+    let path = request.path.split('?').next().unwrap_or_default();
+    match output {
+        Output::Json => {
+            let line = json!({
+                "file": file.display().to_string(),
+                "method": request.method.as_str(),
+                "path": path,
+                "status": answer.status,
+                "body": answer.body,
+            });
+            writeln!(out, "{line}")?;
+        }
+        Output::Text => {
+            writeln!(out, "{} {} {path}", answer.status, request.method)?;
+            writeln!(out, "{}", pretty(&answer.body))?;
+        }
+    }
+    Ok(())
+}
+
+/// An answer's body for people.
+pub(crate) fn pretty(body: &Value) -> String {
+    match body {
+        Value::String(text) => text.clone(),
+        json => serde_json::to_string_pretty(json).unwrap_or_default(),
+    }
+}
