@@ -4,6 +4,8 @@
 pub mod build;
 pub mod cluster;
 pub mod event;
+pub mod job;
+pub mod outcome;
 pub mod project;
 pub mod serve;
 pub mod settings;

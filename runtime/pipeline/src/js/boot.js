@@ -1,0 +1,524 @@
+// Sets up the globals of a script and returns the one function through which Rust drives it.
+//
+// `host` is the list of everything that the outside offers; it is never reachable from a script.
+(function (host) {
+  "use strict";
+
+  const stringify = JSON.stringify;
+  const wellFormed = (text) => String(text).toWellFormed();
+  const internal = { stringify, wellFormed };
+
+  // --- errors -------------------------------------------------------------------------------
+
+  const inner = "brigantine:";
+  const wrapped = new Set(); // files inside a function wrapper, whose first line is shifted
+  internal.wrapped = wrapped;
+
+  Error.stackTraceLimit = 20;
+  Error.prepareStackTrace = function (error, sites) {
+    let text;
+    try {
+      text = Error.prototype.toString.call(error);
+    } catch {
+      text = "Error";
+    }
+    for (const site of sites) {
+      let file, line, column, name;
+      file = site.getFileName();
+      if (typeof file === "string" && file.startsWith(inner)) continue;
+      name = site.getFunctionName();
+      if (site.isNative() || typeof file !== "string") {
+        if (name) text += `\n    at ${name} (native)`;
+        continue;
+      }
+      line = site.getLineNumber();
+      column = site.getColumnNumber();
+      if (line === 1 && wrapped.has(file)) {
+        column = Math.max(1, column - host.wrapper);
+      }
+      const place = `${file}:${line}:${column}`;
+      text += name && name !== "<anonymous>" ? `\n    at ${name} (${place})` : `\n    at ${place}`;
+    }
+    return text;
+  };
+
+  // What an uncaught value is printed as: its stack where it has one.
+  function explain(reason) {
+    try {
+      if (reason instanceof Error) {
+        const head = Error.prototype.toString.call(reason);
+        const stack = typeof reason.stack === "string" ? reason.stack : "";
+        if (stack.includes(head)) return wellFormed(stack);
+        const frames = stack.indexOf("\n    at ");
+        return wellFormed(frames < 0 ? head : head + stack.slice(frames));
+      }
+      if (typeof reason === "string") return wellFormed(reason);
+      return wellFormed(builtin("util").inspect(reason));
+    } catch {
+      return "an error that cannot be printed";
+    }
+  }
+  internal.explain = explain;
+
+  // --- modules ------------------------------------------------------------------------------
+
+  const aliases = {
+    brigade: "brigadier",
+    "@brigadecore/brigadier": "brigadier",
+    "timers/promises": "timers/promises",
+    "path/posix": "path",
+    "assert/strict": "assert",
+  };
+  const names = [
+    "assert", "brigadier", "buffer", "console", "crypto", "events", "fs", "os", "path", "process",
+    "querystring", "string_decoder", "timers", "timers/promises", "url", "util",
+  ];
+  const loaded = new Map();
+
+  function builtin(name) {
+    const known = loaded.get(name);
+    if (known) return known.exports;
+    const module = { exports: {} };
+    loaded.set(name, module);
+    switch (name) {
+      case "console":
+        module.exports = console;
+        break;
+      case "process":
+        module.exports = process;
+        break;
+      case "timers":
+        module.exports = {
+          setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate,
+        };
+        break;
+      default:
+        host.builtin(name)(host, internal, builtin, module);
+    }
+    return module.exports;
+  }
+  internal.builtin = builtin;
+
+  function canonical(name) {
+    const plain = name.startsWith("node:") ? name.slice(5) : name;
+    const found = Object.hasOwn(aliases, plain) ? aliases[plain] : plain;
+    return names.includes(found) ? found : undefined;
+  }
+  internal.canonical = canonical;
+
+  internal.unknownModule = function (name) {
+    const list = ["@brigadecore/brigadier", "brigade", ...names].sort().join(", ");
+    const files = host.workspace
+      ? "and files of the repository by a path that starts with ./ or ../"
+      : "and no files, because this build has no checked out repository";
+    const error = new Error(`Cannot find module '${name}'. There are: ${list}; ${files}`);
+    error.code = "MODULE_NOT_FOUND";
+    return error;
+  };
+
+  const files = new Map();
+
+  function requireFrom(base) {
+    const require = function (name) {
+      if (typeof name !== "string" || name === "") {
+        throw new TypeError("require takes the name of a module");
+      }
+      const known = canonical(name);
+      if (known) return builtin(known);
+      if (name.startsWith("./") || name.startsWith("../") || name === "." || name === "..") {
+        return file(base, name);
+      }
+      throw internal.unknownModule(name);
+    };
+    require.resolve = (name) => canonical(name) ?? host.resolve(base, name);
+    require.cache = Object.create(null);
+    return require;
+  }
+  internal.requireFrom = requireFrom;
+
+  function file(base, name) {
+    if (!host.workspace) throw internal.unknownModule(name);
+    const path = host.resolve(base, name);
+    const known = files.get(path);
+    if (known) return known.exports;
+    const text = host.read(path);
+    if (path.endsWith(".json")) {
+      const module = { exports: undefined };
+      try {
+        module.exports = JSON.parse(text);
+      } catch (error) {
+        throw new SyntaxError(`${path}: ${error.message}`);
+      }
+      files.set(path, module);
+      return module.exports;
+    }
+    return evaluate(path, text, false).exports;
+  }
+
+  function evaluate(path, text, main) {
+    wrapped.add(path);
+    const run = host.compile(path, text);
+    const module = { exports: {}, id: main ? "." : path, filename: path, loaded: false, children: [] };
+    const require = requireFrom(path);
+    if (main) require.main = module;
+    files.set(path, module);
+    const slash = path.lastIndexOf("/");
+    try {
+      run.call(module.exports, module.exports, require, module, path, slash < 0 ? "." : path.slice(0, slash));
+    } catch (error) {
+      files.delete(path);
+      throw error;
+    }
+    module.loaded = true;
+    return module;
+  }
+
+  // --- timers -------------------------------------------------------------------------------
+
+  const timers = new Map();
+  let lastTimer = 0;
+
+  class Timeout {
+    constructor(id) {
+      this.id = id;
+    }
+    ref() {
+      host.hold(this.id, true);
+      return this;
+    }
+    unref() {
+      host.hold(this.id, false);
+      return this;
+    }
+    hasRef() {
+      return timers.has(this.id);
+    }
+    close() {
+      clear(this);
+      return this;
+    }
+    [Symbol.toPrimitive]() {
+      return this.id;
+    }
+  }
+
+  function arm(callback, delay, args, repeat) {
+    if (typeof callback !== "function") {
+      throw new TypeError(`The "callback" argument must be of type function. Received ${typeof callback}`);
+    }
+    const id = ++lastTimer;
+    host.timer(id, delay);
+    timers.set(id, { callback, args, delay, repeat });
+    return new Timeout(id);
+  }
+
+  function clear(timer) {
+    const id = timer instanceof Timeout ? timer.id : Number(timer);
+    if (timers.delete(id)) host.clear(id);
+  }
+
+  const atLeastOne = (delay) => {
+    const number = Number(delay);
+    return number >= 1 && number <= 2147483647 ? Math.trunc(number) : 1;
+  };
+
+  function setTimeout(callback, delay, ...args) {
+    return arm(callback, atLeastOne(delay), args, false);
+  }
+  function setInterval(callback, delay, ...args) {
+    return arm(callback, atLeastOne(delay), args, true);
+  }
+  function setImmediate(callback, ...args) {
+    return arm(callback, 0, args, false);
+  }
+  function clearTimeout(timer) {
+    clear(timer);
+  }
+  function clearInterval(timer) {
+    clear(timer);
+  }
+  function clearImmediate(timer) {
+    clear(timer);
+  }
+
+  function ring(id) {
+    const timer = timers.get(id);
+    if (!timer) return;
+    if (timer.repeat) host.timer(id, timer.delay);
+    else timers.delete(id);
+    timer.callback(...timer.args);
+  }
+
+  const enqueue = globalThis.queueMicrotask;
+  function queueMicrotask(callback) {
+    if (typeof callback !== "function") {
+      throw new TypeError(`The "callback" argument must be of type function. Received ${typeof callback}`);
+    }
+    enqueue(() => guarded(callback));
+  }
+
+  // --- what goes wrong ------------------------------------------------------------------------
+
+  const rejected = new Map(); // promise -> reason, not yet handled by anybody
+  const uncaught = []; // [reason, trigger]
+
+  function guarded(callback, ...args) {
+    try {
+      callback(...args);
+    } catch (error) {
+      uncaught.push([error, "uncaughtException"]);
+    }
+  }
+  internal.guarded = guarded;
+  internal.raise = (reason, trigger) => uncaught.push([reason, trigger]);
+
+  // --- process and console --------------------------------------------------------------------
+
+  const EventEmitter = builtin("events");
+
+  const out = (stream) => ({
+    write(chunk) {
+      host.write(stream, wellFormed(typeof chunk === "string" ? chunk : builtin("buffer").Buffer.from(chunk)));
+      return true;
+    },
+    isTTY: false,
+    columns: undefined,
+    fd: stream,
+  });
+
+  const started = host.now();
+  const process = Object.create(EventEmitter.prototype);
+  EventEmitter.call(process);
+  Object.assign(process, {
+    title: "brigantine",
+    argv: ["node", host.script],
+    argv0: "node",
+    execArgv: [],
+    exitCode: undefined,
+    pid: 1,
+    platform: "linux",
+    arch: host.arch,
+    version: "v12.22.7",
+    versions: { node: "12.22.7" },
+    release: { name: "node" },
+    env: Object.assign({}, JSON.parse(host.environment)),
+    stdout: out(1),
+    stderr: out(2),
+    cwd: () => host.workspace || "/",
+    exit(code) {
+      const number = code === undefined ? process.exitCode : code;
+      host.exit(Number.isInteger(Number(number)) ? Number(number) & 255 : 0);
+      for (;;); // the host ends this loop, and the script with it
+    },
+    abort() {
+      process.exit(134);
+    },
+    nextTick(callback, ...args) {
+      if (typeof callback !== "function") {
+        throw new TypeError(`The "callback" argument must be of type function. Received ${typeof callback}`);
+      }
+      enqueue(() => guarded(callback, ...args));
+    },
+    hrtime: Object.assign(
+      function hrtime(since) {
+        const now = host.now();
+        let seconds = Math.floor(now / 1e9);
+        let nanoseconds = now % 1e9;
+        if (since) {
+          seconds -= since[0];
+          nanoseconds -= since[1];
+          if (nanoseconds < 0) {
+            seconds -= 1;
+            nanoseconds += 1e9;
+          }
+        }
+        return [seconds, nanoseconds];
+      },
+      { bigint: () => BigInt(host.now()) },
+    ),
+    uptime: () => (host.now() - started) / 1e9,
+    memoryUsage: () => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }),
+    emitWarning(warning) {
+      console.error(`Warning: ${warning}`);
+    },
+  });
+
+  let indentation = "";
+  const simple = (args) => {
+    if (args.length === 1 && typeof args[0] === "string") return args[0];
+    return builtin("util").format(...args);
+  };
+  function print(level, args) {
+    let text = simple(args);
+    if (indentation) text = indentation + text.replaceAll("\n", "\n" + indentation);
+    host.print(level, wellFormed(text));
+  }
+  const counts = new Map();
+  const clocks = new Map();
+  const elapsed = (label) => {
+    const start = clocks.get(label);
+    if (start === undefined) return undefined;
+    const milliseconds = (host.now() - start) / 1e6;
+    return milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(3)}s` : `${milliseconds.toFixed(3)}ms`;
+  };
+  const console = {
+    log: (...args) => print("log", args),
+    info: (...args) => print("info", args),
+    debug: (...args) => print("debug", args),
+    warn: (...args) => print("warn", args),
+    error: (...args) => print("error", args),
+    trace(...args) {
+      const error = new Error(args.length ? simple(args) : "");
+      error.name = "Trace";
+      const frames = error.stack.indexOf("\n    at ");
+      const head = Error.prototype.toString.call(error);
+      print("error", [frames < 0 ? head : head + error.stack.slice(frames)]);
+    },
+    dir(value, options) {
+      print("log", [builtin("util").inspect(value, { customInspect: false, ...options })]);
+    },
+    dirxml: (...args) => print("log", args),
+    table(value) {
+      print("log", [value]);
+    },
+    assert(condition, ...args) {
+      if (condition) return;
+      if (typeof args[0] === "string") args[0] = `Assertion failed: ${args[0]}`;
+      else args.unshift("Assertion failed");
+      print("warn", args);
+    },
+    group(...args) {
+      if (args.length) print("log", args);
+      if (indentation.length < 40) indentation += "  ";
+    },
+    groupCollapsed: (...args) => console.group(...args),
+    groupEnd() {
+      indentation = indentation.slice(2);
+    },
+    count(label = "default") {
+      const count = (counts.get(`${label}`) ?? 0) + 1;
+      counts.set(`${label}`, count);
+      print("log", [`${label}: ${count}`]);
+    },
+    countReset(label = "default") {
+      counts.delete(`${label}`);
+    },
+    time(label = "default") {
+      clocks.set(`${label}`, host.now());
+    },
+    timeLog(label = "default", ...args) {
+      const time = elapsed(`${label}`);
+      if (time !== undefined) print("log", [`${label}: ${time}`, ...args]);
+    },
+    timeEnd(label = "default") {
+      console.timeLog(label);
+      clocks.delete(`${label}`);
+    },
+  };
+
+  // --- globals --------------------------------------------------------------------------------
+
+  // The same numbers in every evaluation of a build: what a replay names, it names the same.
+  let [s0, s1, s2, s3] = host.seed;
+  const random = function random() {
+    const t = (s1 << 9) >>> 0;
+    const mixed = Math.imul(s1, 5);
+    const result = Math.imul((mixed << 7) | (mixed >>> 25), 9) >>> 0;
+    s2 ^= s0;
+    s3 ^= s1;
+    s1 ^= s2;
+    s0 ^= s3;
+    s2 ^= t;
+    s3 = (s3 << 11) | (s3 >>> 21);
+    return result / 4294967296;
+  };
+  Object.defineProperty(Math, "random", { value: random, writable: true, configurable: true, enumerable: false });
+
+  const put = (name, value) =>
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
+  const later = (name, module, key = name) =>
+    Object.defineProperty(globalThis, name, {
+      get() {
+        const value = builtin(module)[key];
+        put(name, value);
+        return value;
+      },
+      set(value) {
+        put(name, value);
+      },
+      configurable: true,
+      enumerable: false,
+    });
+
+  put("global", globalThis);
+  put("console", console);
+  put("process", process);
+  put("setTimeout", setTimeout);
+  put("setInterval", setInterval);
+  put("setImmediate", setImmediate);
+  put("clearTimeout", clearTimeout);
+  put("clearInterval", clearInterval);
+  put("clearImmediate", clearImmediate);
+  put("queueMicrotask", queueMicrotask);
+  later("Buffer", "buffer");
+  later("URL", "url");
+  later("URLSearchParams", "url");
+  later("TextEncoder", "util");
+  later("TextDecoder", "util");
+  later("atob", "buffer");
+  later("btoa", "buffer");
+  later("crypto", "crypto", "webcrypto");
+
+  // --- how Rust drives a script -----------------------------------------------------------------
+
+  const app = builtin("brigadier")[Symbol.for("brigantine.app")];
+  delete builtin("brigadier")[Symbol.for("brigantine.app")];
+
+  // What is still unhandled once the microtasks have run, and has not been told yet.
+  function failures() {
+    const found = uncaught.splice(0);
+    for (const [promise, reason] of rejected) {
+      rejected.delete(promise);
+      found.push([reason, "unhandledRejection", promise]);
+    }
+    return found;
+  }
+
+  const actions = {
+    load(path, text) {
+      evaluate(path, text, true);
+    },
+    fire: (name) => app.fire(name),
+    settle: (id, ok, text, details) => app.settle(id, ok, text, details),
+    logs: (token, ok, text) => app.logs(token, ok, text),
+    timer: (id) => guarded(ring, id),
+    rejection(promise, reason, handled) {
+      if (handled) rejected.delete(promise);
+      else rejected.set(promise, reason);
+    },
+    // Reports what went wrong since it was asked last; the answer is the number of failures.
+    review() {
+      const found = failures();
+      for (const [reason, trigger, promise] of found) {
+        host.log("error", "app", explain(reason));
+        if (trigger === "unhandledRejection" && process.listenerCount(trigger) > 0) {
+          guarded(() => process.emit(trigger, reason, promise));
+        }
+        app.fail(reason, trigger);
+      }
+      return found.length;
+    },
+    after: (name) => app.after(name),
+    explain,
+    state: () => stringify({ ...app.state(), exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
+    // An ES module: the names under which a built-in module exports its members.
+    members(name) {
+      const known = canonical(name);
+      if (!known) throw internal.unknownModule(name);
+      const members = builtin(known);
+      return stringify(Object.keys(members).filter((key) => key !== "default" && /^[A-Za-z_$][\w$]*$/.test(key)));
+    },
+    member: (name) => builtin(canonical(name)),
+  };
+  return (action, ...args) => actions[action](...args);
+});

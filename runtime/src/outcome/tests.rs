@@ -1,0 +1,86 @@
+//! Statuses as kubelets and schedulers write them.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn standing(status: Value) -> Standing {
+    of(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+}
+
+fn container(name: &str, state: Value) -> Value {
+    json!([{ "name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state }])
+}
+
+#[test]
+fn a_pod_without_a_status_is_pending() {
+    assert_eq!(of(&Pod::default()), Standing::Pending);
+    assert_eq!(standing(json!({ "phase": "Pending" })), Standing::Pending);
+    let creating = container("brigaderun", json!({ "waiting": { "reason": "ContainerCreating" } }));
+    let status = json!({ "phase": "Pending", "containerStatuses": creating });
+    assert_eq!(standing(status), Standing::Pending);
+    assert_eq!(standing(json!({ "phase": "Unknown" })), Standing::Pending);
+}
+
+#[test]
+fn a_pod_that_cannot_start_says_why() {
+    for (reason, hope) in [
+        ("ErrImagePull", Hope::Little),
+        ("ImagePullBackOff", Hope::Little),
+        ("CreateContainerConfigError", Hope::Little),
+        ("InvalidImageName", Hope::None),
+    ] {
+        for list in ["containerStatuses", "initContainerStatuses"] {
+            let name = if list == "containerStatuses" { "brigaderun" } else { "vcs-sidecar" };
+            let waiting =
+                json!({ "waiting": { "reason": reason, "message": "the kubelet's words" } });
+            let status = json!({ "phase": "Pending", list: container(name, waiting) });
+            let message = "the kubelet's words".to_owned();
+            let stuck = Stuck { reason: reason.to_owned(), message, hope };
+            assert_eq!(standing(status), Standing::Stuck(stuck));
+        }
+    }
+    let status = json!({ "phase": "Pending", "conditions": [
+        { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available" },
+    ]});
+    let message = "0/1 nodes are available".to_owned();
+    let stuck = Stuck { reason: "Unschedulable".to_owned(), message, hope: Hope::Some };
+    assert_eq!(standing(status), Standing::Stuck(stuck));
+}
+
+#[test]
+fn a_pod_that_ended_says_how() {
+    let end = |status: Value| match standing(status) {
+        Standing::Succeeded(end) => (true, end.exit_code, end.reason),
+        Standing::Failed(end) => (false, end.exit_code, end.reason),
+        other => panic!("{other:?}"),
+    };
+    let exit = |code: i32, reason: &str| {
+        container("brigaderun", json!({ "terminated": { "exitCode": code, "reason": reason } }))
+    };
+    let status = json!({ "phase": "Succeeded", "containerStatuses": exit(0, "Completed") });
+    assert_eq!(end(status), (true, Some(0), None));
+    let status = json!({ "phase": "Failed", "containerStatuses": exit(3, "Error") });
+    assert_eq!(end(status), (false, Some(3), None));
+    let status = json!({ "phase": "Failed", "containerStatuses": exit(137, "OOMKilled") });
+    assert_eq!(end(status), (false, Some(137), Some("OOMKilled".to_owned())));
+    let status = json!({ "phase": "Failed", "reason": "DeadlineExceeded", "message": "..." });
+    assert_eq!(end(status), (false, None, Some("DeadlineExceeded".to_owned())));
+    let status = json!({ "phase": "Failed", "reason": "Evicted" });
+    assert_eq!(end(status), (false, None, Some("Evicted".to_owned())));
+    let clone =
+        container("vcs-sidecar", json!({ "terminated": { "exitCode": 128, "reason": "Error" } }));
+    let status = json!({ "phase": "Failed", "initContainerStatuses": clone });
+    assert_eq!(end(status), (false, Some(128), None));
+}
+
+#[test]
+fn a_job_is_over_when_its_own_container_is() {
+    let mut containers = container("brigaderun", json!({ "terminated": { "exitCode": 0 } }));
+    let proxy = container("proxy", json!({ "running": {} }));
+    containers.as_array_mut().unwrap().extend(proxy.as_array().unwrap().clone());
+    let status = json!({ "phase": "Running", "containerStatuses": containers });
+    assert!(matches!(standing(status), Standing::Succeeded(_)));
+    let status = json!({ "phase": "Running", "containerStatuses": proxy });
+    assert_eq!(standing(status), Standing::Running);
+}
