@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
+};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::runtime::watcher::{self, watcher};
@@ -154,6 +156,9 @@ impl Cluster {
     /// Creates a namespace, if it does not exist.
     pub async fn create_namespace(&self, name: &str) -> Result<(), ClusterError> {
         let api = Api::<Namespace>::all(self.client.clone());
+        if self.call("get a namespace", || api.get_opt(name)).await?.is_some() {
+            return Ok(());
+        }
         let mut namespace = Namespace::default();
         namespace.metadata.name = Some(name.to_owned());
         let action = format!("create namespace {name}");
@@ -161,6 +166,17 @@ impl Cluster {
             .call(&action, || async { api.create(&PostParams::default(), &namespace).await })
             .await;
         created.map(drop).or_else(|error| if error.is_conflict() { Ok(()) } else { Err(error) })
+    }
+
+    /// Creates a service account, if it does not exist.
+    pub async fn create_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), ClusterError> {
+        let mut account = ServiceAccount::default();
+        account.metadata.name = Some(name.to_owned());
+        self.create(namespace, &account).await.map(drop)
     }
 
     /// Creates a build's Secret. The API server sees to it that there is only one.
@@ -259,9 +275,21 @@ impl Cluster {
 
     /// Watches all pods of a build, with one watch that is opened again for as long as it is polled.
     pub fn watch_pods(&self, build: &Build) -> impl Stream<Item = PodChange> + Send + use<> {
-        let selector = format!("build={}", build.id);
-        let config = watcher::Config::default().labels(&selector);
-        let changes = watcher(self.api::<Pod>(&build.namespace), config);
+        self.watch(&build.namespace, &format!("build={}", build.id))
+    }
+
+    /// Watches the pods of all jobs of a namespace.
+    pub fn watch_jobs(&self, namespace: &str) -> impl Stream<Item = PodChange> + Send + use<> {
+        self.watch(namespace, "component=job,heritage=brigade")
+    }
+
+    fn watch(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Stream<Item = PodChange> + Send + use<> {
+        let config = watcher::Config::default().labels(selector);
+        let changes = watcher(self.api::<Pod>(namespace), config);
         let mut known = BTreeSet::new();
         let mut listed = BTreeSet::new();
         changes.flat_map(move |change| {
@@ -289,7 +317,7 @@ impl Cluster {
                     vec![PodChange::Gone(pod.name_any())]
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the watch of a build's pods is opened again");
+                    tracing::debug!(%error, "the watch of pods is opened again");
                     Vec::new()
                 }
             };
@@ -446,6 +474,7 @@ impl Object for ConfigMap {}
 impl Object for PersistentVolumeClaim {}
 impl Object for Pod {}
 impl Object for Secret {}
+impl Object for ServiceAccount {}
 
 fn is_passing(status: &Status) -> bool {
     status.code == 429 || status.code >= 500

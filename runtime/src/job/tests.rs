@@ -318,7 +318,8 @@ fn a_job_becomes_a_pod() {
               }
             ]
           }
-        }"#]].assert_eq(&serde_json::to_string_pretty(&pod).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&pod).unwrap());
 }
 
 #[test]

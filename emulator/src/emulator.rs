@@ -1,0 +1,357 @@
+//! The whole product in one process: every function, a cluster, and what stands in for the rest.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use apiserver::Server;
+use apiserver::kubelet::{
+    self, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate, SimulateOptions,
+};
+use apiserver::logs::Logs;
+use functions::{App, Function, Tasks, Workers};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use pipeline::script::Repository;
+use reqwest::Url;
+use runtime::cluster::Cluster;
+use runtime::settings::Settings;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::backstage::{self, Backstage, News};
+use crate::folder::Folder;
+use crate::stand_ins;
+
+/// How long the parts may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an emulator is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The projects' folders.
+    pub folders: Vec<PathBuf>,
+    /// Where the functions listen.
+    pub listen: SocketAddr,
+    /// Where the embedded cluster listens.
+    pub api_listen: SocketAddr,
+    /// The cluster.
+    pub cluster: Target,
+    /// What runs the pods of the embedded cluster.
+    pub pods: Pods,
+    /// Where the state is kept; without a folder, nothing is kept.
+    pub state: Option<PathBuf>,
+    /// Where the kubeconfig of the embedded cluster is written; by default in the state's folder.
+    pub kubeconfig: Option<PathBuf>,
+    /// The namespace of the projects.
+    pub namespace: String,
+    /// More folders of stand-ins, which come before the shipped ones.
+    pub stand_ins: Vec<PathBuf>,
+    /// The settings of the functions.
+    pub settings: Settings,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// In this process.
+    Embedded,
+    /// That of a context of the user's kubeconfig.
+    Context(String),
+}
+
+/// What runs pods.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Pods {
+    /// The first of the others that works here
+    Auto,
+    /// Bubblewrap: the host's tools, read-only, in namespaces of their own
+    Sandbox,
+    /// Nothing: every pod says so, and succeeds
+    Simulate,
+}
+
+/// An emulator that runs.
+pub struct Emulator {
+    /// Where the functions are.
+    pub functions: Url,
+    /// Where the cluster's API is, if it is the embedded one.
+    pub api: Option<Url>,
+    /// The kubeconfig of the embedded cluster.
+    pub kubeconfig: Option<PathBuf>,
+    /// What runs the pods: `sandbox`, `simulate` or the context of another cluster.
+    pub pods: String,
+    /// Why it is that and nothing better, if something was missing.
+    pub missing: Option<String>,
+    /// The projects.
+    pub folders: Vec<Folder>,
+    /// The cluster, as the functions see it.
+    pub cluster: Cluster,
+    /// What happens in the registry and in Slack.
+    pub news: broadcast::Sender<News>,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+    kubelet: Option<JoinHandle<()>>,
+    servers: Vec<JoinHandle<()>>,
+    // Removed when the emulator is dropped.
+    _scratch: Option<TempDir>,
+}
+
+impl Emulator {
+    /// Starts everything; it serves when this returns.
+    pub async fn start(options: Options) -> Result<Emulator> {
+        let folders: Vec<Folder> = options
+            .folders
+            .iter()
+            .map(|path| Folder::read(path, &options.namespace))
+            .collect::<Result<_>>()?;
+        check_names(&folders)?;
+        let (state, scratch) = match &options.state {
+            Some(folder) => {
+                private_folder(folder)?;
+                (folder.clone(), None)
+            }
+            None => {
+                let scratch = tempfile::Builder::new().prefix("brigantine-").tempdir()?;
+                (scratch.path().to_owned(), Some(scratch))
+            }
+        };
+        let listener = bind(options.listen, "--listen").await?;
+        let functions = url(listener.local_addr()?)?;
+        let behind = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the backstage").await?;
+        let behind_url = url(behind.local_addr()?)?;
+
+        let shutdown = CancellationToken::new();
+        let mut servers = Vec::new();
+        let (mut api, mut kubeconfig, mut kubelet, mut missing) = (None, None, None, None);
+        let (client, pods) = match &options.cluster {
+            Target::Context(context) => (outside(context).await?, context.clone()),
+            Target::Embedded => {
+                let logs = Logs::new(state.join("logs"));
+                let kept = options.state.as_ref().map(|folder| folder.join("cluster"));
+                let server = Server::new(apiserver::Options {
+                    state: kept,
+                    logs: Some(logs.clone()),
+                    ..apiserver::Options::default()
+                })
+                .context("the embedded cluster does not start")?;
+                let listener = bind(options.api_listen, "--api-listen").await?;
+                let address = url(listener.local_addr()?)?;
+                let file =
+                    options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
+                write_private(&file, &server.kubeconfig(address.as_str()))?;
+                (api, kubeconfig) = (Some(address), Some(file));
+                let (serving, ended) = (server.clone(), shutdown.clone());
+                servers.push(tokio::spawn(async move {
+                    let served = serving.serve(listener, ended.cancelled_owned()).await;
+                    if let Err(error) = served {
+                        tracing::error!(%error, "the embedded cluster's API ended");
+                    }
+                }));
+                let (runtime, why) = runtime(&options, &folders, &state, &behind_url).await?;
+                missing = why;
+                let name = runtime.name().to_owned();
+                let node = Kubelet::new(
+                    server.client(),
+                    kubelet::Options {
+                        node_name: "emulator".to_owned(),
+                        root: state.join("pods"),
+                        logs,
+                        runtime,
+                        allow_host_paths: false,
+                        back_off: kubelet::BACK_OFF,
+                    },
+                );
+                kubelet = Some(tokio::spawn(node.run(shutdown.clone())));
+                (server.client(), name)
+            }
+        };
+
+        let cluster = Cluster::new(client, &options.namespace);
+        prepare(&cluster, &options, &folders).await?;
+        let (news, _) = broadcast::channel(256);
+        let tasks = Tasks::default();
+        let app = App {
+            cluster: cluster.clone(),
+            settings: Arc::new(options.settings.clone()),
+            repository: Arc::new(Repository::Ignore),
+            workers: Workers::Here(tasks.clone()),
+        };
+        let projects = folders.iter().map(|folder| folder.project.clone()).collect();
+        let backstage = backstage::routes(Backstage {
+            functions: functions.clone(),
+            cluster: cluster.clone(),
+            projects,
+            news: news.clone(),
+        });
+        let router = functions::router(app, &Function::ALL);
+        for (router, listener) in [(router, listener), (backstage, behind)] {
+            let ended = shutdown.clone().cancelled_owned();
+            servers.push(tokio::spawn(runtime::serve::http(router, listener, ended)));
+        }
+        Ok(Emulator {
+            functions,
+            api,
+            kubeconfig,
+            pods,
+            missing,
+            folders,
+            cluster,
+            news,
+            tasks,
+            shutdown,
+            kubelet,
+            servers,
+            _scratch: scratch,
+        })
+    }
+
+    /// The namespaces where builds run.
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        self.folders.iter().map(|folder| folder.project.namespace.clone()).collect()
+    }
+
+    /// Ends everything: builds are left as they are, pods are killed.
+    pub async fn stop(mut self) {
+        self.tasks.stop().await;
+        self.shutdown.cancel();
+        let parts = self.kubelet.take().into_iter().chain(std::mem::take(&mut self.servers));
+        let ended = futures::future::join_all(parts);
+        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+            tracing::warn!("a part of the emulator did not end in time");
+        }
+    }
+}
+
+/// What runs the pods, and what was missing for better.
+async fn runtime(
+    options: &Options,
+    folders: &[Folder],
+    state: &Path,
+    behind: &Url,
+) -> Result<(Runtime, Option<String>)> {
+    let sandbox = SandboxOptions {
+        overlays: overlays(options, folders, state)?,
+        environment: [(
+            stand_ins::URL_VARIABLE.to_owned(),
+            behind.as_str().trim_end_matches('/').to_owned(),
+        )]
+        .into(),
+        binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
+        ..SandboxOptions::default()
+    };
+    let simulated = || Runtime::Simulate(Simulate::new(SimulateOptions::default()));
+    if options.pods == Pods::Simulate {
+        return Ok((simulated(), None));
+    }
+    match Sandbox::probe(&sandbox).await {
+        Ok(()) => Ok((Runtime::Sandbox(Sandbox::new(sandbox)), None)),
+        Err(reason) if options.pods == Pods::Auto => Ok((simulated(), Some(reason))),
+        Err(reason) => bail!("pods cannot run in the sandbox here: {reason}"),
+    }
+}
+
+/// The folders of stand-ins, with the projects' sources where the one for git finds them.
+fn overlays(options: &Options, folders: &[Folder], state: &Path) -> Result<Vec<PathBuf>> {
+    let shipped = state.join("stand-ins");
+    if shipped.exists() {
+        fs::remove_dir_all(&shipped).context("removing the stand-ins of an earlier run")?;
+    }
+    stand_ins::write(&shipped)?;
+    for folder in folders {
+        let sources = shipped.join(stand_ins::SIDECAR).join("sources");
+        folder.copy_source(&sources.join(&folder.project.id))?;
+    }
+    let mut overlays = options.stand_ins.clone();
+    overlays.push(shipped);
+    Ok(overlays)
+}
+
+/// Puts into the cluster what the projects and their jobs count on.
+async fn prepare(cluster: &Cluster, options: &Options, folders: &[Folder]) -> Result<()> {
+    let account = &options.settings.job_service_account;
+    cluster.create_namespace(&options.namespace).await?;
+    cluster.create_service_account(&options.namespace, account).await?;
+    for Folder { project, .. } in folders {
+        cluster.create_namespace(&project.namespace).await?;
+        let own = &project.service_account;
+        for account in [account, own].into_iter().filter(|account| !account.is_empty()) {
+            cluster.create_service_account(&project.namespace, account).await?;
+        }
+    }
+    for folder in folders {
+        cluster
+            .put_project(&folder.project)
+            .await
+            .with_context(|| format!("putting {} into the cluster", folder.path.display()))?;
+    }
+    Ok(())
+}
+
+/// A client of a cluster elsewhere.
+async fn outside(context: &str) -> Result<kube::Client> {
+    let kubeconfig = Kubeconfig::read().context("reading the kubeconfig")?;
+    let known: Vec<String> =
+        kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    // kind names its contexts after itself.
+    let kind = format!("kind-{context}");
+    let names = [context, "kind-kind", kind.as_str()];
+    let names = if context == "kind" { &names[..2] } else { &names[..1] };
+    let Some(name) = names.iter().find(|name| known.iter().any(|known| known == *name)) else {
+        bail!("there is no context {context:?}; the kubeconfig has {}", known.join(", "));
+    };
+    let chosen = KubeConfigOptions { context: Some((*name).to_owned()), ..Default::default() };
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+fn check_names(folders: &[Folder]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for folder in folders {
+        if !seen.insert(&folder.project.id) {
+            bail!(
+                "{} is the project {}, as another of the folders is",
+                folder.path.display(),
+                folder.project.name
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{option} {address}: is another emulator running?"))
+}
+
+fn url(address: SocketAddr) -> Result<Url> {
+    Ok(Url::parse(&format!("http://{address}"))?)
+}
+
+fn private_folder(folder: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("creating {}", folder.display()))
+}
+
+fn write_private(file: &Path, text: &str) -> Result<()> {
+    let write = || {
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder)?;
+        }
+        let mut options = fs::OpenOptions::new();
+        let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        std::io::Write::write_all(&mut opened, text.as_bytes())
+    };
+    write().with_context(|| format!("writing {}", file.display()))
+}

@@ -1,0 +1,263 @@
+//! Tells what happens, line by line: pods and their logs, the registry, Slack.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use futures::{AsyncBufReadExt, StreamExt};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use k8s_openapi::api::core::v1::Pod;
+use runtime::cluster::{Cluster, PodChange};
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backstage::News;
+
+/// Something to tell.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Who speaks: `cluster`, `registry`, `slack`, a pod's name.
+    pub who: String,
+    /// What is said.
+    pub text: String,
+    /// Whether it is a line of a log, told as it is.
+    pub log: bool,
+    /// The phase that a pod has come to, if that is what is told.
+    pub phase: Option<Phase>,
+}
+
+/// The phase of a pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Phase {
+    /// The pod.
+    pub pod: String,
+    /// `Pending`, `Running`, `Succeeded`, `Failed`, or `Gone`.
+    pub name: String,
+}
+
+/// How moments are told.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// In seconds since then.
+    Since(Instant),
+    /// By the time of day.
+    Day,
+}
+
+/// Writes lines.
+pub struct Teller<W> {
+    out: W,
+    clock: Clock,
+    colours: bool,
+}
+
+/// Follows the pods of jobs and the backstage, and says what it sees, until `shutdown`.
+pub fn follow(
+    cluster: &Cluster,
+    namespaces: BTreeSet<String>,
+    news: broadcast::Receiver<News>,
+    shutdown: CancellationToken,
+) -> mpsc::UnboundedReceiver<Line> {
+    let (lines, told) = mpsc::unbounded_channel();
+    for namespace in namespaces {
+        let (cluster, lines, shutdown) = (cluster.clone(), lines.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = follow_pods(cluster, namespace, lines) => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            () = follow_news(news, lines) => {}
+            () = shutdown.cancelled() => {}
+        }
+    });
+    told
+}
+
+async fn follow_pods(cluster: Cluster, namespace: String, lines: mpsc::UnboundedSender<Line>) {
+    let mut changes = Box::pin(cluster.watch_jobs(&namespace));
+    let mut phases: BTreeMap<String, String> = BTreeMap::new();
+    // What ended before anybody listened is not told.
+    let mut synced = false;
+    while let Some(change) = changes.next().await {
+        match change {
+            PodChange::Synced => synced = true,
+            PodChange::Gone(name) => {
+                if phases.remove(&name).is_some() {
+                    tell_phase(&lines, &name, "Gone", "pod deleted");
+                }
+            }
+            PodChange::Applied(pod) => {
+                let name = pod.metadata.name.clone().unwrap_or_default();
+                let phase = phase(&pod);
+                let known = phases.insert(name.clone(), phase.clone());
+                if known.as_ref() == Some(&phase) || !synced {
+                    continue;
+                }
+                let begun = |phase: Option<&str>| !matches!(phase, None | Some("Pending"));
+                if begun(Some(&phase)) && !begun(known.as_deref()) {
+                    let (cluster, lines) = (cluster.clone(), lines.clone());
+                    tokio::spawn(follow_log(cluster, namespace.clone(), name.clone(), lines));
+                }
+                tell_phase(&lines, &name, &phase, &format!("pod {phase}{}", why(&pod)));
+            }
+        }
+    }
+}
+
+async fn follow_log(
+    cluster: Cluster,
+    namespace: String,
+    pod: String,
+    lines: mpsc::UnboundedSender<Line>,
+) {
+    let log = cluster.pod_log(&namespace, &pod, runtime::job::CONTAINER, true).await;
+    let Ok(log) = log else { return };
+    let mut log = std::pin::pin!(log.lines());
+    while let Some(Ok(text)) = log.next().await {
+        let line = Line { who: pod.clone(), text: printable(&text), log: true, phase: None };
+        if lines.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow_news(
+    mut news: broadcast::Receiver<News>,
+    lines: mpsc::UnboundedSender<Line>,
+) {
+    loop {
+        let told = match news.recv().await {
+            Ok(News::Pushed { image, path, status, answer }) => [
+                Line::of("registry", &format!("{image} has arrived; the webhook goes to {path}")),
+                Line::of("functions", &format!("{status} {}", summary(&answer))),
+            ]
+            .into(),
+            Ok(News::Slack(message)) => {
+                let title = if message.title.is_empty() { "" } else { ": " };
+                let text = format!("{}{title}{}", message.title, message.text);
+                vec![Line::of("slack", &format!("{} says  {}", message.username, printable(&text)))]
+            }
+            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        for line in told {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn tell_phase(lines: &mpsc::UnboundedSender<Line>, pod: &str, phase: &str, text: &str) {
+    let phase = Phase { pod: pod.to_owned(), name: phase.to_owned() };
+    let line = Line { phase: Some(phase), ..Line::of(pod, text) };
+    let _nobody_listens = lines.send(line);
+}
+
+/// What an answer of the functions says, in a line.
+pub fn summary(answer: &Value) -> String {
+    let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
+    let list = |key: &str| -> Vec<&str> {
+        answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    };
+    let mut said = Vec::new();
+    let status = if text("status").is_empty() { text("message") } else { text("status") };
+    said.push(status.to_owned());
+    if !text("build").is_empty() {
+        let duplicate = answer.get("duplicate") == Some(&Value::Bool(true));
+        let how = if duplicate { "duplicate of build" } else { "build" };
+        said.push(format!("{how} {}", text("build")));
+    }
+    if !list("events").is_empty() {
+        said.push(format!("fires {}", list("events").join(", ")));
+    }
+    if !list("jobs").is_empty() {
+        said.push(format!("made {}", list("jobs").join(", ")));
+    }
+    if !text("reason").is_empty() {
+        said.push(text("reason").to_owned());
+    }
+    said.retain(|part| !part.is_empty());
+    printable(&said.join("; "))
+}
+
+fn phase(pod: &Pod) -> String {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
+    phase.unwrap_or_else(|| "Pending".to_owned())
+}
+
+/// Why a pod failed, in the cluster's words.
+fn why(pod: &Pod) -> String {
+    let Some(status) = &pod.status else { return String::new() };
+    if status.phase.as_deref() != Some("Failed") {
+        return String::new();
+    }
+    let ended = status.container_statuses.iter().flatten();
+    let code = ended.filter_map(|one| one.state.as_ref()?.terminated.as_ref()).next();
+    match (&status.reason, code) {
+        (Some(reason), _) => format!(": {reason}"),
+        (None, Some(code)) => format!(": exit code {}", code.exit_code),
+        (None, None) => String::new(),
+    }
+}
+
+/// A text without what would steer a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control() || *letter == '\t').collect()
+}
+
+impl Line {
+    /// Something that somebody says.
+    pub fn of(who: &str, text: &str) -> Line {
+        Line { who: who.to_owned(), text: text.to_owned(), log: false, phase: None }
+    }
+}
+
+impl<W: Write> Teller<W> {
+    /// Tells by this clock.
+    pub fn new(out: W, clock: Clock, colours: bool) -> Teller<W> {
+        Teller { out, clock, colours }
+    }
+
+    /// Tells a line.
+    pub fn tell(&mut self, line: &Line) -> std::io::Result<()> {
+        let when = match self.clock {
+            Clock::Since(start) => format!("{:7.2}s", start.elapsed().as_secs_f64()),
+            Clock::Day => {
+                let now = Timestamp::now().to_zoned(TimeZone::system());
+                now.strftime("%H:%M:%S%.3f").to_string()
+            }
+        };
+        let (bold, dim, end) = if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+        let Line { who, text, log, .. } = line;
+        // The build is in every pod's name: its beginning tells pods apart.
+        let who: String = who.chars().take(WHO).collect();
+        if *log {
+            writeln!(self.out, "{dim}{when}  {who:WHO$} | {text}{end}")
+        } else {
+            writeln!(self.out, "{dim}{when}{end}  {bold}{who:WHO$}{end}   {text}")
+        }
+    }
+}
+
+/// How wide the column of speakers is.
+const WHO: usize = 24;
+
+#[test]
+fn an_answer_is_told_in_a_line() {
+    let answer = serde_json::json!({
+        "status": "Complete", "build": "01x", "events": ["push"], "jobs": ["dind-01x"],
+    });
+    assert_eq!(summary(&answer), "Complete; build 01x; fires push; made dind-01x");
+}
+
+#[test]
+fn a_log_cannot_steer_the_terminal() {
+    assert_eq!(printable("a\x1b[2Jb\tc\r"), "a[2Jb\tc");
+}
