@@ -1,14 +1,67 @@
 //! The kubelet: an ordinary client of a Kubernetes API that runs the pods of one node.
+//!
+//! It registers its node, watches the pods bound to it and runs each as a task; it reports by
+//! PATCH of `pods/status` and by events, as a real kubelet does. What runs the containers is a
+//! [`Runtime`].
+//!
+//! Not there: probes, life cycle hooks, ephemeral containers, resource limits, user ids of
+//! volumes (`fsGroup`), updates of mounted Secrets and ConfigMaps in a running pod.
 
+mod container;
+mod environment;
+mod events;
+mod node;
+mod objects;
+mod pod;
+mod quantity;
 mod runtime;
+mod status;
+mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::events::Events;
+use self::node::Node;
+use self::pod::{Orders, PodTask};
 pub use self::runtime::Runtime;
 pub use self::runtime::sandbox::Sandbox;
 pub use self::runtime::simulate::Simulate;
+use crate::logs::Logs;
+
+/// The address that nodes and their pods report: all share the host's network.
+const ADDRESS: &str = "127.0.0.1";
+const HEARTBEAT: Duration = Duration::from_secs(300);
+
+/// What a kubelet is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The name of its node.
+    pub node_name: String,
+    /// The folder of pods' volumes and of claims; only this user may enter it.
+    pub root: PathBuf,
+    /// Where containers' logs go; shared with the API server that serves them.
+    pub logs: Logs,
+    /// What runs the containers.
+    pub runtime: Runtime,
+    /// Whether pods may mount folders of the host.
+    pub allow_host_paths: bool,
+    /// The pause after a container's second crash; it doubles with each further one.
+    pub back_off: Duration,
+}
+
+/// The pause of a real kubelet after a container's second crash.
+pub const BACK_OFF: Duration = Duration::from_secs(10);
 
 /// How the sandbox composes containers.
 #[derive(Clone, Debug)]
@@ -59,4 +112,146 @@ pub struct SimulateRule {
     pub duration: Duration,
     /// Whether it runs until it is killed.
     pub never_ends: bool,
+}
+
+/// Runs the pods of one node.
+pub struct Kubelet {
+    client: Client,
+    options: Options,
+}
+
+/// A pod's task and how to reach it.
+struct Worker {
+    orders: watch::Sender<Orders>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Kubelet {
+    /// A kubelet that has done nothing yet.
+    pub fn new(client: Client, options: Options) -> Kubelet {
+        Kubelet { client, options }
+    }
+
+    /// Runs until `shutdown`; then every container is killed, and the API is told nothing.
+    ///
+    /// The next kubelet of this name finds the pods as they were left and reports what was lost.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Options { node_name, root, logs, runtime, allow_host_paths, back_off } = self.options;
+        let node = Arc::new(Node {
+            events: Events::start(self.client.clone(), node_name.clone()),
+            client: self.client,
+            name: node_name,
+            address: ADDRESS.to_owned(),
+            root,
+            logs,
+            runtime,
+            allow_host_paths,
+            back_off,
+        });
+        let mut pods = Pods { node: node.clone(), workers: HashMap::new(), tasks: JoinSet::new() };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = heartbeat(&node) => {}
+            () = pods.watch() => {}
+        }
+        pods.tasks.shutdown().await;
+    }
+}
+
+/// Registers the node, then says from time to time that it is there.
+async fn heartbeat(node: &Node) {
+    let mut registered = false;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let result = if registered { node.report().await } else { node.register().await };
+        match result {
+            Ok(()) if registered => {}
+            Ok(()) => {
+                registered = true;
+                ticks = tokio::time::interval(HEARTBEAT);
+                ticks.tick().await;
+            }
+            Err(error) => tracing::warn!(%error, node.name, "the node's status is not written"),
+        }
+    }
+}
+
+/// The pods of this node.
+struct Pods {
+    node: Arc<Node>,
+    workers: HashMap<String, Worker>,
+    tasks: JoinSet<()>,
+}
+
+impl Pods {
+    async fn watch(&mut self) {
+        let api = Api::<Pod>::all(self.node.client.clone());
+        let config =
+            watcher::Config::default().fields(&format!("spec.nodeName={}", self.node.name));
+        let mut events = Box::pin(watcher(api, config).default_backoff());
+        let mut listed = Vec::new();
+        loop {
+            match events.try_next().await {
+                Ok(Some(watcher::Event::Init)) => listed.clear(),
+                Ok(Some(watcher::Event::InitApply(pod))) => {
+                    listed.extend(pod.uid());
+                    self.apply(pod);
+                }
+                Ok(Some(watcher::Event::InitDone)) => self.relist(&listed),
+                Ok(Some(watcher::Event::Apply(pod))) => self.apply(pod),
+                Ok(Some(watcher::Event::Delete(pod))) => self.remove(pod),
+                Ok(None) => return,
+                Err(error) => tracing::warn!(%error, "the watch of pods is interrupted"),
+            }
+            // Ended tasks are only collected here.
+            while self.tasks.try_join_next().is_some() {}
+        }
+    }
+
+    fn apply(&mut self, pod: Pod) {
+        let Some(uid) = pod.uid() else { return };
+        let orders = Orders { pod: Arc::new(pod), gone: false };
+        if let Some(worker) = self.workers.get(&uid)
+            && !worker.task.is_finished()
+        {
+            worker.orders.send_replace(orders);
+            return;
+        }
+        let pod = &orders.pod;
+        let deleted = pod.metadata.deletion_timestamp.is_some();
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let finished = matches!(phase, Some("Succeeded" | "Failed"));
+        // Finalizers may keep a pod that this node has let go of already.
+        let released = deleted && pod.metadata.deletion_grace_period_seconds == Some(0);
+        if finished && (!deleted || released) {
+            return;
+        }
+        let (sender, receiver) = watch::channel(orders);
+        let task = self.tasks.spawn(PodTask::new(self.node.clone(), receiver).run());
+        self.workers.insert(uid, Worker { orders: sender, task });
+    }
+
+    /// The pod's object is gone.
+    fn remove(&mut self, pod: Pod) {
+        let Some(uid) = pod.uid() else { return };
+        if let Some(worker) = self.workers.remove(&uid) {
+            worker.orders.send_modify(|orders| orders.gone = true);
+        }
+        if let Err(error) = self.node.logs.remove(&uid) {
+            tracing::warn!(%error, pod.name = pod.name_any(), "a pod's logs are left behind");
+        }
+    }
+
+    /// A list has been read: what is not in it is gone.
+    fn relist(&mut self, listed: &[String]) {
+        self.workers.retain(|uid, worker| {
+            let is_listed = listed.contains(uid);
+            if !is_listed {
+                worker.orders.send_modify(|orders| orders.gone = true);
+            }
+            is_listed
+        });
+        self.node.remove_strangers(|uid| listed.iter().any(|known| known == uid));
+    }
 }

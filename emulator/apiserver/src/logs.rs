@@ -15,6 +15,7 @@ mod writer;
 mod tests;
 
 use std::collections::HashMap;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
@@ -175,6 +176,42 @@ impl Logs {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Deletes the logs of all pods but these.
+    pub fn retain(&self, is_known: impl Fn(&str) -> bool) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            match entry?.file_name().to_str() {
+                Some(uid) if !is_known(uid) => self.remove(uid)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The last bytes of a container's newest log that has ended.
+    pub(crate) fn end(&self, pod_uid: &str, container: &str, bytes: usize) -> io::Result<Vec<u8>> {
+        let Some(folder) = self.folder(pod_uid, container) else { return Ok(Vec::new()) };
+        let Some((run, segment)) = segments(&folder)?.into_iter().max() else {
+            return Ok(Vec::new());
+        };
+        let mut file = fs::File::open(segment_path(&folder, run, segment))?;
+        let length = file.metadata()?.len();
+        // Lines have headers, so more is read than is wanted.
+        file.seek(io::SeekFrom::Start(length.saturating_sub(4 * bytes as u64)))?;
+        let mut records = Vec::new();
+        file.read_to_end(&mut records)?;
+        let mut text = Vec::new();
+        for record in records.split(|byte| *byte == b'\n').filter_map(record::parse) {
+            text.extend_from_slice(record.text);
+            text.extend(record.full.then_some(b'\n'));
+        }
+        text.drain(..text.len().saturating_sub(bytes));
+        Ok(text)
     }
 
     fn folder(&self, pod_uid: &str, container: &str) -> Option<PathBuf> {

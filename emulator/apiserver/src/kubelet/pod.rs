@@ -1,0 +1,515 @@
+//! The life of one pod on this node, from its volumes to its deletion.
+//!
+//! One task per pod owns the pod's status. Containers are tasks that report to it; the API's
+//! changes of the pod arrive as [`Orders`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use super::Node;
+use super::container::{Job, Report, Restart, Slot, Stop, await_change};
+use super::events::Kind;
+use super::objects::{ConfigError, Objects};
+use super::status::{self, Change, Failure, Parts, Termination};
+use super::volumes::{self, Places, Prepared};
+
+/// How long to wait before a status that could not be written is written again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the API wants of a pod.
+#[derive(Clone, Debug)]
+pub(super) struct Orders {
+    pub(super) pod: Arc<Pod>,
+    /// The object is gone: everything is killed and nothing is reported.
+    pub(super) gone: bool,
+}
+
+/// One container of the pod.
+struct Member {
+    container: Container,
+    status: ContainerStatus,
+    restart: Restart,
+    stop: Option<watch::Sender<Option<Stop>>>,
+    ended: bool,
+}
+
+pub(super) struct PodTask {
+    node: Arc<Node>,
+    pod: Arc<Pod>,
+    spec: PodSpec,
+    folder: PathBuf,
+    init: Vec<Member>,
+    main: Vec<Member>,
+    volumes: Option<Arc<BTreeMap<String, Prepared>>>,
+    started: Timestamp,
+    before: PodStatus,
+    failure: Option<Failure>,
+    stopping: Option<Stop>,
+    reports: mpsc::UnboundedSender<Report>,
+    received: mpsc::UnboundedReceiver<Report>,
+    orders: watch::Receiver<Orders>,
+}
+
+impl PodTask {
+    pub(super) fn new(node: Arc<Node>, orders: watch::Receiver<Orders>) -> PodTask {
+        let pod = orders.borrow().pod.clone();
+        let spec = pod.spec.clone().unwrap_or_default();
+        let before = pod.status.clone().unwrap_or_default();
+        let (reports, received) = mpsc::unbounded_channel();
+        let started = before.start_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
+        let has_init = spec.init_containers.as_ref().is_some_and(|init| !init.is_empty());
+        let init = spec.init_containers.iter().flatten();
+        let waiting = if has_init { "PodInitializing" } else { "ContainerCreating" };
+        let init = init
+            .map(|container| {
+                let known = known(before.init_container_statuses.as_ref(), container);
+                Member::new(&spec, container, true, known, "PodInitializing")
+            })
+            .collect();
+        let main = spec.containers.iter();
+        let main = main
+            .map(|container| {
+                let known = known(before.container_statuses.as_ref(), container);
+                Member::new(&spec, container, false, known, waiting)
+            })
+            .collect();
+        let folder = node.pods().join(pod.uid().unwrap_or_default());
+        PodTask {
+            node,
+            spec,
+            folder,
+            init,
+            main,
+            volumes: None,
+            started,
+            before,
+            failure: None,
+            stopping: None,
+            reports,
+            received,
+            orders,
+            pod,
+        }
+    }
+
+    /// Runs the pod to its end, and removes it from the API if that was asked for.
+    pub(super) async fn run(mut self) {
+        self.obey();
+        self.publish().await;
+        if self.stopping.is_none() {
+            self.prepare().await;
+        }
+        loop {
+            self.advance();
+            let written = self.publish().await;
+            if self.is_over() && written {
+                break;
+            }
+            self.next(written).await;
+        }
+        self.stop_all(Stop { kill_at: Instant::now() });
+        while self.members().any(|member| member.stop.is_some() && !member.ended) {
+            self.next(true).await;
+        }
+        self.clean();
+        let deleted = self.pod.metadata.deletion_timestamp.is_some();
+        if deleted && !self.orders.borrow().gone {
+            self.delete().await;
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.init.iter().chain(&self.main)
+    }
+
+    fn member(&mut self, slot: Slot) -> &mut Member {
+        match slot {
+            Slot::Init(index) => &mut self.init[index],
+            Slot::Main(index) => &mut self.main[index],
+        }
+    }
+
+    /// Nothing runs and nothing will.
+    fn is_over(&self) -> bool {
+        if self.orders.borrow().gone {
+            return true;
+        }
+        let idle = self.members().all(|member| member.ended || member.stop.is_none());
+        let started = self.main.iter().all(|member| member.ended);
+        idle && (started || self.stopping.is_some())
+    }
+
+    /// Takes over what the API says now.
+    fn obey(&mut self) {
+        let orders = self.orders.borrow_and_update().clone();
+        self.pod = orders.pod;
+        if orders.gone {
+            self.stop_all(Stop { kill_at: Instant::now() });
+        } else if self.pod.metadata.deletion_timestamp.is_some() {
+            let grace = self.pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+            self.stop_all(after(grace));
+        }
+    }
+
+    /// Stops everything; a second order can only make it sooner.
+    fn stop_all(&mut self, stop: Stop) {
+        let stop = match self.stopping {
+            Some(earlier) if earlier.kill_at <= stop.kill_at => earlier,
+            _ => stop,
+        };
+        self.stopping = Some(stop);
+        let mains_ended = self.main.iter().all(|member| member.ended || member.stop.is_none());
+        for member in &self.main {
+            member.stop(stop);
+        }
+        for member in &self.init {
+            if mains_ended
+                || !status::is_sidecar(&member.container)
+                || stop.kill_at <= Instant::now()
+            {
+                member.stop(stop);
+            }
+        }
+    }
+
+    /// Makes the volumes, as often as it takes.
+    async fn prepare(&mut self) {
+        let mut watched = None;
+        let mut last: Option<ConfigError> = None;
+        loop {
+            let error = match self.make_volumes().await {
+                Ok(volumes) => {
+                    self.volumes = Some(Arc::new(volumes));
+                    return;
+                }
+                Err(error) => error,
+            };
+            if last.as_ref() != Some(&error) {
+                let message = match error.awaits {
+                    Some(_) => format!("MountVolume.SetUp failed: {error}"),
+                    None => error.message.clone(),
+                };
+                self.node.events.record(&self.pod, None, Kind::Warning, "FailedMount", message);
+                // A real kubelet has only the event; here the status says it too.
+                let reason = match error.awaits {
+                    Some(_) => "ContainerCreating",
+                    None => "CreateContainerConfigError",
+                };
+                for slot in 0..self.main.len() {
+                    let change = Change::Waiting { reason, message: Some(error.message.clone()) };
+                    status::apply(&mut self.main[slot].status, change, false);
+                }
+                self.publish().await;
+            }
+            let (node, pod) = (self.node.clone(), self.pod.clone());
+            let deadline = self.deadline();
+            tokio::select! {
+                () = await_change(&node, &pod, error.awaits.as_ref(), &mut watched) => {}
+                _ = self.orders.changed() => self.obey(),
+                () = at(deadline) => self.exceed_deadline(),
+            }
+            if self.stopping.is_some() {
+                return;
+            }
+            last = Some(error);
+        }
+    }
+
+    async fn make_volumes(&self) -> Result<BTreeMap<String, Prepared>, ConfigError> {
+        let namespace = self.pod.namespace().unwrap_or_default();
+        let references = volumes::references(&self.pod);
+        let objects = Objects::fetch(&self.node.client, &namespace, references).await?;
+        let mut tokens = Vec::new();
+        for (audience, expiration) in volumes::tokens(&self.pod) {
+            tokens.push(self.node.token(&self.pod, audience, expiration).await);
+        }
+        let failed = |error| ConfigError::lasting(format!("no folder for the pod: {error}"));
+        volumes::create_folder(&self.folder, 0o700).map_err(failed)?;
+        let claims = self.node.claims();
+        let places = Places {
+            pod: &self.folder,
+            claims: &claims,
+            allow_host_paths: self.node.allow_host_paths,
+            place: self.node.place(),
+        };
+        volumes::prepare(&self.pod, &objects, places, &tokens)
+    }
+
+    /// Starts what may be started now, and stops sidecars that are left alone.
+    fn advance(&mut self) {
+        let mains_ended = self.main.iter().all(|member| member.ended);
+        if mains_ended {
+            let stop = self.stopping.unwrap_or_else(|| self.grace());
+            for member in &self.init {
+                member.stop(stop);
+            }
+            return;
+        }
+        if let Some(stop) = self.stopping {
+            self.stop_all(stop);
+            return;
+        }
+        for index in 0..self.init.len() {
+            let member = &self.init[index];
+            let done = match status::is_sidecar(&member.container) {
+                true => member.status.started == Some(true) || member.ended,
+                false => member.ended && member.has_succeeded(),
+            };
+            if done {
+                continue;
+            }
+            if member.ended {
+                // It has failed for good, and the pod with it.
+                self.stop_all(self.grace());
+            } else if member.stop.is_none() {
+                self.start(Slot::Init(index));
+            }
+            return;
+        }
+        for index in 0..self.main.len() {
+            if self.main[index].stop.is_none() && !self.main[index].ended {
+                self.start(Slot::Main(index));
+            }
+        }
+    }
+
+    fn grace(&self) -> Stop {
+        after(self.spec.termination_grace_period_seconds.unwrap_or(30))
+    }
+
+    fn start(&mut self, slot: Slot) {
+        let Some(volumes) = self.volumes.clone() else { return };
+        let (sender, stop) = watch::channel(None);
+        let (node, pod) = (self.node.clone(), self.pod.clone());
+        let (folder, reports) = (self.folder.clone(), self.reports.clone());
+        let member = self.member(slot);
+        member.stop = Some(sender);
+        let before = member.status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        let job = Job {
+            node,
+            pod,
+            container: member.container.clone(),
+            slot,
+            restart: member.restart,
+            restart_count: member.status.restart_count + i32::from(before),
+            volumes,
+            folder,
+            stop,
+            reports,
+        };
+        tokio::spawn(job.run());
+    }
+
+    /// Waits for something to happen.
+    async fn next(&mut self, written: bool) {
+        let deadline = self.deadline();
+        let retry = (!written).then(|| Instant::now() + RETRY);
+        tokio::select! {
+            Some(report) = self.received.recv() => {
+                self.take(report);
+                while let Ok(report) = self.received.try_recv() {
+                    self.take(report);
+                }
+            }
+            changed = self.orders.changed() => match changed {
+                Ok(()) => self.obey(),
+                // The kubelet ends: its containers do too, and nothing is said about them.
+                Err(_) => std::future::pending().await,
+            },
+            () = at(deadline) => self.exceed_deadline(),
+            () = at(retry) => {}
+        }
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Changed(slot, change) => {
+                let is_init = matches!(slot, Slot::Init(_));
+                status::apply(&mut self.member(slot).status, change, is_init);
+            }
+            Report::Ended(slot) => self.member(slot).ended = true,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        if self.failure.is_some() || self.stopping.is_some() {
+            return None;
+        }
+        let seconds = u64::try_from(self.spec.active_deadline_seconds?).ok()?;
+        let spent = Timestamp::now().duration_since(self.started).unsigned_abs();
+        Some(Instant::now() + Duration::from_secs(seconds).saturating_sub(spent))
+    }
+
+    fn exceed_deadline(&mut self) {
+        let message = "Pod was active on the node longer than the specified deadline";
+        self.node.events.record(&self.pod, None, Kind::Normal, "DeadlineExceeded", message);
+        self.failure = Some(Failure { reason: "DeadlineExceeded", message: message.to_owned() });
+        self.stop_all(self.grace());
+    }
+
+    /// Writes the status if it has changed; `false` if that has to be tried again.
+    async fn publish(&mut self) -> bool {
+        if self.orders.borrow().gone {
+            return true;
+        }
+        let statuses = |members: &[Member]| -> Vec<_> {
+            members.iter().map(|member| member.status.clone()).collect()
+        };
+        let (init, main) = (statuses(&self.init), statuses(&self.main));
+        let parts = Parts {
+            pod: &self.pod,
+            spec: &self.spec,
+            init: &init,
+            main: &main,
+            failure: self.failure.as_ref(),
+            over: self.is_over()
+                && self.members().all(|member| member.ended || member.stop.is_none()),
+            volumes_ready: self.volumes.is_some(),
+            started: self.started,
+            address: &self.node.address,
+        };
+        let status = status::pod_status(&parts, &self.before);
+        if status == self.before {
+            return true;
+        }
+        let patch = json!({ "metadata": { "uid": self.pod.uid() }, "status": status });
+        let (api, name) = (self.api(), self.pod.name_any());
+        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => {
+                self.before = status;
+                true
+            }
+            // The watch will tell that the pod is gone.
+            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
+                tracing::debug!(pod.name = self.pod.name_any(), "the pod of a status is gone");
+                self.before = status;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's status is not written");
+                false
+            }
+        }
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.node.client.clone(), &self.pod.namespace().unwrap_or_default())
+    }
+
+    /// Removes what the pod had on this host, but not its logs.
+    fn clean(&self) {
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
+            }
+            _ => {}
+        }
+    }
+
+    async fn delete(&mut self) {
+        let preconditions = Preconditions { uid: self.pod.uid(), resource_version: None };
+        let parameters = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
+        loop {
+            match self.api().delete(&self.pod.name_any(), &parameters).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
+                Err(error) => {
+                    tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod is not deleted");
+                }
+            }
+            // The API server is away; a change of the orders would say that it is back.
+            if let Ok(Err(_)) = timeout(RETRY, self.orders.changed()).await {
+                return;
+            }
+        }
+    }
+}
+
+impl Member {
+    fn new(
+        spec: &PodSpec,
+        container: &Container,
+        is_init: bool,
+        known: Option<ContainerStatus>,
+        waiting: &str,
+    ) -> Member {
+        let restart = Restart::of(spec, container, is_init);
+        let mut member = Member {
+            container: container.clone(),
+            status: known.unwrap_or_else(|| status::initial(container, waiting)),
+            restart,
+            stop: None,
+            ended: false,
+        };
+        let state = member.status.state.clone().unwrap_or_default();
+        if state.running.is_some() {
+            let lost = Termination {
+                id: member.status.container_id.clone().unwrap_or_default(),
+                restart_count: member.status.restart_count,
+                code: 137,
+                reason: "ContainerStatusUnknown",
+                message: Some("the node was restarted, and the container ended with it".to_owned()),
+                started: state.running.and_then(|running| running.started_at).map(|time| time.0),
+            };
+            status::apply(&mut member.status, Change::Terminated(Box::new(lost)), is_init);
+            member.ended = !restart.after(137);
+        } else if let Some(terminated) = state.terminated {
+            member.ended = !restart.after(terminated.exit_code);
+        }
+        member
+    }
+
+    fn stop(&self, stop: Stop) {
+        if let Some(sender) = &self.stop {
+            sender.send_if_modified(|current| {
+                let sooner = current.is_none_or(|current| stop.kill_at < current.kill_at);
+                if sooner {
+                    *current = Some(stop);
+                }
+                sooner
+            });
+        }
+    }
+
+    fn has_succeeded(&self) -> bool {
+        let state = self.status.state.as_ref();
+        let terminated = state.and_then(|state| state.terminated.as_ref());
+        terminated.is_some_and(|terminated| terminated.exit_code == 0)
+    }
+}
+
+fn known(
+    statuses: Option<&Vec<ContainerStatus>>,
+    container: &Container,
+) -> Option<ContainerStatus> {
+    statuses?.iter().find(|status| status.name == container.name).cloned()
+}
+
+fn after(seconds: i64) -> Stop {
+    let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    Stop { kill_at: Instant::now() + grace }
+}
+
+/// Returns at a time, or never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => {
+            let _ = tokio::time::timeout_at(time, std::future::pending::<()>()).await;
+        }
+        None => std::future::pending().await,
+    }
+}

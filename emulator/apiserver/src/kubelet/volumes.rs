@@ -1,0 +1,411 @@
+//! The volumes of a pod as folders of the host, and the mounts of its containers.
+//!
+//! A pod's volumes are below its folder, which only the kubelet's user may enter, and go with the
+//! pod. Claims are folders beside, shared between pods, and are kept. Files of Secrets and
+//! ConfigMaps are written once: a later change of the object does not reach a running pod.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, io};
+
+use k8s_openapi::api::core::v1::{
+    Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, Volume,
+};
+
+use super::environment::{self, Place, expand};
+use super::objects::{ConfigError, Objects, Reference};
+use super::runtime::Mount;
+
+/// A volume that is ready to be mounted.
+#[derive(Clone, Debug)]
+pub(super) struct Prepared {
+    path: PathBuf,
+    read_only: bool,
+}
+
+/// Where volumes are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'a> {
+    /// The pod's own folder.
+    pub(super) pod: &'a Path,
+    /// The folder of all claims.
+    pub(super) claims: &'a Path,
+    pub(super) allow_host_paths: bool,
+    pub(super) place: Place<'a>,
+}
+
+const DEFAULT_MODE: i32 = 0o644;
+
+/// The objects that a pod's volumes refer to.
+pub(super) fn references(pod: &Pod) -> BTreeSet<Reference> {
+    let mut references = BTreeSet::new();
+    for volume in volumes(pod) {
+        if let Some(secret) = &volume.secret {
+            references.extend(secret.secret_name.clone().map(Reference::Secret));
+        }
+        if let Some(map) = &volume.config_map {
+            references.insert(Reference::ConfigMap(map.name.clone()));
+        }
+        if let Some(claim) = &volume.persistent_volume_claim {
+            references.insert(Reference::Claim(claim.claim_name.clone()));
+        }
+        for source in
+            volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten())
+        {
+            references
+                .extend(source.secret.iter().map(|secret| Reference::Secret(secret.name.clone())));
+            references
+                .extend(source.config_map.iter().map(|map| Reference::ConfigMap(map.name.clone())));
+        }
+    }
+    references
+}
+
+fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten())
+}
+
+/// Whether a volume holds a service account token, and for which audience and file.
+pub(super) fn tokens(pod: &Pod) -> Vec<(Option<String>, Option<i64>)> {
+    volumes(pod)
+        .flat_map(|volume| volume.projected.iter())
+        .flat_map(|projected| projected.sources.iter().flatten())
+        .filter_map(|source| source.service_account_token.as_ref())
+        .map(|token| (token.audience.clone(), token.expiration_seconds))
+        .collect()
+}
+
+/// Makes all volumes of a pod; `tokens` are those asked for, in order, where they could be had.
+pub(super) fn prepare(
+    pod: &Pod,
+    objects: &Objects,
+    places: Places<'_>,
+    tokens: &[Option<String>],
+) -> Result<BTreeMap<String, Prepared>, ConfigError> {
+    let mut prepared = BTreeMap::new();
+    let mut tokens = tokens.iter();
+    for volume in volumes(pod) {
+        if !is_plain(&volume.name) {
+            return Err(ConfigError::lasting(format!(
+                "volume name {:?} is not a name",
+                volume.name
+            )));
+        }
+        let entry = prepare_one(pod, volume, objects, places, &mut tokens)?;
+        prepared.insert(volume.name.clone(), entry);
+    }
+    Ok(prepared)
+}
+
+fn prepare_one<'a>(
+    pod: &Pod,
+    volume: &Volume,
+    objects: &Objects,
+    places: Places<'_>,
+    tokens: &mut impl Iterator<Item = &'a Option<String>>,
+) -> Result<Prepared, ConfigError> {
+    let path = places.pod.join("volumes").join(&volume.name);
+    let failed = |error: io::Error| {
+        ConfigError::lasting(format!(
+            "MountVolume.SetUp failed for volume \"{}\": {error}",
+            volume.name
+        ))
+    };
+    if volume.empty_dir.is_some() {
+        create_folder(&path, 0o777).map_err(failed)?;
+        return Ok(Prepared { path, read_only: false });
+    }
+    if let Some(claim) = &volume.persistent_volume_claim {
+        let reference = Reference::Claim(claim.claim_name.clone());
+        let uid = objects.value(&reference, "uid", false)?.unwrap_or_default();
+        let folder = format!("{}-{}", claim.claim_name, String::from_utf8_lossy(uid));
+        let path = places.claims.join(&objects.namespace).join(folder);
+        create_folder(&path, 0o777).map_err(failed)?;
+        return Ok(Prepared { path, read_only: claim.read_only.unwrap_or(false) });
+    }
+    if let Some(host_path) = &volume.host_path {
+        if !places.allow_host_paths {
+            return Err(ConfigError::lasting(format!(
+                "volume \"{}\": this node does not allow hostPath volumes ({})",
+                volume.name, host_path.path
+            )));
+        }
+        check_host_path(host_path).map_err(ConfigError::lasting)?;
+        return Ok(Prepared { path: host_path.path.clone().into(), read_only: false });
+    }
+    let mut files = Vec::new();
+    let mut add = |reference,
+                   items: &Option<Vec<KeyToPath>>,
+                   mode: Option<i32>,
+                   optional: Option<bool>| {
+        add_keys(&mut files, objects, &reference, items.as_deref(), mode, optional.unwrap_or(false))
+    };
+    if let Some(secret) = &volume.secret {
+        let reference = Reference::Secret(secret.secret_name.clone().unwrap_or_default());
+        add(reference, &secret.items, secret.default_mode, secret.optional)?;
+    } else if let Some(map) = &volume.config_map {
+        let reference = Reference::ConfigMap(map.name.clone());
+        add(reference, &map.items, map.default_mode, map.optional)?;
+    } else if let Some(downward) = &volume.downward_api {
+        add_fields(
+            &mut files,
+            pod,
+            downward.items.as_deref(),
+            downward.default_mode,
+            places.place,
+        )?;
+    } else if let Some(projected) = &volume.projected {
+        let mode = projected.default_mode;
+        for source in projected.sources.iter().flatten() {
+            if let Some(secret) = &source.secret {
+                let reference = Reference::Secret(secret.name.clone());
+                let optional = secret.optional.unwrap_or(false);
+                add_keys(&mut files, objects, &reference, secret.items.as_deref(), mode, optional)?;
+            } else if let Some(map) = &source.config_map {
+                let reference = Reference::ConfigMap(map.name.clone());
+                let optional = map.optional.unwrap_or(false);
+                add_keys(&mut files, objects, &reference, map.items.as_deref(), mode, optional)?;
+            } else if let Some(downward) = &source.downward_api {
+                add_fields(&mut files, pod, downward.items.as_deref(), mode, places.place)?;
+            } else if let Some(token) = &source.service_account_token {
+                if let Some(Some(text)) = tokens.next() {
+                    files.push(File {
+                        path: token.path.clone(),
+                        mode: mode.unwrap_or(DEFAULT_MODE),
+                        content: text.clone().into_bytes(),
+                    });
+                }
+            } else {
+                return Err(unsupported(volume));
+            }
+        }
+    } else {
+        return Err(unsupported(volume));
+    }
+    write_files(&path, &files).map_err(failed)?;
+    Ok(Prepared { path, read_only: true })
+}
+
+fn unsupported(volume: &Volume) -> ConfigError {
+    ConfigError::lasting(format!(
+        "volume \"{}\" is of a kind that this node does not have",
+        volume.name
+    ))
+}
+
+struct File {
+    path: String,
+    mode: i32,
+    content: Vec<u8>,
+}
+
+fn add_keys(
+    files: &mut Vec<File>,
+    objects: &Objects,
+    reference: &Reference,
+    items: Option<&[KeyToPath]>,
+    mode: Option<i32>,
+    optional: bool,
+) -> Result<(), ConfigError> {
+    let Some(data) = objects.data(reference, optional)? else { return Ok(()) };
+    let mode = mode.unwrap_or(DEFAULT_MODE);
+    let Some(items) = items else {
+        files.extend(data.iter().map(|(key, value)| File {
+            path: key.clone(),
+            mode,
+            content: value.clone(),
+        }));
+        return Ok(());
+    };
+    for item in items {
+        match data.get(&item.key) {
+            Some(value) => files.push(File {
+                path: item.path.clone(),
+                mode: item.mode.unwrap_or(mode),
+                content: value.clone(),
+            }),
+            None if optional => {}
+            None => {
+                let kind =
+                    if matches!(reference, Reference::Secret(_)) { "secret" } else { "config" };
+                return Err(ConfigError {
+                    message: format!("references non-existent {kind} key: {}", item.key),
+                    awaits: Some(reference.clone()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_fields(
+    files: &mut Vec<File>,
+    pod: &Pod,
+    items: Option<&[DownwardAPIVolumeFile]>,
+    mode: Option<i32>,
+    place: Place<'_>,
+) -> Result<(), ConfigError> {
+    for item in items.into_iter().flatten() {
+        let content = if let Some(selector) = &item.field_ref {
+            environment::field(pod, selector, place)?
+        } else if let Some(selector) = &item.resource_field_ref {
+            let container = pod.spec.iter().flat_map(|spec| &spec.containers).next();
+            environment::resource(pod, container.unwrap_or(&Container::default()), selector)?
+        } else {
+            String::new()
+        };
+        files.push(File {
+            path: item.path.clone(),
+            mode: item.mode.or(mode).unwrap_or(DEFAULT_MODE),
+            content: content.into_bytes(),
+        });
+    }
+    Ok(())
+}
+
+fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
+    create_folder(folder, 0o755)?;
+    for file in files {
+        let relative = relative(&file.path)?;
+        let path = folder.join(&relative);
+        if let Some(parent) = relative.parent() {
+            create_folder(&folder.join(parent), 0o755)?;
+        }
+        // A restarted kubelet finds its own file, perhaps without the right to write to it.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::write(&path, &file.content)?,
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode((file.mode & 0o777) as u32))?;
+    }
+    Ok(())
+}
+
+/// Creates a folder with exactly this mode; parents are the kubelet's own.
+pub(super) fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    if !path.is_dir() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn check_host_path(source: &HostPathVolumeSource) -> Result<(), String> {
+    let path = Path::new(&source.path);
+    let kind = source.type_.as_deref().unwrap_or_default();
+    let created = match kind {
+        "DirectoryOrCreate" => fs::create_dir_all(path),
+        "FileOrCreate" => fs::OpenOptions::new().create(true).append(true).open(path).map(drop),
+        _ => Ok(()),
+    };
+    created.map_err(|error| format!("hostPath {} cannot be created: {error}", source.path))?;
+    let found = fs::metadata(path).map_err(|error| format!("hostPath {}: {error}", source.path))?;
+    let fits = match kind {
+        "" => true,
+        "Directory" | "DirectoryOrCreate" => found.is_dir(),
+        "File" | "FileOrCreate" => found.is_file(),
+        "Socket" => found.file_type().is_socket(),
+        "CharDevice" => found.file_type().is_char_device(),
+        "BlockDevice" => found.file_type().is_block_device(),
+        _ => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("hostPath type check failed: {} is not a {kind}", source.path))
+    }
+}
+
+/// The mounts of one container.
+pub(super) fn mounts(
+    container: &Container,
+    volumes: &BTreeMap<String, Prepared>,
+    variables: &BTreeMap<String, String>,
+) -> Result<Vec<Mount>, ConfigError> {
+    let mut mounts = Vec::new();
+    for mount in container.volume_mounts.iter().flatten() {
+        let Some(volume) = volumes.get(&mount.name) else {
+            return Err(ConfigError::lasting(format!("no volume is named \"{}\"", mount.name)));
+        };
+        let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
+            (Some(path), _) => Some(path.clone()),
+            (None, Some(expression)) => Some(expand(expression, variables)),
+            (None, None) => None,
+        };
+        let source = match sub_path.filter(|path| !path.is_empty()) {
+            None => volume.path.clone(),
+            Some(path) => inside(&volume.path, &path, !volume.read_only).map_err(|error| {
+                ConfigError::lasting(format!(
+                    "failed to prepare subPath for volumeMount \"{}\": {error}",
+                    mount.name
+                ))
+            })?,
+        };
+        mounts.push(Mount {
+            source,
+            path: mount.mount_path.clone(),
+            read_only: volume.read_only || mount.read_only.unwrap_or(false),
+        });
+    }
+    mounts.sort_by(|one, other| one.path.cmp(&other.path));
+    make_mount_points(&mounts)?;
+    Ok(mounts)
+}
+
+/// Makes the places of mounts that lie inside other mounts.
+///
+/// A container may have left links in its volume: following one would create the mount point, or
+/// mount, somewhere else on the host.
+fn make_mount_points(mounts: &[Mount]) -> Result<(), ConfigError> {
+    for mount in mounts {
+        let around = mounts.iter().filter(|other| other.path != mount.path);
+        let around = around.filter_map(|other| {
+            Some((other, Path::new(&mount.path).strip_prefix(&other.path).ok()?))
+        });
+        let Some((other, inner)) = around.max_by_key(|(other, _)| other.path.len()) else {
+            continue;
+        };
+        if !mount.source.is_dir() || !other.source.is_dir() {
+            continue;
+        }
+        inside(&other.source, &inner.to_string_lossy(), !other.read_only).map_err(|error| {
+            ConfigError::lasting(format!("no place to mount {}: {error}", mount.path))
+        })?;
+    }
+    Ok(())
+}
+
+/// A path below a folder that containers write to: made if absent, never through a link.
+fn inside(folder: &Path, path: &str, create: bool) -> io::Result<PathBuf> {
+    let mut current = folder.to_owned();
+    for name in relative(path)?.components() {
+        current.push(name);
+        match fs::symlink_metadata(&current) {
+            Ok(found) if found.is_symlink() => {
+                return Err(io::Error::other(format!("{path} leads through a symbolic link")));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+                create_folder(&current, 0o755)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(current)
+}
+
+/// A path that stays where it begins.
+fn relative(path: &str) -> io::Result<PathBuf> {
+    let path = Path::new(path);
+    let is_normal = |component| matches!(component, Component::Normal(_) | Component::CurDir);
+    if path.components().all(is_normal) {
+        Ok(path.components().filter(|part| matches!(part, Component::Normal(_))).collect())
+    } else {
+        Err(io::Error::other(format!("{} must be relative and without '..'", path.display())))
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
+}
