@@ -1,1 +1,69 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Router, middleware};
+
+pub use crate::app::{App, Tasks, Workers};
+use crate::rejection::Rejection;
+
+mod answer;
+mod app;
+mod body;
+mod builds;
+mod delivery;
+mod lenient;
+mod receivers;
+mod rejection;
+mod worker_pod;
+
+/// The functions, by their names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Function {
+    Github,
+    Registry,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Function; 2] = [Function::Github, Function::Registry];
+
+    /// The function of this name.
+    pub fn parse(name: &str) -> Option<Function> {
+        Function::ALL.into_iter().find(|function| function.name() == name)
+    }
+
+    /// Its name, as `FUNCTIONS` lists it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::Github => "github",
+            Function::Registry => "registry",
+        }
+    }
+
+    fn routes(self) -> Router<App> {
+        match self {
+            Function::Github => receivers::github::routes(),
+            Function::Registry => receivers::registry::routes(),
+        }
+    }
+}
+
+/// The routes of these functions, and those of every host: `/livez`, `/readyz`, `/healthz`.
+pub fn router(app: App, which: &[Function]) -> Router {
+    let wanted = Function::ALL.into_iter().filter(|function| which.contains(function));
+    let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
+    functions
+        .route("/healthz", get(healthy))
+        .route("/livez", get(healthy))
+        .route("/readyz", get(healthy))
+        .fallback(async || Rejection::NotFound)
+        .method_not_allowed_fallback(async || Rejection::MethodNotAllowed)
+        .layer(middleware::from_fn(delivery::record))
+        .with_state(app)
+}
+
+/// Ready means able to answer. Without a cluster the answer is 503, with a reason.
+async fn healthy() -> (StatusCode, &'static str) {
+    (StatusCode::OK, "OK")
+}

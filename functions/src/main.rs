@@ -1,2 +1,3 @@
-//! Placeholder.
+//! The program `functions`: every HTTP function on whatever host it finds itself.
+
 fn main() {}

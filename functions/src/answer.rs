@@ -1,0 +1,96 @@
+//! What a sender is told whose delivery was taken: what was made of it, or why nothing was.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::delivery::Record;
+
+/// The answer to a delivery that was taken. All of them are 200.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// There is a build, made now or before.
+    Made {
+        /// Brigade's word for success at this address.
+        status: &'static str,
+        /// What there is.
+        made: Box<Made>,
+    },
+    /// There is none, and there should not be.
+    Passed {
+        /// Where Brigade puts its word: `status` or `message`.
+        key: &'static str,
+        /// Brigade's word.
+        word: &'static str,
+        /// The rule, and the value that it saw.
+        reason: String,
+    },
+}
+
+/// What became of an event. It is kept as an annotation of the build, too.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub(crate) struct Made {
+    /// The id of the build.
+    pub(crate) build: String,
+    /// The name of the project.
+    pub(crate) project: String,
+    /// The names that the event fires, in order.
+    pub(crate) events: Vec<String>,
+    /// The names that the script has handlers for, if it was evaluated in the function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) handlers: Option<Vec<String>>,
+    /// The pods of the jobs that were created, or met, before the answer.
+    pub(crate) jobs: Vec<String>,
+    /// Whether nobody goes on with the build, because its state is that of its jobs.
+    pub(crate) detached: bool,
+    /// Who goes on with the build: the name of its worker pod, or [`HERE`].
+    pub(crate) worker: Option<String>,
+    /// How the build ended, if it did before the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) phase: Option<String>,
+    /// Whether the build was there before this delivery.
+    pub(crate) duplicate: bool,
+    /// Why it went on, or ended, as it did.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) reason: String,
+}
+
+/// The worker of a build that goes on in the process that answers.
+pub(crate) const HERE: &str = "this process";
+
+impl Answer {
+    /// A delivery that nobody could care about, in Brigade's words.
+    pub(crate) fn ignored(reason: impl Into<String>) -> Answer {
+        Answer::Passed { key: "message", word: "Ignored", reason: reason.into() }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let (body, record) = match self {
+            Answer::Made { status, made } => {
+                let record = Record {
+                    outcome: if made.duplicate { "duplicate" } else { "made" },
+                    build: Some(made.build.clone()),
+                    jobs: made.jobs.len(),
+                    reason: made.reason.clone(),
+                    error: None,
+                };
+                let mut body = json!(made);
+                body["status"] = json!(status);
+                (body, record)
+            }
+            Answer::Passed { key, word, reason } => {
+                let record =
+                    Record { outcome: "ignored", reason: reason.clone(), ..Record::default() };
+                (json!({key: word, "reason": reason}), record)
+            }
+        };
+        let mut response = (StatusCode::OK, Json(body)).into_response();
+        response.extensions_mut().insert(record);
+        response
+    }
+}

@@ -1,0 +1,108 @@
+//! What is done for every request, whatever it is: it gets an id, and one line in the log.
+//!
+//! The line names the route, never the path or the query, because those may hold tokens.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, field};
+use ulid::Ulid;
+
+/// The header that names a request, in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the log says of a request, besides its route and its status.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    /// `made`, `duplicate`, `ignored` or `refused`.
+    pub(crate) outcome: &'static str,
+    /// The id of the build.
+    pub(crate) build: Option<String>,
+    /// How many jobs it had at the answer.
+    pub(crate) jobs: usize,
+    /// What the sender was told.
+    pub(crate) reason: String,
+    /// What the sender was not told.
+    pub(crate) error: Option<String>,
+}
+
+/// Notes, for the line in the log, which event of which project this request is about.
+pub(crate) fn about(project: &str, event: &str) {
+    Span::current().record("project.name", project);
+    Span::current().record("event.kind", event);
+}
+
+/// Answers a request, and logs what became of it.
+pub(crate) async fn record(request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        "delivery",
+        request.id = id.to_str().unwrap_or_default(),
+        http.method = %request.method(),
+        http.route = route.as_deref().unwrap_or("none"),
+        project.name = field::Empty,
+        event.kind = field::Empty,
+    );
+    let begun = Instant::now();
+    async {
+        let mut response = next.run(request).await;
+        if let Some(record) = response.extensions_mut().remove::<Record>() {
+            log(&record, response.status().as_u16(), begun);
+        }
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, id);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn log(record: &Record, status: u16, begun: Instant) {
+    let build = record.build.as_deref().unwrap_or_default();
+    let milliseconds = begun.elapsed().as_millis() as u64;
+    if let Some(error) = &record.error {
+        tracing::error!(
+            outcome = record.outcome,
+            build.id = build,
+            http.status = status,
+            duration.ms = milliseconds,
+            reason = record.reason,
+            error,
+            "a delivery failed"
+        );
+        return;
+    }
+    let message = match record.outcome {
+        "made" => "a delivery made a build",
+        "duplicate" => "a delivery was made before",
+        "ignored" => "a delivery was ignored",
+        _ => "a delivery was refused",
+    };
+    tracing::info!(
+        outcome = record.outcome,
+        build.id = build,
+        jobs = record.jobs,
+        http.status = status,
+        duration.ms = milliseconds,
+        reason = record.reason,
+        "{message}"
+    );
+}
+
+/// The sender's id of the request, if it is one that a log can bear, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let fits = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        let word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(word)
+    };
+    match headers.get(REQUEST_ID).filter(fits) {
+        Some(id) => id.clone(),
+        None => HeaderValue::try_from(Ulid::generate().to_string())
+            .expect("a ULID is letters and digits"),
+    }
+}

@@ -1,0 +1,132 @@
+//! Reads what senders spell in more than one way: moments as texts or numbers, numbers as texts.
+
+use jiff::Timestamp;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A value that is a moment for one sender and something else for another.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Whole(i64),
+    Fraction(f64),
+    Other(IgnoredAny),
+}
+
+/// From here on a number counts milliseconds; as seconds it would be the year 5138.
+const MILLISECONDS: f64 = 1e11;
+
+/// A moment, as RFC 3339 or as seconds or milliseconds since 1970; whatever else it is is none.
+pub(crate) fn moment<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let moment = match Scalar::deserialize(deserializer)? {
+        Scalar::Text(text) => match text.parse::<Timestamp>() {
+            Ok(moment) => Some(moment),
+            Err(_not_a_date) => text.parse().ok().and_then(since_1970),
+        },
+        Scalar::Whole(number) => since_1970(number as f64),
+        Scalar::Fraction(number) => since_1970(number),
+        Scalar::Other(_) => None,
+    };
+    Ok(moment.filter(|moment| *moment >= Timestamp::UNIX_EPOCH))
+}
+
+/// A text, or a number as its text; whatever else it is is none.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Scalar::deserialize(deserializer)? {
+        Scalar::Text(text) => Some(text),
+        Scalar::Whole(number) => Some(number.to_string()),
+        Scalar::Fraction(number) => Some(number.to_string()),
+        Scalar::Other(_) => None,
+    })
+}
+
+/// An object; whatever else it is is none.
+pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(if value.is_object() { serde_json::from_value(value).ok() } else { None })
+}
+
+/// A text without control characters, cut after so many characters: fit for a list or a log.
+pub(crate) fn line(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().filter(|c| !c.is_control()).take(limit + 1).collect();
+    if line.chars().count() > limit {
+        line.pop();
+        line.pop();
+        line.push('…');
+    }
+    line
+}
+
+fn since_1970(number: f64) -> Option<Timestamp> {
+    let milliseconds = if number >= MILLISECONDS { number } else { number * 1000.0 };
+    // A cast of a number that is too large gives the largest; that is no timestamp either.
+    Timestamp::from_millisecond(milliseconds as i64).ok().filter(|_| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Sample {
+        #[serde(default, deserialize_with = "moment")]
+        at: Option<Timestamp>,
+        #[serde(default, deserialize_with = "text")]
+        name: Option<String>,
+    }
+
+    fn at(json: &str) -> Option<String> {
+        let sample: Sample = serde_json::from_str(&format!(r#"{{"at": {json}}}"#)).unwrap();
+        sample.at.map(|at| at.to_string())
+    }
+
+    #[test]
+    fn moments_are_read_however_they_are_spelt() {
+        let same = Some("2014-12-03T00:22:41Z".to_owned());
+        for json in [
+            r#""2014-12-03T00:22:41Z""#,
+            r#""2014-12-02T19:22:41-05:00""#,
+            r#""2014-12-03T00:22:41.000000000+00:00""#,
+            "1417566161",
+            "1417566161000",
+            "1.417566161e+09",
+            r#""1417566161""#,
+        ] {
+            assert_eq!(at(json), same, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_none() {
+        for json in ["null", "true", "{}", "[1]", r#""""#, r#""soon""#, "-5", "1e300", "-1e300"] {
+            assert_eq!(at(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_may_stand_for_a_text() {
+        let name = |json: &str| {
+            let sample: Sample = serde_json::from_str(&format!(r#"{{"name": {json}}}"#)).unwrap();
+            sample.name
+        };
+        assert_eq!(name(r#""7""#).as_deref(), Some("7"));
+        assert_eq!(name("7").as_deref(), Some("7"));
+        assert_eq!(name("[7]"), None);
+        assert_eq!(name("null"), None);
+    }
+
+    #[test]
+    fn a_line_has_no_control_characters_and_an_end() {
+        assert_eq!(line("a\r\nb\u{1b}[31mc\u{0}", 50), "ab[31mc");
+        assert_eq!(line("ääää", 4), "ääää");
+        assert_eq!(line("ääääää", 4), "äää…");
+    }
+}

@@ -1,0 +1,4 @@
+//! Receivers: each proves a sender's delivery, translates it into an event and makes a build of it.
+
+pub(crate) mod github;
+pub(crate) mod registry;

@@ -1,0 +1,188 @@
+//! Receives GitHub webhooks, of repositories and of GitHub Apps.
+//!
+//! - Route: `POST /events/github`, `POST /events/github/{app}/{installation}`; the project is the
+//!   one named like the body's `repository.full_name`
+//! - Proof: `X-Hub-Signature-256` over the raw body, JSON or form, with the project's
+//!   `sharedSecret`, else `DEFAULT_SHARED_SECRET`; SHA-1 only with `GITHUB_ALLOW_SHA1`
+//! - Events: `commit_comment`, `create`, `deployment`, `deployment_status`, `issue_comment`,
+//!   `pull_request`, `pull_request_review`, `pull_request_review_comment`, `push`, `release`,
+//!   `status`, each also as `<event>:<action>`; every other delivery is ignored
+//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form
+//! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer
+//!
+//! <https://docs.github.com/webhooks/webhook-events-and-payloads>
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use percent_encoding::percent_decode;
+use runtime::project::Project;
+use runtime::signature::{self, Legacy, Secrets, SignatureError};
+use serde::Deserialize;
+
+use self::translation::{Delivery, Meaning, is_known, translate};
+use crate::answer::Answer;
+use crate::app::App;
+use crate::body;
+use crate::builds;
+use crate::delivery::about;
+use crate::lenient::line;
+use crate::rejection::Rejection;
+
+mod translation;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest body that GitHub sends.
+const LIMIT: usize = 25 * 1024 * 1024;
+
+/// This function's routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/events/github", post(receive))
+        .route("/events/github/{app}/{installation}", post(receive))
+}
+
+async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rejection> {
+    let deadline = app.deadline();
+    let (parts, signed) = body::read(request, LIMIT, deadline).await?;
+    let name = event_name(&parts.headers)?;
+    if signed.is_empty() && !is_known(name) {
+        return without_repository(name);
+    }
+    let json = json(&parts.headers, &signed)?;
+
+    // Prove. Only what leads to the secret is read before that.
+    let Some(project) = repository(&json)? else {
+        return without_repository(name);
+    };
+    let project = app.project(&project, deadline).await?;
+    about(&project.name, &line(name, 50));
+    prove(&app, &project, &parts.headers, &signed)?;
+
+    // Translate.
+    if name == "ping" {
+        return Ok(pong());
+    }
+    if !is_known(name) {
+        return Ok(Answer::ignored(format!("`{}` events are not built", line(name, 50))));
+    }
+    let delivery = Delivery { name, json, signed };
+    let event = match translate(delivery, &app.settings.allowed_authors)? {
+        Meaning::Event(event) => *event,
+        Meaning::Skipped { status, reason } => {
+            return Ok(Answer::Passed { key: "status", word: status, reason });
+        }
+        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason)),
+    };
+
+    // Act.
+    let made = builds::make(&app, deadline, &project, event).await?;
+    Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+}
+
+fn prove(
+    app: &App,
+    project: &Project,
+    headers: &HeaderMap,
+    signed: &[u8],
+) -> Result<(), Rejection> {
+    let settings = &app.settings;
+    let secrets = Secrets::of(&project.shared_secret).or(&settings.default_shared_secret);
+    let legacy = if settings.github_allow_sha1 { Legacy::Accept } else { Legacy::Refuse };
+    signature::verify_github(&secrets, headers, signed, legacy).map_err(|error| match error {
+        SignatureError::NoSecret => Rejection::Unproved {
+            code: StatusCode::INTERNAL_SERVER_ERROR,
+            status: "No secret is configured for this repo.",
+            reason: "set the project's sharedSecret to the webhook's secret",
+        },
+        // The same for all, so that nobody learns how near they were.
+        SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged => {
+            Rejection::Unproved {
+                code: StatusCode::FORBIDDEN,
+                status: "malformed signature",
+                reason: "X-Hub-Signature-256 must be the signature of the body with the \
+                         project's secret",
+            }
+        }
+    })
+}
+
+/// What is said to deliveries that no project can prove. Nothing of them is repeated or kept.
+fn without_repository(name: &str) -> Result<Answer, Rejection> {
+    match name {
+        "ping" => Ok(pong()),
+        _ if is_known(name) => Err(Rejection::malformed("the body names no repository")),
+        _ => Ok(Answer::ignored("the event is about no repository")),
+    }
+}
+
+fn pong() -> Answer {
+    let reason = "nothing is built for a ping".to_owned();
+    Answer::Passed { key: "message", word: "OK", reason }
+}
+
+fn event_name(headers: &HeaderMap) -> Result<&str, Rejection> {
+    let name = signature::single(headers, "x-github-event");
+    let name = name.ok().and_then(|name| name.to_str().ok()).filter(|name| !name.is_empty());
+    name.ok_or_else(|| Rejection::malformed("one header X-GitHub-Event must name the event"))
+}
+
+/// The JSON text of a body: all of it, or what a form holds as `payload`.
+fn json(headers: &HeaderMap, signed: &Bytes) -> Result<Bytes, Rejection> {
+    match body::media_type(headers).as_deref() {
+        Some("application/json") => Ok(without_mark(signed.clone())),
+        Some("application/x-www-form-urlencoded") => form_payload(signed).map(without_mark),
+        _ => Err(Rejection::Unsupported {
+            reason: "the Content-Type must be application/json or \
+                     application/x-www-form-urlencoded",
+        }),
+    }
+}
+
+/// The text without the mark that some editors put before UTF-8, and scripts choke on.
+fn without_mark(json: Bytes) -> Bytes {
+    if json.starts_with(b"\xef\xbb\xbf") { json.slice(3..) } else { json }
+}
+
+fn form_payload(form: &[u8]) -> Result<Bytes, Rejection> {
+    let mut payloads = form
+        .split(|byte| *byte == b'&')
+        .filter_map(|field| field.strip_prefix(b"payload=".as_slice()));
+    match (payloads.next(), payloads.next()) {
+        (Some(payload), None) => {
+            let spaced: Vec<u8> =
+                payload.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            Ok(percent_decode(&spaced).collect::<Vec<u8>>().into())
+        }
+        _ => Err(Rejection::malformed("the form must have one field `payload`")),
+    }
+}
+
+/// The name of the body's repository; everything else in the body is passed over.
+fn repository(json: &[u8]) -> Result<Option<String>, Rejection> {
+    #[derive(Deserialize)]
+    struct Body {
+        repository: Option<Repository>,
+    }
+    #[derive(Deserialize)]
+    struct Repository {
+        full_name: Option<String>,
+        name: Option<String>,
+        owner: Option<Owner>,
+    }
+    #[derive(Deserialize)]
+    struct Owner {
+        login: Option<String>,
+        name: Option<String>,
+    }
+    let body: Body = body::json_object(json)?;
+    Ok(body.repository.and_then(|repository| {
+        let owner = repository.owner.and_then(|owner| owner.login.or(owner.name));
+        let parts = owner.zip(repository.name).map(|(owner, name)| format!("{owner}/{name}"));
+        repository.full_name.or(parts)
+    }))
+}

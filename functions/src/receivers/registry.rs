@@ -1,0 +1,175 @@
+//! Receives the webhooks of image registries: Azure Container Registry, Docker Hub, and others.
+//!
+//! - Route: `POST /events/webhook/{project}` with the project's id, or its name without a slash,
+//!   `POST /events/webhook/{org}/{repository}`, `POST /events/webhook/{org}/{repository}/{commit}`;
+//!   the query `?commit=` wins over the path
+//! - Proof: registries cannot sign, so a token: `Authorization: Bearer <token>` or `Basic` with the
+//!   token as its password, `X-Registry-Token: <token>`, or `?token=<token>`. It is the project's
+//!   `genericGatewaySecret`, or its `sharedSecret` if there is no such one. With
+//!   `REGISTRY_ALLOW_UNSIGNED` it may be left out, but not be wrong
+//! - Events: `image_push`, `image_delete`, `chart_push`, `chart_delete` from the provider `acr`,
+//!   `image_push` from `dockerhub`; any other JSON object is an `image_push` from `registry`, since
+//!   Brigade looked at no body; pings and quarantines are ignored
+//! - Identity: the body and the commit; fresh if the body says neither its id nor its time, because
+//!   such a body does not differ from push to push
+//! - Limits: 1 MiB
+//!
+//! <https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference>,
+//! <https://docs.docker.com/docker-hub/repos/manage/webhooks/>
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::routing::post;
+use runtime::project::Project;
+use runtime::signature::{self, Secrets, SignatureError};
+use serde::Deserialize;
+
+use self::translation::{Meaning, translate};
+use crate::answer::Answer;
+use crate::app::App;
+use crate::body;
+use crate::builds;
+use crate::delivery::about;
+use crate::rejection::Rejection;
+
+mod translation;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest body that is read; registries send a few kilobytes.
+const LIMIT: usize = 1024 * 1024;
+
+/// This function's routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/events/webhook/{project}", post(by_project))
+        .route("/events/webhook/{org}/{repository}", post(by_repository))
+        .route("/events/webhook/{org}/{repository}/{commit}", post(by_commit))
+}
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    commit: Option<String>,
+    token: Option<String>,
+}
+
+async fn by_project(
+    State(app): State<App>,
+    Path(project): Path<String>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, project, String::new(), request).await
+}
+
+async fn by_repository(
+    State(app): State<App>,
+    Path((org, repository)): Path<(String, String)>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, format!("{org}/{repository}"), String::new(), request).await
+}
+
+async fn by_commit(
+    State(app): State<App>,
+    Path((org, repository, commit)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, format!("{org}/{repository}"), commit, request).await
+}
+
+async fn receive(
+    app: App,
+    project: String,
+    commit: String,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    let deadline = app.deadline();
+    let asked = asked(request.uri())?;
+    let (parts, body) = body::read(request, LIMIT, deadline).await?;
+    if body::media_type(&parts.headers).is_some_and(|media| !is_json(&media)) {
+        return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
+    }
+
+    // Prove.
+    let project = app.project(&project, deadline).await?;
+    about(&project.name, "registry");
+    prove(&app, &project, &parts.headers, asked.token.as_deref())?;
+
+    // Translate.
+    let commit = asked.commit.filter(|commit| !commit.is_empty()).unwrap_or(commit);
+    if commit.chars().any(char::is_control) {
+        return Err(Rejection::malformed("the commit must be a branch, a tag or a commit id"));
+    }
+    let mut event = match translate(body, &commit)? {
+        Meaning::Event(event) => *event,
+        Meaning::Ping => {
+            let reason = "nothing is built for a ping".to_owned();
+            return Ok(Answer::Passed { key: "status", word: "pong", reason });
+        }
+        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason)),
+    };
+    // As in Brigade: for registries the project's script goes before the repository's.
+    event.script = Some(project.default_script.clone()).filter(|script| !script.is_empty());
+
+    // Act.
+    let made = builds::make(&app, deadline, &project, event).await?;
+    Ok(Answer::Made { status: "Success", made: Box::new(made) })
+}
+
+fn prove(
+    app: &App,
+    project: &Project,
+    headers: &HeaderMap,
+    asked: Option<&str>,
+) -> Result<(), Rejection> {
+    let secrets = Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret);
+    let token = token(headers, asked);
+    if token == Ok(None) && app.settings.registry_allow_unsigned {
+        return Ok(());
+    }
+    match token.and_then(|token| signature::verify_token(&secrets, token.as_deref())) {
+        Ok(()) => Ok(()),
+        Err(SignatureError::NoSecret) => Err(Rejection::Unproved {
+            code: StatusCode::UNAUTHORIZED,
+            status: "secret for this Brigade Project is empty, refusing to serve, please inform \
+                     your Brigade admin",
+            reason: "set the project's genericGatewaySecret, or allow deliveries without a token \
+                     with REGISTRY_ALLOW_UNSIGNED",
+        }),
+        Err(SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged) => {
+            Err(Rejection::Unproved {
+                code: StatusCode::UNAUTHORIZED,
+                status: "secret is wrong",
+                reason: "the project's genericGatewaySecret must come as Authorization: Bearer, \
+                         as X-Registry-Token or as ?token=",
+            })
+        }
+    }
+}
+
+/// The token of a delivery, wherever it is; one in several places is too many.
+fn token(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<String>, SignatureError> {
+    let header = match signature::single(headers, "x-registry-token") {
+        Ok(value) => Some(value.to_str().map_err(|_bytes| SignatureError::Malformed)?.to_owned()),
+        Err(SignatureError::Missing) => None,
+        Err(error) => return Err(error),
+    };
+    let found = [signature::authorization(headers)?, header, asked.map(str::to_owned)];
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (token, None) => Ok(token),
+        (_, Some(_)) => Err(SignatureError::Malformed),
+    }
+}
+
+/// The query; its own error would quote it, and with it the token.
+fn asked(uri: &Uri) -> Result<Asked, Rejection> {
+    let query = Query::<Asked>::try_from_uri(uri).map(|Query(asked)| asked);
+    query.map_err(|_quoting| Rejection::malformed("the query takes one `commit` and one `token`"))
+}
+
+fn is_json(media: &str) -> bool {
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}

@@ -1,0 +1,141 @@
+//! Why a delivery was not taken: the only place where errors become status codes.
+//!
+//! The body is JSON: Brigade's own text as `status`, and beside it the `reason`, which says what
+//! would be taken. What happened inside goes to the log, never to the sender.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use runtime::build::BuildError;
+use runtime::cluster::ClusterError;
+use serde_json::json;
+
+use crate::delivery::Record;
+
+/// When a sender may try again, in seconds, after 503.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a delivery was not taken.
+#[derive(Debug)]
+pub(crate) enum Rejection {
+    /// 400: the body is not what the sender's contract says.
+    Malformed { status: &'static str, reason: String },
+    /// 401, 403 or 500: nothing proves that the sender is who they claim to be.
+    Unproved { code: StatusCode, status: &'static str, reason: &'static str },
+    /// 404: there is no such project.
+    UnknownProject,
+    /// 404: there is nothing at this address.
+    NotFound,
+    /// 405: there is, but not for this method.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    Slow,
+    /// 413: the body is larger than a sender's may be, or than a build's.
+    TooLarge { reason: String },
+    /// 415: the body is in a form that is not read here.
+    Unsupported { reason: &'static str },
+    /// 503: the cluster is away or slow, so nothing is certain. Trying again is safe.
+    Away { build: Option<String>, error: Option<ClusterError> },
+    /// 500: the cluster refused, or holds something that cannot be read.
+    Refused { error: ClusterError },
+}
+
+impl Rejection {
+    /// A body that cannot be read, in Brigade's words.
+    pub(crate) fn malformed(reason: impl Into<String>) -> Rejection {
+        Rejection::Malformed { status: "Malformed body", reason: reason.into() }
+    }
+
+    fn code(&self) -> StatusCode {
+        match self {
+            Rejection::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Rejection::Unproved { code, .. } => *code,
+            Rejection::UnknownProject | Rejection::NotFound => StatusCode::NOT_FOUND,
+            Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Rejection::Slow => StatusCode::REQUEST_TIMEOUT,
+            Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Rejection::Away { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::Refused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The `status` and the `reason` that the sender reads.
+    fn words(&self) -> (&'static str, &str) {
+        match self {
+            Rejection::Malformed { status, reason } => (status, reason),
+            Rejection::Unproved { status, reason, .. } => (status, reason),
+            Rejection::UnknownProject => {
+                ("project not found", "no project has this name; names are case-sensitive")
+            }
+            Rejection::NotFound => ("not found", "nothing is served at this address"),
+            Rejection::MethodNotAllowed => {
+                ("method not allowed", "this address is served for another method")
+            }
+            Rejection::Slow => ("timeout", "the body did not arrive in time"),
+            Rejection::TooLarge { reason } => ("too large", reason),
+            Rejection::Unsupported { reason } => ("unsupported media type", reason),
+            Rejection::Away { build: None, .. } => {
+                ("unavailable", "the cluster does not answer and nothing was kept: deliver again")
+            }
+            Rejection::Away { build: Some(_), .. } => (
+                "unavailable",
+                "the build is kept but could not be started in time: deliver again to start it",
+            ),
+            Rejection::Refused { error: ClusterError::Project(_) } => {
+                ("project cannot be loaded", "the project's Secret is damaged; the log says how")
+            }
+            Rejection::Refused { .. } => {
+                ("internal error", "the cluster refused; the log of the function says what")
+            }
+        }
+    }
+}
+
+impl From<ClusterError> for Rejection {
+    fn from(error: ClusterError) -> Rejection {
+        match error {
+            ClusterError::Build(error @ BuildError::TooLarge { .. }) => {
+                Rejection::TooLarge { reason: error.to_string() }
+            }
+            error if error.is_passing() => Rejection::Away { build: None, error: Some(error) },
+            error => Rejection::Refused { error },
+        }
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let (status, reason) = self.words();
+        let mut body = json!({"status": status, "reason": reason});
+        let mut record = Record { outcome: "refused", reason: reason.into(), ..Record::default() };
+        match &self {
+            Rejection::Away { build, error } => {
+                record.build = build.clone();
+                record.error = error.as_ref().map(|error| chain(error));
+                if let Some(build) = build {
+                    body["build"] = json!(build);
+                }
+            }
+            Rejection::Refused { error } => record.error = Some(chain(error)),
+            _ => {}
+        }
+        let mut response = (self.code(), Json(body)).into_response();
+        if matches!(self, Rejection::Away { .. }) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response.extensions_mut().insert(record);
+        response
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
