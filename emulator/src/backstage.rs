@@ -99,8 +99,7 @@ async fn registry(
     match backstage.deliver(&path, project, body).await {
         Ok((status, answer)) => {
             let said = format!("the registry sent its webhook, answered {status}");
-            let _nobody_listens =
-                backstage.news.send(News::Pushed { image, path, status, answer });
+            let _nobody_listens = backstage.news.send(News::Pushed { image, path, status, answer });
             (StatusCode::OK, said)
         }
         Err(error) => {

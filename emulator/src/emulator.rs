@@ -138,14 +138,12 @@ impl Emulator {
                 let kept = options.state.as_ref().map(|folder| folder.join("cluster"));
                 let server = Server::new(apiserver::Options {
                     state: kept,
-                    logs: Some(logs.clone()),
                     ..apiserver::Options::default()
                 })
                 .context("the embedded cluster does not start")?;
                 let listener = bind(options.api_listen, "--api-listen").await?;
                 let address = url(listener.local_addr()?)?;
-                let file =
-                    options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
+                let file = options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
                 write_private(&file, &server.kubeconfig(address.as_str()))?;
                 (api, kubeconfig) = (Some(address), Some(file));
                 let (serving, ended) = (server.clone(), shutdown.clone());

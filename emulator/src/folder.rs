@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use runtime::project::{Project, values};
 
 /// The names that a values file may have, the first that exists counts.

@@ -1,1 +1,11 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+pub mod backstage;
+pub mod demo;
+pub mod emulator;
+pub mod folder;
+pub mod replay;
+pub mod request;
+pub mod stand_ins;
+pub mod story;
+pub mod up;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use http::HeaderMap;
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -65,9 +66,10 @@ pub async fn run(options: &Options, out: &mut impl Write) -> Result<bool> {
         };
         for request in &requests {
             for _ in 0..options.times {
-                let answer = send(&http, &options.to, request, folder.as_ref())
-                    .await
-                    .with_context(|| file.display().to_string())?;
+                let project = folder.as_ref().map(|folder| &folder.project);
+                let headers =
+                    request.headers(project).with_context(|| file.display().to_string())?;
+                let answer = send(&http, &options.to, request, headers).await?;
                 good &= match options.expect {
                     Some(status) => answer.status == status,
                     None => (200..300).contains(&answer.status),
@@ -94,10 +96,9 @@ pub(crate) async fn send(
     http: &reqwest::Client,
     to: &Url,
     request: &Request,
-    folder: Option<&Folder>,
+    headers: HeaderMap,
 ) -> Result<Answer> {
     let url = to.join(&request.path).context("the request's path makes no URL")?;
-    let headers = request.headers(folder.map(|folder| &folder.project))?;
     let sent = http.request(request.method.clone(), url).headers(headers);
     let answer = sent.body(request.body.clone()).send().await.map_err(|error| {
         let error = error.without_url();

@@ -117,7 +117,9 @@ impl Request {
         let token = project.generic_gateway_secret.expose_secret();
         let filled = value.replace("{{signature}}", &signature).replace("{{token}}", token);
         if filled.contains("{{") {
-            bail!("the header {name} has an unknown placeholder: {{{{signature}}}} and {{{{token}}}} are known");
+            bail!(
+                "the header {name} has an unknown placeholder: {{{{signature}}}} and {{{{token}}}} are known"
+            );
         }
         Ok(filled)
     }

@@ -25,13 +25,25 @@ pub const SIDECAR: &str = "brigadecore/git-sidecar";
 
 /// The files, by their paths below the folder of stand-ins.
 const FILES: &[(&str, &str)] = &[
-    ("brigadecore/git-sidecar/entrypoint", include_str!("../standins/brigadecore/git-sidecar/entrypoint")),
+    (
+        "brigadecore/git-sidecar/entrypoint",
+        include_str!("../standins/brigadecore/git-sidecar/entrypoint"),
+    ),
     ("docker/bin/docker", include_str!("../standins/docker/bin/docker")),
     ("docker/bin/dockerd", include_str!("../standins/docker/bin/dockerd")),
-    ("docker/bin/dockerd-entrypoint.sh", include_str!("../standins/docker/bin/dockerd-entrypoint.sh")),
+    (
+        "docker/bin/dockerd-entrypoint.sh",
+        include_str!("../standins/docker/bin/dockerd-entrypoint.sh"),
+    ),
     ("docker/entrypoint", include_str!("../standins/docker/entrypoint")),
-    ("technosophos/slack-notify/entrypoint", include_str!("../standins/technosophos/slack-notify/entrypoint")),
-    ("technosophos/slack-notify/slack-notify", include_str!("../standins/technosophos/slack-notify/slack-notify")),
+    (
+        "technosophos/slack-notify/entrypoint",
+        include_str!("../standins/technosophos/slack-notify/entrypoint"),
+    ),
+    (
+        "technosophos/slack-notify/slack-notify",
+        include_str!("../standins/technosophos/slack-notify/slack-notify"),
+    ),
 ];
 
 /// Writes the stand-ins to a folder.

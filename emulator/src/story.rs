@@ -127,10 +127,7 @@ async fn follow_log(
     }
 }
 
-async fn follow_news(
-    mut news: broadcast::Receiver<News>,
-    lines: mpsc::UnboundedSender<Line>,
-) {
+async fn follow_news(mut news: broadcast::Receiver<News>, lines: mpsc::UnboundedSender<Line>) {
     loop {
         let told = match news.recv().await {
             Ok(News::Pushed { image, path, status, answer }) => [
@@ -164,7 +161,13 @@ fn tell_phase(lines: &mpsc::UnboundedSender<Line>, pod: &str, phase: &str, text:
 pub fn summary(answer: &Value) -> String {
     let text = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
     let list = |key: &str| -> Vec<&str> {
-        answer.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        answer
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect()
     };
     let mut said = Vec::new();
     let status = if text("status").is_empty() { text("message") } else { text("status") };
@@ -234,7 +237,8 @@ impl<W: Write> Teller<W> {
                 now.strftime("%H:%M:%S%.3f").to_string()
             }
         };
-        let (bold, dim, end) = if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+        let (bold, dim, end) =
+            if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let Line { who, text, log, .. } = line;
         // The build is in every pod's name: its beginning tells pods apart.
         let who: String = who.chars().take(WHO).collect();

@@ -11,14 +11,18 @@ const FILE: &str = "# A comment\n\nPOST /events/github?x=1 HTTP/1.1\nContent-Typ
 fn a_file_holds_requests() {
     let requests = parse(FILE).unwrap();
     assert_eq!(requests.len(), 2);
-    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str()), ("POST", "/events/github?x=1"));
+    assert_eq!(
+        (requests[0].method.as_str(), requests[0].path.as_str()),
+        ("POST", "/events/github?x=1")
+    );
     assert_eq!(requests[0].body, "{\"a\": 1,\n\n \"b\": 2}\n");
     assert_eq!((requests[1].method.as_str(), requests[1].body.len()), ("GET", 0));
 }
 
 #[test]
 fn a_body_is_signed_with_the_projects_secret() {
-    let request = &parse("POST / HTTP/1.1\nx-hub-signature-256: {{signature}}\n\nHello, World!\n").unwrap()[0];
+    let request = &parse("POST / HTTP/1.1\nx-hub-signature-256: {{signature}}\n\nHello, World!\n")
+        .unwrap()[0];
     let yaml = "project: a/b\nsharedSecret: \"It's a Secret to Everybody\"";
     let (project, _) = values::read(yaml, "default").unwrap();
     assert_eq!(
@@ -46,5 +50,7 @@ fn what_is_no_request_is_explained() {
 fn an_unknown_placeholder_is_an_error() {
     let request = &parse("GET /x\nauthorization: {{tokn}}\n").unwrap()[0];
     let (project, _) = values::read("project: a/b", "default").unwrap();
-    assert!(request.headers(Some(&project)).unwrap_err().to_string().contains("unknown placeholder"));
+    assert!(
+        request.headers(Some(&project)).unwrap_err().to_string().contains("unknown placeholder")
+    );
 }

@@ -84,11 +84,11 @@ fn save(state: &State) -> Result<()> {
 
 fn build(arguments: &[&str], out: &mut impl Write) -> Result<()> {
     let mut state = load()?;
-    let (mut tags, mut file, mut context) = (Vec::new(), None, None);
+    let (mut tags, mut file, mut context) = (Vec::<&str>::new(), None, None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match *argument {
-            "-t" | "--tag" => tags.extend(rest.next()),
+            "-t" | "--tag" => tags.extend(rest.next().copied()),
             "-f" | "--file" => file = rest.next(),
             "--build-arg" | "--label" | "--network" | "--platform" | "--target" => {
                 rest.next();
@@ -114,7 +114,7 @@ fn build(arguments: &[&str], out: &mut impl Write) -> Result<()> {
     let digest = format!("sha256:{}", hex::encode(digest.finalize()));
     writeln!(out, "stand-in for docker: nothing was built, {digest} is the context's digest")?;
     for tag in tags {
-        state.images.insert((*tag).to_owned(), digest.clone());
+        state.images.insert(tag.to_owned(), digest.clone());
         writeln!(out, "Successfully tagged {tag}")?;
     }
     save(&state)

@@ -1,0 +1,127 @@
+//! Serves projects until it is interrupted.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use runtime::settings::Settings;
+use tokio_util::sync::CancellationToken;
+
+use crate::emulator::{Emulator, Options, Pods, Target};
+use crate::story::{self, Clock, Line, Teller};
+
+/// The options of `emulator up`.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Projects: folders with a project.yaml (the values file of Brigade's chart brigade-project)
+    /// and a brigade.js
+    #[arg(value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Where the functions listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7744")]
+    listen: SocketAddr,
+    /// Where the embedded cluster listens; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    api_listen: SocketAddr,
+    /// Where the kubeconfig of the embedded cluster is written [default: kubeconfig in the state]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// What runs the pods of the embedded cluster
+    #[arg(long, value_enum, default_value_t = Pods::Auto)]
+    pods: Pods,
+    /// The cluster: embedded, kind, or a context of your kubeconfig
+    #[arg(long, value_name = "CONTEXT", default_value = "embedded")]
+    cluster: String,
+    /// Where the embedded cluster's state is kept
+    #[arg(long, value_name = "DIR", default_value = ".brigantine", conflicts_with = "ephemeral")]
+    state: PathBuf,
+    /// Keep no state
+    #[arg(long)]
+    ephemeral: bool,
+    /// The namespace of the projects
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    /// More stand-ins: a folder with a folder for each image, docker or technosophos/slack-notify
+    #[arg(long, value_name = "DIR")]
+    stand_ins: Vec<PathBuf>,
+    /// Refuse the webhooks of registries that bring no token. Otherwise they are taken here, as
+    /// Brigade's own URLs need
+    #[arg(long)]
+    require_registry_token: bool,
+}
+
+/// Serves until interrupted.
+pub async fn run(
+    arguments: Arguments,
+    settings: Settings,
+    out: impl Write,
+    colours: bool,
+) -> Result<()> {
+    let mut teller = Teller::new(out, Clock::Day, colours);
+    let emulator = Emulator::start(Options {
+        folders: arguments.folders,
+        listen: arguments.listen,
+        api_listen: arguments.api_listen,
+        cluster: match arguments.cluster.as_str() {
+            "embedded" => Target::Embedded,
+            context => Target::Context(context.to_owned()),
+        },
+        pods: arguments.pods,
+        state: (!arguments.ephemeral).then_some(arguments.state),
+        kubeconfig: arguments.kubeconfig,
+        namespace: arguments.namespace,
+        stand_ins: arguments.stand_ins,
+        settings: Settings {
+            registry_allow_unsigned: !arguments.require_registry_token,
+            ..settings
+        },
+    })
+    .await?;
+    let shutdown = CancellationToken::new();
+    let news = emulator.news.subscribe();
+    let mut lines = story::follow(&emulator.cluster, emulator.namespaces(), news, shutdown.clone());
+    for folder in &emulator.folders {
+        let project = &folder.project;
+        let place = folder.path.display();
+        teller.tell(&Line::of(
+            "project",
+            &format!("{} from {place}, in {}", project.name, project.namespace),
+        ))?;
+        for warning in &folder.warnings {
+            teller.tell(&Line::of("project", &format!("{}: warning: {warning}", project.name)))?;
+        }
+    }
+    if let Some(reason) = &emulator.missing {
+        teller.tell(&Line::of("emulator", &format!("pods are simulated: {reason}")))?;
+    }
+    teller.tell(&Line::of("emulator", &ready(&emulator)))?;
+    let mut interrupted = std::pin::pin!(runtime::serve::interrupted());
+    loop {
+        tokio::select! {
+            () = &mut interrupted => break,
+            Some(line) = lines.recv() => teller.tell(&line)?,
+        }
+    }
+    teller.tell(&Line::of("emulator", "ending"))?;
+    shutdown.cancel();
+    emulator.stop().await;
+    Ok(())
+}
+
+/// The line that says where everything is.
+fn ready(emulator: &Emulator) -> String {
+    let mut ready = format!("ready functions={}", address(&emulator.functions));
+    if let Some(api) = &emulator.api {
+        ready += &format!(" api={}", address(api));
+    }
+    if let Some(kubeconfig) = &emulator.kubeconfig {
+        ready += &format!(" kubeconfig={}", kubeconfig.display());
+    }
+    ready + &format!(" pods={}", emulator.pods)
+}
+
+fn address(url: &reqwest::Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
