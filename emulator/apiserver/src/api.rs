@@ -27,6 +27,9 @@ use crate::verbs;
 /// No request may be larger.
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 
+/// The media type of protobuf bodies.
+pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// One request, read.
 #[derive(Debug)]
 pub(crate) struct Call {

@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "defaults, validation and discovery follow and use it")]
 
 mod api;
+mod controllers;
 mod failure;
 mod faults;
 pub mod kubelet;

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use crate::api;
+use crate::controllers;
 use crate::faults::Faults;
 use crate::resources::Catalogue;
 use crate::store::Store;
@@ -28,13 +29,21 @@ pub struct Options {
     pub history: usize,
     /// Whether a claim for a volume is bound at once to a volume made for it.
     pub bind_volumes: bool,
+    /// Whether pods are given to nodes.
+    pub schedule: bool,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { state: None, history: 20_000, bind_volumes: true, faults: Faults::default() }
+        Options {
+            state: None,
+            history: 20_000,
+            bind_volumes: true,
+            schedule: true,
+            faults: Faults::default(),
+        }
     }
 }
 
@@ -65,6 +74,7 @@ pub(crate) struct Shared {
     pub(crate) catalogue: Catalogue,
     pub(crate) faults: Faults,
     pub(crate) bind_volumes: bool,
+    pub(crate) schedule: bool,
     /// Ends the controllers and the open watches.
     pub(crate) stop: CancellationToken,
 }
@@ -84,8 +94,10 @@ impl Server {
             catalogue: Catalogue::built_in(),
             faults: options.faults,
             bind_volumes: options.bind_volumes,
+            schedule: options.schedule,
             stop: stop.clone(),
         });
+        controllers::start(&shared);
         verbs::bootstrap(&shared);
         Ok(Server { shared, _stop: Arc::new(stop.drop_guard()) })
     }

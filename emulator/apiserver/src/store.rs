@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::object;
 
@@ -89,9 +89,11 @@ pub(crate) struct Store {
 struct State {
     revision: u64,
     collections: HashMap<String, Collection>,
+    followers: Vec<mpsc::UnboundedSender<(Arc<str>, Arc<Change>)>>,
 }
 
 struct Collection {
+    name: Arc<str>,
     objects: BTreeMap<Key, Arc<Object>>,
     history: VecDeque<Arc<Change>>,
     /// Changes up to this version are no longer known.
@@ -100,8 +102,9 @@ struct Collection {
 }
 
 impl Collection {
-    fn new(floor: u64) -> Self {
+    fn new(name: &str, floor: u64) -> Self {
         Collection {
+            name: name.into(),
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             floor,
@@ -121,9 +124,9 @@ impl Collection {
         }
     }
 
-    fn remember(&mut self, change: Change, limit: usize) {
+    fn remember(&mut self, change: Arc<Change>, limit: usize) {
         let revision = change.revision;
-        self.history.push_back(Arc::new(change));
+        self.history.push_back(change);
         while self.history.len() > limit {
             if let Some(oldest) = self.history.pop_front() {
                 self.floor = oldest.revision;
@@ -136,7 +139,7 @@ impl Collection {
 impl Store {
     /// A store that remembers `history` changes of each resource.
     pub(crate) fn new(history: usize) -> Self {
-        let state = State { revision: 1, collections: HashMap::new() };
+        let state = State { revision: 1, collections: HashMap::new(), followers: Vec::new() };
         Store { state: Mutex::new(state), history }
     }
 
@@ -210,8 +213,7 @@ impl Store {
         let new = Arc::new(Object::new(value, revision));
         collection.objects.insert(key.clone(), Arc::clone(&new));
         let change = Change { revision, key, old: None, new: Arc::clone(&new), deleted: false };
-        collection.remember(change, self.history);
-        state.revision = revision;
+        state.commit(resource, change, self.history);
         Ok(new)
     }
 
@@ -260,8 +262,7 @@ impl Store {
         }
         let change =
             Change { revision, key: key.clone(), old: Some(old), new: Arc::clone(&new), deleted };
-        collection.remember(change, self.history);
-        state.revision = revision;
+        state.commit(resource, change, self.history);
         Ok(new)
     }
 
@@ -287,6 +288,13 @@ impl Store {
         self.lock().collection(resource).news.subscribe()
     }
 
+    /// Every change of every resource from now on, in order, each with where it is kept.
+    pub(crate) fn follow(&self) -> mpsc::UnboundedReceiver<(Arc<str>, Arc<Change>)> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.lock().followers.push(sender);
+        receiver
+    }
+
     /// Forgets the history up to now.
     pub(crate) fn compact(&self) {
         let mut state = self.lock();
@@ -304,9 +312,20 @@ impl Store {
 }
 
 impl State {
+    /// Makes a change known: to watches, to followers, and as the version of the store.
+    fn commit(&mut self, resource: &str, change: Change, history: usize) {
+        self.revision = change.revision;
+        let change = Arc::new(change);
+        let collection = self.collection(resource);
+        let name = Arc::clone(&collection.name);
+        collection.remember(Arc::clone(&change), history);
+        self.followers
+            .retain(|follower| follower.send((Arc::clone(&name), Arc::clone(&change))).is_ok());
+    }
+
     fn collection(&mut self, resource: &str) -> &mut Collection {
         if !self.collections.contains_key(resource) {
-            self.collections.insert(resource.to_owned(), Collection::new(1));
+            self.collections.insert(resource.to_owned(), Collection::new(resource, 1));
         }
         self.collections.get_mut(resource).expect("the line above put it there")
     }

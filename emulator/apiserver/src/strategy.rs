@@ -1,69 +1,137 @@
 //! What is particular to a kind when it is created or updated: what the server sets, fills in,
-//! admits and refuses.
+//! admits and refuses. One file per kind that has much to say.
 
+mod batch;
+mod claims;
+mod configmaps;
+mod containers;
+mod events;
+mod metadata;
+mod namespaces;
+mod pods;
+mod podspec;
+mod rbac;
 mod secrets;
+mod serviceaccounts;
+mod workloads;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
 
-/// Fills in the defaults.
+/// Fills in the defaults: what the real server fills in when it decodes an object.
 pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
-    if resource.is("", "Secret") {
-        secrets::defaults(value);
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Secret") => secrets::defaults(value),
+        ("", "Pod") => pods::defaults(value),
+        ("", "Namespace") => namespaces::defaults(value),
+        ("", "PersistentVolumeClaim") => claims::defaults(value),
+        ("", "PersistentVolume") => claims::volume_defaults(value),
+        ("", "Service") => workloads::service_defaults(value),
+        ("", "Event") | ("events.k8s.io", _) => {}
+        ("batch", "Job") => batch::job_defaults(value),
+        ("batch", "CronJob") => batch::cron_defaults(value),
+        ("apps", _) => workloads::defaults(resource, value),
+        ("rbac.authorization.k8s.io", _) => rbac::defaults(resource, value),
+        ("storage.k8s.io", "StorageClass") => workloads::storage_class_defaults(value),
+        ("admissionregistration.k8s.io", _) => workloads::webhook_defaults(resource, value),
+        _ => {}
     }
 }
 
-/// Sets what only the server sets, and fills in the defaults.
+/// Sets what only the server sets in a new object.
 pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     defaults(resource, value);
-    if resource.has_status() && value.get("status").is_some() {
-        value["status"] = json!({});
+    if resource.has_status() {
+        let empty = crate::schema::TYPES.find(&resource.schema).map(|root| {
+            let types = &crate::schema::TYPES;
+            crate::schema::normalize::zero(types, types.get(root))
+        });
+        let status = empty.map(|mut zero| zero["status"].take()).unwrap_or_default();
+        let map = object::map_mut(value);
+        match status {
+            Value::Null => map.remove("status"),
+            status => map.insert("status".into(), status),
+        };
     }
     if has_generation(resource) {
         object::metadata_mut(value).insert("generation".into(), json!(1));
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pods::prepare(value),
+        ("", "Namespace") => namespaces::prepare(value),
+        ("", "PersistentVolumeClaim") => value["status"] = json!({"phase": "Pending"}),
+        ("", "PersistentVolume") => value["status"] = json!({"phase": "Available"}),
+        ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
+        ("batch", "Job") => batch::prepare_job(value),
+        ("", "ReplicationController") | ("apps", "ReplicaSet") => {
+            value["status"] = json!({"replicas": 0});
+        }
+        ("apps", "StatefulSet") => {
+            value["status"] = json!({"replicas": 0, "availableReplicas": 0});
+        }
+        _ => {}
     }
 }
 
 /// Keeps the part that the written path does not change, and counts the generation.
 pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
     defaults(resource, new);
-    if subresource == "status" {
-        let status = new["status"].take();
-        let labels = new["metadata"]["labels"].take();
-        let annotations = new["metadata"]["annotations"].take();
-        let finalizers = new["metadata"]["finalizers"].take();
-        let managed = new["metadata"]["managedFields"].take();
-        let mut kept = old.clone();
-        kept["status"] = status;
-        let metadata = object::metadata_mut(&mut kept);
-        for (key, value) in [
-            ("labels", labels),
-            ("annotations", annotations),
-            ("finalizers", finalizers),
-            ("managedFields", managed),
-        ] {
-            match value {
-                Value::Null => metadata.remove(key),
-                value => metadata.insert(key.to_owned(), value),
+    match subresource {
+        "status" => status_only(resource, old, new),
+        "" if resource.has_status() => {
+            let map = object::map_mut(new);
+            match old.get("status") {
+                Some(status) => map.insert("status".into(), status.clone()),
+                None => map.remove("status"),
             };
+            if resource.is("", "Namespace") {
+                new["spec"] = old["spec"].clone();
+            }
+            if resource.is_pod() {
+                pods::keep_identity(old, new);
+            }
         }
-        *new = kept;
-    } else if resource.has_status()
-        && let Value::Object(map) = new
-    {
-        match old.get("status") {
-            Some(status) => map.insert("status".into(), status.clone()),
-            None => map.remove("status"),
-        };
+        _ => {}
     }
-    if has_generation(resource) && old["spec"] != new["spec"] {
+    if has_generation(resource) && subresource != "status" && differs(resource, old, new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
         object::metadata_mut(new).insert("generation".into(), json!(generation));
     }
+}
+
+fn differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    if resource.group == "admissionregistration.k8s.io" {
+        old["webhooks"] != new["webhooks"]
+    } else {
+        old["spec"] != new["spec"]
+    }
+}
+
+/// A write of the status takes over the status and the metadata that may change with it.
+fn status_only(resource: &Resource, old: &Value, new: &mut Value) {
+    let mut kept = old.clone();
+    let map = object::map_mut(&mut kept);
+    match new["status"].take() {
+        Value::Null => map.remove("status"),
+        status => map.insert("status".into(), status),
+    };
+    let mut fields =
+        vec!["managedFields", "labels", "annotations", "finalizers", "ownerReferences"];
+    if resource.is_pod() {
+        fields.retain(|field| *field != "ownerReferences");
+    }
+    let metadata = object::metadata_mut(&mut kept);
+    for field in fields {
+        match new["metadata"][field].take() {
+            Value::Null => metadata.remove(field),
+            value => metadata.insert(field.to_owned(), value),
+        };
+    }
+    *new = kept;
 }
 
 fn has_generation(resource: &Resource) -> bool {
@@ -74,23 +142,88 @@ fn has_generation(resource: &Resource) -> bool {
     )
 }
 
-/// What admission adds or refuses.
-pub(crate) fn admit(_: &Shared, _: &Resource, _: &mut Value) -> Result<(), Failure> {
-    Ok(())
+/// What admission adds or refuses, after the books of the fields were written.
+pub(crate) fn admit(
+    shared: &Shared,
+    resource: &Resource,
+    value: &mut Value,
+) -> Result<(), Failure> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pods::admit(shared, resource, value),
+        ("", "PersistentVolumeClaim") => {
+            claims::protect(value);
+            Ok(())
+        }
+        ("", "PersistentVolume") => {
+            claims::protect_volume(value);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The faults of a new object.
-pub(crate) fn validate_create(_: &Resource, _: &Value) -> Vec<FieldError> {
-    Vec::new()
+pub(crate) fn validate_create(resource: &Resource, value: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::check(resource, value, &mut errors);
+    validate(resource, value, &mut errors);
+    errors
 }
 
 /// The faults of a change.
-pub(crate) fn validate_update(_: &Resource, _: &str, _: &Value, _: &Value) -> Vec<FieldError> {
-    Vec::new()
+pub(crate) fn validate_update(
+    resource: &Resource,
+    subresource: &str,
+    old: &Value,
+    new: &Value,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    metadata::check_update(resource, old, new, &mut errors);
+    if subresource == "status" {
+        return errors;
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") if subresource.is_empty() => pods::check_update(old, new, &mut errors),
+        ("", "Secret") => secrets::check_update(old, new, &mut errors),
+        ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
+        ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
+        ("batch", "Job") => batch::check_job_update(old, new, &mut errors),
+        ("rbac.authorization.k8s.io", _) => rbac::check_update(resource, old, new, &mut errors),
+        _ => {}
+    }
+    validate(resource, new, &mut errors);
+    errors
+}
+
+fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pods::check(value, errors),
+        ("", "Secret") => secrets::check(value, errors),
+        ("", "ConfigMap") => configmaps::check(value, errors),
+        ("", "PersistentVolumeClaim") => claims::check(value, errors),
+        ("", "ServiceAccount") => serviceaccounts::check(value, errors),
+        ("", "Event") | ("events.k8s.io", _) => events::check(value, errors),
+        ("batch", "Job") => batch::check_job(value, errors),
+        ("batch", "CronJob") => batch::check_cron(value, errors),
+        ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
+        ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
+        ("apps", _) => workloads::check(value, errors),
+        _ => {}
+    }
 }
 
 /// Whether an object that is marked and has no finalizers can go.
 pub(crate) fn nothing_left(resource: &Resource, value: &Value) -> bool {
+    if resource.is("", "Namespace") {
+        return object::list(value, &["spec", "finalizers"]).is_empty();
+    }
     !resource.is_pod()
         || value["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default() == 0
+}
+
+/// Sets a field that is absent.
+fn default(map: &mut Map<String, Value>, key: &str, value: Value) {
+    if map.get(key).is_none_or(Value::is_null) {
+        map.insert(key.to_owned(), value);
+    }
 }

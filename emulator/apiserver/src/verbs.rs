@@ -1,11 +1,11 @@
 //! The verbs: one file each. `run` finds the one that a request asks for.
 
 mod bootstrap;
-mod create;
-mod delete;
+pub(crate) mod create;
+pub(crate) mod delete;
 mod list;
 mod patch;
-mod update;
+pub(crate) mod update;
 mod watch;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::dry_run;
 use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::controllers;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
 use crate::object;
@@ -110,7 +111,11 @@ fn store(
         }
         return Ok(Arc::new(Object::new(value, 0)));
     }
-    shared.store.create(&resource.storage, key, value, resource.namespaced).map_err(|error| {
+    let created = shared.store.create(&resource.storage, key, value, resource.namespaced);
+    if created.is_ok() && resource.is("", "Namespace") {
+        controllers::furnish(shared, &name);
+    }
+    created.map_err(|error| {
         match error {
             CreateError::Exists(existing) => exists(resource, &existing),
             CreateError::NoNamespace => {

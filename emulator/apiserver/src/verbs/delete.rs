@@ -1,25 +1,40 @@
 //! `DELETE` of an object or a collection.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::dry_run;
 use super::list::Selection;
-use crate::api::{Call, Target, View, json as answer, plain};
-use crate::failure::Failure;
+use crate::api::{Call, PROTOBUF, Target, View, json as answer, plain, warn, yaml};
+use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
 use crate::store::{Key, Object};
 
+/// Keeps an object until its dependents are gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+/// Keeps an object until its dependents have forgotten it.
+pub(crate) const ORPHAN: &str = "orphan";
+
 /// What a delete request says beside the name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) grace: Option<i64>,
-    pub(crate) policy: Option<String>,
+    pub(crate) policy: Option<Policy>,
     pub(crate) uid: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) dry_run: bool,
+}
+
+/// What happens to the dependents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Policy {
+    Background,
+    Foreground,
+    Orphan,
 }
 
 impl Options {
@@ -27,65 +42,131 @@ impl Options {
         let mut options =
             Options { dry_run: dry_run(call, "DeleteOptions")?, ..Options::default() };
         options.grace = call.query.number("gracePeriodSeconds")?;
-        options.policy = call.query.get("propagationPolicy").map(str::to_owned);
-        if let Ok(body) = serde_json::from_slice::<Value>(&call.body) {
-            if let Some(grace) = body["gracePeriodSeconds"].as_i64() {
-                options.grace = Some(grace);
-            }
-            if let Some(policy) = body["propagationPolicy"].as_str() {
-                options.policy = Some(policy.to_owned());
-            }
-            options.uid = body["preconditions"]["uid"].as_str().map(str::to_owned);
-            options.version = body["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
-            options.dry_run |= body["dryRun"].as_array().is_some_and(|list| !list.is_empty());
+        let mut policy = call.query.get("propagationPolicy").map(str::to_owned);
+        let mut orphan = call.query.get("orphanDependents").map(|text| text == "true");
+        let body = body(call)?;
+        if let Some(grace) = body["gracePeriodSeconds"].as_i64() {
+            options.grace = Some(grace);
         }
+        if let Some(text) = body["propagationPolicy"].as_str() {
+            policy = Some(text.to_owned());
+        }
+        orphan = body["orphanDependents"].as_bool().or(orphan);
+        options.uid = body["preconditions"]["uid"].as_str().map(str::to_owned);
+        options.version = body["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
+        if let Some(values) = body["dryRun"].as_array().filter(|values| !values.is_empty()) {
+            if values.iter().any(|value| value != "All") {
+                let error = FieldError::unsupported("dryRun", &json!(values), &["All"]);
+                return Err(invalid(error));
+            }
+            options.dry_run = true;
+        }
+        options.policy = policy_of(policy.as_deref(), orphan)?;
         Ok(options)
     }
 }
 
+fn policy_of(policy: Option<&str>, orphan: Option<bool>) -> Result<Option<Policy>, Failure> {
+    match (policy.filter(|text| !text.is_empty()), orphan) {
+        (Some(policy), Some(_)) => Err(invalid(FieldError::invalid(
+            "propagationPolicy",
+            &json!(policy),
+            "orphanDependents and deletionPropagation cannot be both set",
+        ))),
+        (Some("Background"), None) | (None, Some(false)) => Ok(Some(Policy::Background)),
+        (Some("Foreground"), None) => Ok(Some(Policy::Foreground)),
+        (Some("Orphan"), None) | (None, Some(true)) => Ok(Some(Policy::Orphan)),
+        (None, None) => Ok(None),
+        (Some(other), None) => Err(invalid(FieldError::unsupported(
+            "propagationPolicy",
+            &json!(other),
+            &["Foreground", "Background", "Orphan", "nil"],
+        ))),
+    }
+}
+
+fn invalid(error: FieldError) -> Failure {
+    Failure::invalid_kind("meta.k8s.io", "DeleteOptions", "", &[error])
+}
+
+/// The options in the body, null when there is none.
+fn body(call: &Call) -> Result<Value, Failure> {
+    if call.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    let media = call.header("content-type").split(';').next().unwrap_or_default().trim();
+    if media == PROTOBUF {
+        return Ok(Value::Null);
+    }
+    let value = yaml(&call.body).map_err(|error| {
+        Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })?;
+    if !value.is_object() && !value.is_null() {
+        return Err(Failure::bad_request(
+            "couldn't get version/kind; json parse error: the body is not an object",
+        ));
+    }
+    let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
+    if kind != "DeleteOptions" {
+        let version = value["apiVersion"].as_str().unwrap_or_default();
+        return Err(Failure::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/apis/meta/internalversion/scheme/register.go:27\""
+        )));
+    }
+    Ok(value)
+}
+
 /// What became of the object.
-enum Outcome {
-    Marked(std::sync::Arc<Object>),
-    Gone(std::sync::Arc<Object>),
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is kept until somebody lets go.
+    Marked(Arc<Object>),
+    Gone(Arc<Object>),
 }
 
 pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
     let view = View::of(call)?;
-    let options = Options::of(call)?;
+    let mut options = Options::of(call)?;
     let resource = &target.resource;
     let key = target.key();
-    match remove(shared, resource, &key, &options)? {
-        Outcome::Marked(object) => Ok(answer(200, view.object(resource, &object))),
-        Outcome::Gone(object) if answers_object(resource) => {
-            Ok(answer(200, view.object(resource, &object)))
-        }
-        Outcome::Gone(object) => {
-            let mut details = json!({
-                "name": key.name,
-                "kind": resource.plural,
-                "uid": object::uid(&object.value),
-            });
-            if !resource.group.is_empty() {
-                details["group"] = json!(resource.group);
-            }
-            Ok(plain(
-                200,
-                &json!({
-                    "kind": "Status",
-                    "apiVersion": "v1",
-                    "metadata": {},
-                    "status": "Success",
-                    "details": details,
-                }),
-            ))
-        }
+    let mut warnings = Vec::new();
+    if resource.is("batch", "Job") && options.policy.is_none() {
+        options.policy = Some(Policy::Orphan);
+        warnings.push("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning".to_owned());
     }
+    let response = match remove(shared, resource, &key, &options)? {
+        Outcome::Marked(object) => answer(200, view.object(resource, &object)),
+        Outcome::Gone(object) if answers_object(resource) => {
+            answer(200, view.object(resource, &object))
+        }
+        Outcome::Gone(object) => plain(200, &success(resource, &object)),
+    };
+    Ok(warn(response, &warnings))
+}
+
+fn success(resource: &Resource, object: &Object) -> Value {
+    let mut details = json!({
+        "name": object::name(&object.value),
+        "kind": resource.plural,
+        "uid": object::uid(&object.value),
+    });
+    if !resource.group.is_empty() {
+        details["group"] = json!(resource.group);
+    }
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    })
 }
 
 fn answers_object(resource: &Resource) -> bool {
-    resource.group.is_empty()
-        && matches!(
-            resource.kind.as_str(),
+    matches!(
+        (resource.group.as_str(), resource.kind.as_str()),
+        (
+            "",
             "Pod"
                 | "Namespace"
                 | "ServiceAccount"
@@ -93,7 +174,8 @@ fn answers_object(resource: &Resource) -> bool {
                 | "PersistentVolume"
                 | "Service"
                 | "ResourceQuota"
-        )
+        ) | ("apiextensions.k8s.io", _)
+    )
 }
 
 pub(crate) fn delete_collection(
@@ -122,24 +204,190 @@ pub(crate) fn delete_collection(
     Ok(answer(200, body))
 }
 
-fn remove(
+/// Deletes an object, or marks it where somebody must let go of it first.
+pub(crate) fn remove(
     shared: &Shared,
     resource: &Resource,
     key: &Key,
     options: &Options,
 ) -> Result<Outcome, Failure> {
+    if resource.is("", "Namespace") && PERMANENT.contains(&key.name.as_str()) {
+        return Err(Failure::forbidden(resource, &key.name, "this namespace may not be deleted"));
+    }
     loop {
         let old = shared
             .store
             .get(&resource.storage, key)
             .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+        preconditions(resource, &old, options)?;
+        let step = next_step(resource, &old.value, options);
         if options.dry_run {
-            return Ok(Outcome::Gone(old));
+            return Ok(match step {
+                Step::Keep => Outcome::Marked(old),
+                Step::Mark(value) => Outcome::Marked(Arc::new(Object::new(value, old.revision))),
+                Step::MarkAndRemove(value) | Step::Remove(value) => {
+                    Outcome::Gone(Arc::new(Object::new(value, old.revision)))
+                }
+            });
         }
-        if let Ok(gone) =
-            shared.store.remove(&resource.storage, key, old.revision, old.value.clone())
-        {
-            return Ok(Outcome::Gone(gone));
+        let store = &shared.store;
+        let done = match step {
+            Step::Keep => return Ok(Outcome::Marked(old)),
+            Step::Mark(value) => {
+                store.replace(&resource.storage, key, old.revision, value).map(Outcome::Marked)
+            }
+            Step::Remove(value) => {
+                store.remove(&resource.storage, key, old.revision, value).map(Outcome::Gone)
+            }
+            Step::MarkAndRemove(value) => store
+                .replace(&resource.storage, key, old.revision, value.clone())
+                .and_then(|marked| store.remove(&resource.storage, key, marked.revision, value))
+                .map(Outcome::Gone),
+        };
+        if let Ok(outcome) = done {
+            return Ok(outcome);
         }
     }
+}
+
+const PERMANENT: &[&str] = &["default", "kube-public", "kube-system"];
+
+fn preconditions(resource: &Resource, old: &Object, options: &Options) -> Result<(), Failure> {
+    let uid = object::uid(&old.value);
+    let version = old.revision.to_string();
+    let why = if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
+        format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )
+    } else if let Some(wanted) = options.version.as_deref().filter(|wanted| *wanted != version) {
+        format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
+        )
+    } else {
+        return Ok(());
+    };
+    let name = object::name(&old.value);
+    let kind = if resource.group.is_empty() {
+        resource.kind.clone()
+    } else {
+        format!("{}.{}", resource.kind, resource.group)
+    };
+    let mut failure = Failure::new(
+        409,
+        "Conflict",
+        format!("Operation cannot be fulfilled on {kind} {name:?}: {why}"),
+    )
+    .about(resource, name);
+    if let Some(details) = &mut failure.details {
+        details["kind"] = json!(resource.kind);
+    }
+    Err(failure)
+}
+
+/// What a deletion does to an object.
+enum Step {
+    /// It is marked already, and this request changes nothing.
+    Keep,
+    Mark(Value),
+    /// Two versions: watchers see the mark before the object goes.
+    MarkAndRemove(Value),
+    Remove(Value),
+}
+
+fn next_step(resource: &Resource, old: &Value, options: &Options) -> Step {
+    let mut new = old.clone();
+    let changed = set_policy(&mut new, options.policy);
+    let held = object::finalizers(&new).next().is_some();
+    if resource.is("", "Namespace") {
+        return namespace_step(new, old);
+    }
+    if resource.is_pod() {
+        return pod_step(new, old, options, changed, held);
+    }
+    if !held {
+        return Step::Remove(new);
+    }
+    if object::is_deleting(old) {
+        return if changed { Step::Mark(new) } else { Step::Keep };
+    }
+    mark(&mut new, 0);
+    Step::Mark(new)
+}
+
+fn namespace_step(mut namespace: Value, old: &Value) -> Step {
+    if object::is_deleting(old) {
+        return Step::Keep;
+    }
+    object::metadata_mut(&mut namespace).insert("deletionTimestamp".into(), json!(object::now()));
+    namespace["status"]["phase"] = json!("Terminating");
+    Step::Mark(namespace)
+}
+
+fn pod_step(mut pod: Value, old: &Value, options: &Options, changed: bool, held: bool) -> Step {
+    let phase = object::text(old, &["status", "phase"]);
+    let runs = !object::text(old, &["spec", "nodeName"]).is_empty()
+        && !matches!(phase, "Succeeded" | "Failed");
+    let grace = match options.grace {
+        _ if !runs => 0,
+        Some(grace) if grace < 0 => 1,
+        Some(grace) => grace,
+        None => match old["spec"]["terminationGracePeriodSeconds"].as_i64() {
+            Some(grace) if grace < 0 => 1,
+            Some(grace) => grace,
+            None => 30,
+        },
+    };
+    if object::is_deleting(old) {
+        let before = old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
+        if grace < before && (options.grace.is_some() || !runs) {
+            mark(&mut pod, grace);
+        } else if !changed {
+            return if before == 0 && !held { Step::Remove(pod) } else { Step::Keep };
+        }
+    } else {
+        mark(&mut pod, grace);
+    }
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
+    match (grace, held) {
+        (0, false) => Step::MarkAndRemove(pod),
+        _ => Step::Mark(pod),
+    }
+}
+
+/// Sets the time and the grace of a deletion, and counts the generation.
+fn mark(value: &mut Value, grace: i64) {
+    let time = jiff::Timestamp::now()
+        .checked_add(jiff::SignedDuration::from_secs(grace))
+        .unwrap_or(jiff::Timestamp::MAX);
+    let first = !object::is_deleting(value);
+    let metadata = object::metadata_mut(value);
+    metadata.insert("deletionTimestamp".into(), json!(object::seconds(time)));
+    metadata.insert("deletionGracePeriodSeconds".into(), json!(grace));
+    if first && let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+        metadata.insert("generation".into(), json!(generation + 1));
+    }
+}
+
+/// Adds and removes the two finalizers that stand for a policy; whether anything changed.
+fn set_policy(value: &mut Value, policy: Option<Policy>) -> bool {
+    let before: Vec<String> = object::finalizers(value).map(str::to_owned).collect();
+    let mut after = before.clone();
+    if let Some(policy) = policy {
+        after.retain(|one| one != FOREGROUND && one != ORPHAN);
+        match policy {
+            Policy::Background => {}
+            Policy::Foreground => after.push(FOREGROUND.to_owned()),
+            Policy::Orphan => after.push(ORPHAN.to_owned()),
+        }
+    }
+    if before == after {
+        return false;
+    }
+    let metadata = object::metadata_mut(value);
+    if after.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".into(), json!(after));
+    }
+    true
 }

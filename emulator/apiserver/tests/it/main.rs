@@ -1,3 +1,4 @@
 //! The server, used by the clients that people use.
 
 mod objects;
+mod replay;

@@ -24,7 +24,7 @@ fn config_map(name: &str, color: &str) -> ConfigMap {
 }
 
 fn config_maps() -> (Server, Api<ConfigMap>) {
-    let server = Server::new(Options::default()).unwrap();
+    let server = Server::new(Options::default()).expect("a server in memory starts");
     let api = Api::default_namespaced(server.client());
     (server, api)
 }

@@ -1,0 +1,166 @@
+//! Gives pods to nodes: the first ready node whose labels match. A cluster without nodes leaves
+//! pods pending and says nothing, so that tests may play the kubelet themselves.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Said, edit, event, set_condition};
+use crate::managed::Writer;
+use crate::object;
+use crate::server::Shared;
+use crate::store::{Change, Key, Object};
+
+/// Looks at every pod that waits.
+pub(crate) fn all(shared: &Shared) {
+    if !shared.schedule {
+        return;
+    }
+    for pod in shared.store.list("pods", None).1 {
+        place(shared, &pod.value);
+    }
+}
+
+pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
+    if !shared.schedule || change.deleted {
+        return;
+    }
+    match storage {
+        "pods" => place(shared, &change.new.value),
+        "nodes" if change.old.as_ref().is_none_or(|old| matters(&old.value, &change.new.value)) => {
+            all(shared);
+        }
+        _ => {}
+    }
+}
+
+/// Whether a change of a node can let a pod in.
+fn matters(old: &Value, new: &Value) -> bool {
+    old["metadata"]["labels"] != new["metadata"]["labels"] || old["spec"] != new["spec"]
+}
+
+fn waits(pod: &Value) -> bool {
+    object::text(pod, &["spec", "nodeName"]).is_empty()
+        && !object::is_deleting(pod)
+        && object::text(pod, &["spec", "schedulerName"]) == "default-scheduler"
+        && object::list(pod, &["spec", "schedulingGates"]).is_empty()
+        && object::text(pod, &["status", "phase"]) == "Pending"
+}
+
+fn place(shared: &Shared, pod: &Value) {
+    if !waits(pod) {
+        return;
+    }
+    let nodes = shared.store.list("nodes", None).1;
+    if nodes.is_empty() {
+        return;
+    }
+    match nodes.iter().find(|node| refusal(&node.value, pod).is_none()) {
+        Some(node) => bind(shared, pod, object::name(&node.value)),
+        None => refuse(shared, pod, &nodes),
+    }
+}
+
+/// Why a node cannot take a pod.
+fn refusal(node: &Value, pod: &Value) -> Option<&'static str> {
+    if node["spec"]["unschedulable"].as_bool().unwrap_or_default() {
+        return Some("node(s) were unschedulable");
+    }
+    let labels = &node["metadata"]["labels"];
+    let selector = pod["spec"]["nodeSelector"].as_object();
+    let matches = selector.into_iter().flatten().all(|(key, value)| labels[key] == *value);
+    if !matches {
+        return Some("node(s) didn't match Pod's node affinity/selector");
+    }
+    let tolerated = object::list(node, &["spec", "taints"])
+        .iter()
+        .filter(|taint| taint["effect"] != "PreferNoSchedule")
+        .all(|taint| {
+            object::list(pod, &["spec", "tolerations"]).iter().any(|one| tolerates(one, taint))
+        });
+    (!tolerated).then_some("node(s) had untolerated taint(s)")
+}
+
+fn tolerates(toleration: &Value, taint: &Value) -> bool {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let effect = text(&toleration["effect"]);
+    let key = text(&toleration["key"]);
+    (effect.is_empty() || effect == text(&taint["effect"]))
+        && (key.is_empty() || key == text(&taint["key"]))
+        && (toleration["operator"] == "Exists"
+            || text(&toleration["value"]) == text(&taint["value"]))
+}
+
+fn scheduler() -> Writer<'static> {
+    Writer { manager: "kube-scheduler".into(), subresource: "binding" }
+}
+
+fn bind(shared: &Shared, pod: &Value, node: &str) {
+    let bound = edit(shared, "pods", &Key::of(pod), &scheduler(), |pod| {
+        if object::text(pod, &["spec", "nodeName"]).is_empty() {
+            assign(pod, node);
+        }
+    });
+    if bound.is_some() {
+        let message = format!(
+            "Successfully assigned {}/{} to {node}",
+            object::namespace(pod),
+            object::name(pod)
+        );
+        let said = Said {
+            kind: "Normal",
+            reason: "Scheduled",
+            message: &message,
+            component: "default-scheduler",
+        };
+        event(shared, ("v1", "Pod"), pod, said);
+    }
+}
+
+/// What a binding does to a pod.
+pub(crate) fn assign(pod: &mut Value, node: &str) {
+    pod["spec"]["nodeName"] = json!(node);
+    set_condition(
+        &mut pod["status"],
+        &json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null}),
+    );
+}
+
+fn refuse(shared: &Shared, pod: &Value, nodes: &[Arc<Object>]) {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for reason in nodes.iter().filter_map(|node| refusal(&node.value, pod)) {
+        match reasons.iter_mut().find(|(one, _)| *one == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    let reasons: Vec<String> =
+        reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let message = format!("0/{} nodes are available: {}.", nodes.len(), reasons.join(", "));
+    let told = object::list(pod, &["status", "conditions"])
+        .iter()
+        .any(|one| one["type"] == "PodScheduled" && one["message"] == message.as_str());
+    if told {
+        return;
+    }
+    let writer = Writer { manager: "kube-scheduler".into(), subresource: "status" };
+    edit(shared, "pods", &Key::of(pod), &writer, |pod| {
+        set_condition(
+            &mut pod["status"],
+            &json!({
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": message,
+                "lastProbeTime": null,
+            }),
+        );
+    });
+    let said = Said {
+        kind: "Warning",
+        reason: "FailedScheduling",
+        message: &message,
+        component: "default-scheduler",
+    };
+    event(shared, ("v1", "Pod"), pod, said);
+}

@@ -1,0 +1,262 @@
+//! Pods: defaults, what admission adds, and what may change.
+
+use serde_json::{Map, Value, json};
+
+use super::{default, podspec};
+use crate::failure::{Failure, FieldError};
+use crate::object;
+use crate::resources::Resource;
+use crate::schema::quantity::Quantity;
+use crate::server::Shared;
+use crate::store::Key;
+
+const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+pub(crate) fn defaults(pod: &mut Value) {
+    let spec = object::child_mut(object::map_mut(pod), "spec");
+    podspec::defaults(spec);
+    default(spec, "enableServiceLinks", json!(true));
+}
+
+/// The status of a new pod.
+pub(crate) fn prepare(pod: &mut Value) {
+    pod["status"] = json!({"phase": "Pending", "qosClass": quality(&pod["spec"])});
+}
+
+/// What clients often leave out of an update, and may not change.
+pub(crate) fn keep_identity(old: &Value, new: &mut Value) {
+    for field in ["nodeName"] {
+        if new["spec"].get(field).is_none()
+            && let Some(value) = old["spec"].get(field)
+        {
+            new["spec"][field] = value.clone();
+        }
+    }
+}
+
+/// The service account and its token, tolerations, priority.
+pub(crate) fn admit(shared: &Shared, resource: &Resource, pod: &mut Value) -> Result<(), Failure> {
+    let namespace = object::namespace(pod).to_owned();
+    let name = object::name(pod).to_owned();
+    if shared.store.get("namespaces", &Key::new("", &*namespace)).is_none() {
+        return Err(Failure::not_found(&shared.catalogue.storage("namespaces"), &namespace));
+    }
+    priority(shared, resource, &name, &mut pod["spec"])?;
+    let spec = object::child_mut(object::map_mut(pod), "spec");
+    default(spec, "serviceAccountName", json!("default"));
+    let account = spec["serviceAccountName"].as_str().unwrap_or_default().to_owned();
+    spec.insert("serviceAccount".into(), json!(account));
+    let Some(found) = shared.store.get("serviceaccounts", &Key::new(&*namespace, &*account)) else {
+        let why = format!(
+            "error looking up service account {namespace}/{account}: serviceaccount {account:?} not found"
+        );
+        return Err(Failure::forbidden(resource, &name, &why));
+    };
+    let found = &found.value;
+    let mount = match spec.get("automountServiceAccountToken") {
+        Some(Value::Bool(mount)) => *mount,
+        _ => found["automountServiceAccountToken"].as_bool().unwrap_or(true),
+    };
+    if mount {
+        add_token(spec);
+    }
+    if object::list(found, &["imagePullSecrets"]).first().is_some()
+        && spec.get("imagePullSecrets").is_none()
+    {
+        spec.insert("imagePullSecrets".into(), found["imagePullSecrets"].clone());
+    }
+    add_tolerations(spec);
+    Ok(())
+}
+
+fn priority(
+    shared: &Shared,
+    resource: &Resource,
+    name: &str,
+    spec: &mut Value,
+) -> Result<(), Failure> {
+    let class = object::text(spec, &["priorityClassName"]).to_owned();
+    let computed = match class.as_str() {
+        "" => 0,
+        "system-cluster-critical" => 2_000_000_000,
+        "system-node-critical" => 2_000_001_000,
+        class => {
+            let storage = "priorityclasses.scheduling.k8s.io";
+            match shared.store.get(storage, &Key::new("", class)) {
+                Some(class) => class.value["value"].as_i64().unwrap_or_default(),
+                None => {
+                    let why = format!("no PriorityClass with name {class} was found");
+                    return Err(Failure::forbidden(resource, name, &why));
+                }
+            }
+        }
+    };
+    if let Some(given) = spec["priority"].as_i64().filter(|given| *given != computed) {
+        let why = format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {computed} from the given PriorityClass name"
+        );
+        return Err(Failure::forbidden(resource, name, &why));
+    }
+    spec["priority"] = json!(computed);
+    default(object::map_mut(spec), "preemptionPolicy", json!("PreemptLowerPriority"));
+    Ok(())
+}
+
+fn add_token(spec: &mut Map<String, Value>) {
+    let volume = format!("kube-api-access-{}", object::suffix());
+    let mut used = false;
+    for list in ["initContainers", "containers"] {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let mounted = object::list(container, &["volumeMounts"])
+                .iter()
+                .any(|mount| mount["mountPath"] == TOKEN_PATH);
+            if mounted {
+                continue;
+            }
+            used = true;
+            let mounts = object::map_mut(container).entry("volumeMounts").or_insert(json!([]));
+            if let Value::Array(mounts) = mounts {
+                mounts.push(json!({"name": volume, "readOnly": true, "mountPath": TOKEN_PATH}));
+            }
+        }
+    }
+    if !used {
+        return;
+    }
+    let volumes = spec.entry("volumes").or_insert(json!([]));
+    if let Value::Array(volumes) = volumes {
+        volumes.push(json!({
+            "name": volume,
+            "projected": {
+                "sources": [
+                    {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                    {"configMap": {
+                        "name": "kube-root-ca.crt",
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }},
+                    {"downwardAPI": {"items": [{
+                        "path": "namespace",
+                        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+                    }]}},
+                ],
+                "defaultMode": 0o644,
+            },
+        }));
+    }
+}
+
+fn add_tolerations(spec: &mut Map<String, Value>) {
+    let list = spec.entry("tolerations").or_insert(json!([]));
+    let Value::Array(list) = list else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let covered = list.iter().any(|one| {
+            let named = object::text(one, &["key"]);
+            (named == key || named.is_empty())
+                && matches!(object::text(one, &["effect"]), "" | "NoExecute")
+        });
+        if !covered {
+            list.push(json!({
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": 300,
+            }));
+        }
+    }
+}
+
+/// The class of service: all limits equal the requests, some resources are named, or none.
+fn quality(spec: &Value) -> &'static str {
+    let mut guaranteed = true;
+    let mut named = false;
+    let both = ["initContainers", "containers"];
+    for container in both.iter().flat_map(|list| object::list(spec, &[list])) {
+        let resources = &container["resources"];
+        let amount = |kind: &str, name: &str| {
+            resources[kind][name].as_str().and_then(Quantity::parse).filter(|one| !one.is_zero())
+        };
+        for name in ["cpu", "memory"] {
+            let (limit, request) = (amount("limits", name), amount("requests", name));
+            named |= limit.is_some() || request.is_some();
+            let equal = match (limit, request) {
+                (Some(limit), Some(request)) => {
+                    limit.partial_cmp(&request).is_some_and(|order| order.is_eq())
+                }
+                _ => false,
+            };
+            guaranteed &= equal;
+        }
+    }
+    match (named, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+pub(crate) fn check(pod: &Value, errors: &mut Vec<FieldError>) {
+    podspec::check(&pod["spec"], "spec", errors);
+}
+
+/// Only images, deadlines, tolerations and a negative grace may change.
+pub(crate) fn check_update(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
+    let before = old["spec"]["activeDeadlineSeconds"].as_i64();
+    let after = new["spec"]["activeDeadlineSeconds"].as_i64();
+    match (before, after) {
+        (Some(before), Some(after)) if after > before => {
+            errors.push(FieldError::invalid(
+                "spec.activeDeadlineSeconds",
+                &json!(after),
+                "must be less than or equal to previous value",
+            ));
+            return;
+        }
+        (Some(_), None) => {
+            errors.push(FieldError::invalid(
+                "spec.activeDeadlineSeconds",
+                &Value::Null,
+                "must not update from a positive integer to nil value",
+            ));
+            return;
+        }
+        _ => {}
+    }
+    if frozen(&old["spec"]) != frozen(&new["spec"]) || !only_added(old, new) {
+        errors.push(FieldError::forbidden(
+            "spec",
+            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+        ));
+    }
+}
+
+fn only_added(old: &Value, new: &Value) -> bool {
+    let tolerations = |pod| object::list(pod, &["spec", "tolerations"]);
+    tolerations(old).iter().all(|one| {
+        tolerations(new).iter().any(|other| {
+            let plain = |value: &Value| {
+                let mut value = value.clone();
+                object::map_mut(&mut value).remove("tolerationSeconds");
+                value
+            };
+            plain(one) == plain(other)
+        })
+    })
+}
+
+/// The specification without what may change.
+fn frozen(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    for list in ["containers", "initContainers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            object::map_mut(container).remove("image");
+        }
+    }
+    let map = object::map_mut(&mut spec);
+    map.remove("activeDeadlineSeconds");
+    map.remove("tolerations");
+    if map.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|one| one <= 1)
+    {
+        map.remove("terminationGracePeriodSeconds");
+    }
+    spec
+}

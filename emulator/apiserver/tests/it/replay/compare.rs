@@ -1,0 +1,220 @@
+//! Compares an answer with the recorded one, without what differs from run to run.
+
+use serde_json::{Value, json};
+
+const HEADERS: &[&str] = &[
+    "content-type",
+    "content-encoding",
+    "warning",
+    "retry-after",
+    "location",
+    "www-authenticate",
+    "allow",
+    "cache-control",
+];
+
+/// The first difference, or nothing when the answers agree.
+pub(crate) fn difference(step: &Value, actual: &Value) -> Option<String> {
+    let mut expected = step["response"].clone();
+    let mut actual = actual.clone();
+    for side in [&mut expected, &mut actual] {
+        sort_books(side);
+        for pointer in step["unordered"].as_array().into_iter().flatten() {
+            if let Some(Value::Array(list)) = side.pointer_mut(pointer.as_str().unwrap_or_default())
+            {
+                list.sort_by_key(without_times);
+            }
+        }
+        for volatile in step["volatile"].as_array().into_iter().flatten() {
+            let pointer = volatile["pointer"].as_str().unwrap_or_default();
+            let kind = volatile["kind"].as_str().unwrap_or_default();
+            let steps: Vec<String> = pointer
+                .split('/')
+                .skip(1)
+                .map(|one| one.replace("~1", "/").replace("~0", "~"))
+                .collect();
+            mask(side, &steps, kind);
+        }
+        same_uids(side);
+    }
+    if expected.get("status").is_some() && expected["status"] != actual["status"] {
+        let message = actual.pointer("/body/message").cloned().unwrap_or_default();
+        return Some(format!("status {} for {} ({message})", actual["status"], expected["status"]));
+    }
+    for part in ["body", "bodyText", "events", "closed"] {
+        let (want, have) = (&expected[part], &actual[part]);
+        if let Some(found) = differ(part, want, have) {
+            return Some(found);
+        }
+    }
+    for header in HEADERS {
+        if expected.get("headers").is_none_or(|headers| !headers.is_object()) {
+            break;
+        }
+        let (want, have) = (&expected["headers"][*header], &actual["headers"][*header]);
+        if want != have {
+            return Some(format!("header {header}: {have} for {want}"));
+        }
+    }
+    None
+}
+
+fn differ(path: &str, want: &Value, have: &Value) -> Option<String> {
+    if want == have {
+        return None;
+    }
+    match (want, have) {
+        (Value::Object(wanted), Value::Object(had)) => {
+            for (key, value) in wanted {
+                match had.get(key) {
+                    None => return Some(format!("{path}.{key} is missing, want {}", short(value))),
+                    Some(other) => {
+                        if let Some(found) = differ(&format!("{path}.{key}"), value, other) {
+                            return Some(found);
+                        }
+                    }
+                }
+            }
+            let extra = had.keys().find(|key| !wanted.contains_key(*key))?;
+            Some(format!("{path}.{extra} is too much: {}", short(&had[extra])))
+        }
+        (Value::Array(wanted), Value::Array(had)) if wanted.len() == had.len() => wanted
+            .iter()
+            .zip(had)
+            .enumerate()
+            .find_map(|(index, (want, have))| differ(&format!("{path}[{index}]"), want, have)),
+        _ => Some(format!("{path}: {} for {}", short(have), short(want))),
+    }
+}
+
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(400).collect()
+}
+
+fn mask(value: &mut Value, steps: &[String], kind: &str) {
+    let Some((first, rest)) = steps.split_first() else {
+        if fits(value, kind) {
+            *value = json!(format!("<{kind}>"));
+        }
+        return;
+    };
+    match value {
+        Value::Object(map) => {
+            if first == "*" {
+                for child in map.values_mut() {
+                    mask(child, rest, kind);
+                }
+            } else if let Some(child) = map.get_mut(first) {
+                mask(child, rest, kind);
+            }
+        }
+        Value::Array(items) => {
+            for (index, child) in items.iter_mut().enumerate() {
+                if first == "*" || *first == index.to_string() {
+                    mask(child, rest, kind);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fits(value: &Value, kind: &str) -> bool {
+    match kind {
+        "number" => value.is_number(),
+        "time" => value.is_null() || value.as_str().is_some_and(|text| text.contains('T')),
+        "resourceVersion" => {
+            value.as_str().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        }
+        "uid" => value.as_str().is_some_and(|text| text.len() == 36),
+        _ => value.is_string(),
+    }
+}
+
+/// Sorts managed fields, whose order depends on times.
+fn sort_books(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (key, child) in map.iter_mut() {
+                if key == "managedFields"
+                    && let Value::Array(entries) = child
+                {
+                    entries.sort_by_key(|entry| {
+                        ["operation", "manager", "subresource", "apiVersion"]
+                            .map(|key| entry[key].to_string())
+                    });
+                }
+                sort_books(child);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(sort_books),
+        _ => {}
+    }
+}
+
+fn without_times(value: &Value) -> String {
+    let mut value = value.clone();
+    if let Value::Object(map) = &mut value {
+        map.retain(|key, _| !key.contains("Time"));
+    }
+    value.to_string()
+}
+
+/// Makes uids inside keys equal.
+fn same_uids(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let keys: Vec<String> = map
+                .keys()
+                .filter(|key| key.contains("uid\\\"") || key.contains("\"uid\""))
+                .cloned()
+                .collect();
+            for key in keys {
+                if let Some(child) = map.remove(&key) {
+                    map.insert("k:<uid>".to_owned(), child);
+                }
+            }
+            map.values_mut().for_each(same_uids);
+        }
+        Value::Array(items) => items.iter_mut().for_each(same_uids),
+        _ => {}
+    }
+}
+
+/// Whether the condition of a poll holds.
+pub(crate) fn holds(until: &Value, answer: &Value) -> bool {
+    if let Some(any) = until["anyOf"].as_array() {
+        return any.iter().any(|one| holds(one, answer));
+    }
+    if let Some(status) = until["status"].as_u64() {
+        return answer["status"] == status;
+    }
+    let found = answer["body"].pointer(until["pointer"].as_str().unwrap_or_default());
+    if until["absent"] == true {
+        return found.is_none();
+    }
+    let Some(found) = found else { return false };
+    if let Some(equals) = until.get("equals") {
+        return found == equals;
+    }
+    if let Some(least) = until["minItems"].as_u64() {
+        return found.as_array().is_some_and(|list| list.len() as u64 >= least);
+    }
+    if let Some(most) = until["maxItems"].as_u64() {
+        return found.as_array().is_some_and(|list| list.len() as u64 <= most);
+    }
+    if let Some(part) = until.get("contains") {
+        return found.as_array().is_some_and(|list| list.iter().any(|one| contains(one, part)));
+    }
+    true
+}
+
+/// Whether a value has all that another names.
+pub(crate) fn contains(value: &Value, part: &Value) -> bool {
+    match (value, part) {
+        (Value::Object(map), Value::Object(part)) => {
+            part.iter().all(|(key, part)| map.get(key).is_some_and(|value| contains(value, part)))
+        }
+        _ => value == part,
+    }
+}
