@@ -1,3 +1,85 @@
-//! The program `functions`: every HTTP function on whatever host it finds itself.
+//! The program `functions`: the HTTP functions, on whatever host it finds itself.
 
-fn main() {}
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Parser;
+use functions::{App, Function, Workers, router};
+use pipeline::script::{Fetcher, Repository};
+use runtime::cluster::Cluster;
+use runtime::serve::{self, Host};
+use runtime::settings::Settings;
+use runtime::telemetry;
+
+/// Receives webhooks and makes builds of them, in the cluster that the kubeconfig names.
+#[derive(Parser)]
+#[command(after_long_help = HELP)]
+struct Arguments {}
+
+const HELP: &str = "\
+Everything is set by environment variables, because that is what every host has:
+
+  FUNCTIONS                 which functions to serve: github,registry (default: all)
+  NAMESPACE                 where the projects are (default: default)
+  HOST, PORT                where to serve (default: 0.0.0.0 and 8080)
+  KUBECONFIG                the cluster; without it the one that this program runs in
+  DEFAULT_SHARED_SECRET     proves GitHub webhooks of projects that have no sharedSecret
+  ALLOWED_AUTHORS           whose pull requests from forks are built
+                            (default: COLLABORATOR,OWNER,MEMBER)
+  GITHUB_ALLOW_SHA1         true takes the signatures of old GitHub Enterprise servers
+  REGISTRY_ALLOW_UNSIGNED   true takes registry webhooks without a token: whoever can reach this
+                            program can then start builds
+  INLINE                    never starts scripts only in worker pods (default: auto)
+  REQUEST_BUDGET            seconds until a request is answered (default: 8)
+  SCRIPT_FETCH_BUDGET       seconds to wait for a script from GitHub; 0 always clones (default: 3)
+  WORKER_IMAGE, WORKER_PULL_POLICY, WORKER_SERVICE_ACCOUNT, JOB_SERVICE_ACCOUNT
+  LOG, LOG_FORMAT           what is logged (default: info) and how: json or text
+
+Try it, with a project `ocean/brig` in the cluster whose sharedSecret is in $SECRET:
+
+  functions &
+  body='{\"ref\":\"refs/heads/main\",\"after\":\"...\",\"repository\":{\"full_name\":\"ocean/brig\"}}'
+  signature=$(printf %s \"$body\" | openssl dgst -sha256 -hmac \"$SECRET\" -r | cut -d' ' -f1)
+  curl localhost:8080/events/github -d \"$body\" -H 'Content-Type: application/json' \\
+    -H 'X-GitHub-Event: push' -H \"X-Hub-Signature-256: sha256=$signature\"
+";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Arguments {} = Arguments::parse();
+    let settings = Settings::from_environment()?;
+    telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
+        .context("the variable LOG is not understood")?;
+    let which = functions(&settings.functions)?;
+    // Installed once for the process; nothing else has had the chance.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
+    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+    let repository = if settings.script_fetch_budget.is_zero() {
+        Repository::Clone
+    } else {
+        let fetcher = Fetcher::new(settings.script_fetch_budget);
+        Repository::Fetch(Box::new(fetcher.context("GitHub cannot be spoken to")?))
+    };
+    let host = Host::detect(&settings);
+    let app = App {
+        cluster: Cluster::new(client, &settings.namespace),
+        repository: Arc::new(repository),
+        settings: Arc::new(settings),
+        workers: Workers::Pods,
+    };
+    serve::serve(router(app, &which), host, serve::interrupted()).await.context("serving ended")
+}
+
+/// The functions of these names; no name is all of them.
+fn functions(names: &[String]) -> anyhow::Result<Vec<Function>> {
+    if names.is_empty() {
+        return Ok(Function::ALL.into());
+    }
+    let function = |name: &String| {
+        let known = Function::ALL.map(Function::name).join(", ");
+        Function::parse(name)
+            .with_context(|| format!("the variable FUNCTIONS names {name:?}; there are: {known}"))
+    };
+    names.iter().map(function).collect()
+}
