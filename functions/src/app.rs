@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::delivery;
 use crate::rejection::Rejection;
 
 /// What every function is given. Cloning it is cheap.
@@ -60,7 +61,9 @@ impl App {
             return Err(Rejection::UnknownProject);
         }
         let project = self.cluster.with_deadline(deadline).project(name).await?;
-        project.ok_or(Rejection::UnknownProject)
+        let project = project.ok_or(Rejection::UnknownProject)?;
+        delivery::about_project(&project.name);
+        Ok(project)
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn make(
     project: &Project,
     event: Event,
 ) -> Result<Made, Rejection> {
-    delivery::about(&project.name, &event.kind);
+    delivery::about_event(&event.kind);
     let cluster = app.cluster.with_deadline(deadline);
     let build = Build::new(project, event, Timestamp::now());
     let (build, duplicate) = match cluster.create_build(&build).await? {

@@ -28,10 +28,14 @@ pub(crate) struct Record {
     pub(crate) error: Option<String>,
 }
 
-/// Notes, for the line in the log, which event of which project this request is about.
-pub(crate) fn about(project: &str, event: &str) {
-    Span::current().record("project.name", project);
-    Span::current().record("event.kind", event);
+/// Notes, for the line in the log, which project this request is about.
+pub(crate) fn about_project(name: &str) {
+    Span::current().record("project.name", name);
+}
+
+/// Notes, for the line in the log, which event this request is about.
+pub(crate) fn about_event(kind: &str) {
+    Span::current().record("event.kind", kind);
 }
 
 /// Answers a request, and logs what became of it.

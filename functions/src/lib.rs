@@ -17,6 +17,9 @@ mod receivers;
 mod rejection;
 mod worker_pod;
 
+#[cfg(test)]
+mod tests;
+
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {

@@ -27,7 +27,7 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
-use crate::delivery::about;
+use crate::delivery::about_event;
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
@@ -50,6 +50,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let deadline = app.deadline();
     let (parts, signed) = body::read(request, LIMIT, deadline).await?;
     let name = event_name(&parts.headers)?;
+    about_event(&line(name, 50));
     if signed.is_empty() && !is_known(name) {
         return without_repository(name);
     }
@@ -60,7 +61,6 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
         return without_repository(name);
     };
     let project = app.project(&project, deadline).await?;
-    about(&project.name, &line(name, 50));
     prove(&app, &project, &parts.headers, &signed)?;
 
     // Translate.

@@ -30,7 +30,6 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
-use crate::delivery::about;
 use crate::rejection::Rejection;
 
 mod translation;
@@ -94,7 +93,6 @@ async fn receive(
 
     // Prove.
     let project = app.project(&project, deadline).await?;
-    about(&project.name, "registry");
     prove(&app, &project, &parts.headers, asked.token.as_deref())?;
 
     // Translate.

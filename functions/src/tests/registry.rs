@@ -1,0 +1,166 @@
+//! Registries' deliveries, from the request to the cluster.
+
+use runtime::build::BuildId;
+
+use super::*;
+
+const TOKEN: &str = "ahoy";
+
+async fn world(allow_unsigned: bool) -> World {
+    let settings = Settings {
+        inline: Inline::Never,
+        registry_allow_unsigned: allow_unsigned,
+        ..Settings::default()
+    };
+    let world = World::with(settings).await;
+    let keys = json!({"sharedSecret": SECRET, "genericGatewaySecret": TOKEN});
+    world.project("ocean/brig", keys).await;
+    world
+}
+
+fn request(uri: &str) -> Request<Body> {
+    let json = "application/json; charset=utf-8";
+    post(uri).header("content-type", json).body(image_push().into()).unwrap()
+}
+
+fn with(uri: &str, header: &'static str, value: &str) -> Request<Body> {
+    let mut request = request(uri);
+    request.headers_mut().insert(header, value.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_push_with_a_token_makes_a_build_about_its_image() {
+    let world = world(false).await;
+    let told = world.send(request("/events/webhook/ocean/brig?commit=master&token=ahoy")).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert_eq!(told.body["status"], "Success");
+    assert_eq!(told.body["events"], json!(["image_push"]));
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.event.provider, "acr");
+    assert_eq!(build.event.revision.reference, "master");
+    assert_eq!(build.event.payload, image_push());
+    let image = build.event.image.clone().unwrap();
+    assert_eq!(image.reference(), "ocean.azurecr.io/team/app:1.0");
+}
+
+#[tokio::test]
+async fn a_token_is_taken_wherever_a_registry_can_put_it() {
+    let world = world(false).await;
+    let uri = "/events/webhook/ocean/brig?commit=master";
+    for request in [
+        with(uri, "authorization", "Bearer ahoy"),
+        with(uri, "authorization", "Basic YW55Ym9keTphaG95"),
+        with(uri, "x-registry-token", "ahoy"),
+        request(&format!("{uri}&token=ahoy")),
+    ] {
+        assert_eq!(world.send(request).await.code, 200);
+    }
+    assert_eq!(world.builds().await.len(), 1, "the same event, however it is proved");
+}
+
+#[tokio::test]
+async fn a_missing_and_a_wrong_token_are_refused_alike() {
+    let world = world(false).await;
+    let uri = "/events/webhook/ocean/brig";
+    let mut bodies = Vec::new();
+    for request in [
+        request(uri),
+        with(uri, "authorization", "Bearer aho"),
+        with(uri, "authorization", "ahoy"),
+        with(uri, "x-registry-token", "ahoy2"),
+        request(&format!("{uri}?token=")),
+        request(&format!("{uri}?token={SECRET}").replace(' ', "+")),
+        // Right, but twice.
+        with(&format!("{uri}?token=ahoy"), "x-registry-token", "ahoy"),
+    ] {
+        let told = world.send(request).await;
+        assert_eq!(told.code, 401, "{told:?}");
+        bodies.push(told.body);
+    }
+    assert_eq!(bodies[0]["status"], "secret is wrong");
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn brigades_own_addresses_work_where_the_operator_says_so() {
+    let world = world(true).await;
+    let told = world.send(request("/events/webhook/ocean/brig?commit=master")).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    // What is sent must be right, even though it need not be sent.
+    let told = world.send(request("/events/webhook/ocean/brig?commit=master&token=a")).await;
+    assert_eq!(told.code, 401);
+}
+
+#[tokio::test]
+async fn the_commit_is_in_the_query_before_the_path() {
+    let world = world(true).await;
+    let id = runtime::project::id_of("ocean/brig");
+    for (uri, commit) in [
+        ("/events/webhook/ocean/brig".to_owned(), ""),
+        ("/events/webhook/ocean/brig/v1".to_owned(), "v1"),
+        ("/events/webhook/ocean/brig/v1?commit=v2".to_owned(), "v2"),
+        ("/events/webhook/ocean/brig/v3?commit=".to_owned(), "v3"),
+        (format!("/events/webhook/{id}?commit=feature%2Fx"), "feature/x"),
+    ] {
+        let told = world.send(request(&uri)).await;
+        assert_eq!(told.code, 200, "{uri}: {told:?}");
+        let id = BuildId::parse(told.body["build"].as_str().unwrap()).unwrap();
+        let build = world.app.cluster.build("default", id).await.unwrap().unwrap();
+        assert_eq!(build.event.revision.reference, commit, "{uri}");
+    }
+    assert_eq!(world.builds().await.len(), 5);
+}
+
+#[tokio::test]
+async fn the_projects_script_goes_before_the_repositorys() {
+    let world = world(true).await;
+    let keys = json!({"defaultScript": "// ours", "cloneURL": "https://example.com/x.git"});
+    world.project("plain", keys).await;
+    assert_eq!(world.send(request("/events/webhook/plain")).await.code, 200);
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.event.script.as_deref(), Some("// ours"));
+}
+
+#[tokio::test]
+async fn a_project_without_any_secret_takes_nothing_that_claims_one() {
+    let world = World::with(Settings::default()).await;
+    world.project("open", json!({})).await;
+    let told = world.send(request("/events/webhook/open?token=x")).await;
+    assert_eq!(told.code, 401);
+    assert!(told.body["status"].as_str().unwrap().contains("is empty, refusing to serve"));
+    assert_eq!(world.send(request("/events/webhook/open")).await.code, 401);
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn without_a_generic_secret_the_shared_one_is_the_token() {
+    let world = World::without_scripts().await;
+    let told = world.send(request("/events/webhook/ocean/brig?token=aye+aye")).await;
+    assert_eq!(told.code, 200, "{told:?}");
+}
+
+#[tokio::test]
+async fn pings_are_proved_answered_and_make_nothing() {
+    let world = world(false).await;
+    let ping = json!({"id": "1", "timestamp": "2026-03-01T10:00:00Z", "action": "ping"});
+    let send = |uri: &str| {
+        let request = post(uri).header("content-type", "application/json");
+        world.send(request.body(ping.to_string().into()).unwrap())
+    };
+    let told = send("/events/webhook/ocean/brig?token=ahoy").await;
+    assert_eq!((told.code, &told.body["status"]), (200, &json!("pong")));
+    assert_eq!(send("/events/webhook/ocean/brig").await.code, 401);
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn a_repeated_push_is_one_build() {
+    let world = world(true).await;
+    let send = || world.send(request("/events/webhook/ocean/brig?commit=master"));
+    let (first, second) = (send().await, send().await);
+    assert_eq!(second.body["duplicate"], true);
+    assert_eq!(first.body["build"], second.body["build"]);
+    assert_eq!(world.pods().await.len(), 1);
+}
