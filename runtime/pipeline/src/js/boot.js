@@ -5,8 +5,15 @@
   "use strict";
 
   const stringify = JSON.stringify;
+  const then = Promise.prototype.then;
   const wellFormed = (text) => String(text).toWellFormed();
-  const internal = { stringify, wellFormed };
+  // Bytes as a text of characters below 256, which is how Rust takes them.
+  const binary = (bytes) => {
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+    return text;
+  };
+  const internal = { stringify, wellFormed, binary };
 
   // --- errors -------------------------------------------------------------------------------
 
@@ -65,13 +72,12 @@
   const aliases = {
     brigade: "brigadier",
     "@brigadecore/brigadier": "brigadier",
-    "timers/promises": "timers/promises",
     "path/posix": "path",
     "assert/strict": "assert",
   };
   const names = [
     "assert", "brigadier", "buffer", "console", "crypto", "events", "fs", "os", "path", "process",
-    "querystring", "string_decoder", "timers", "timers/promises", "url", "util",
+    "querystring", "timers", "timers/promises", "url", "util",
   ];
   const loaded = new Map();
 
@@ -484,9 +490,25 @@
     return found;
   }
 
+  let loading = false;
+
   const actions = {
     load(path, text) {
       evaluate(path, text, true);
+    },
+    // A module that awaits something at its top is loaded when that has come.
+    loading(promise) {
+      loading = true;
+      then.call(
+        promise,
+        () => {
+          loading = false;
+        },
+        (error) => {
+          loading = false;
+          uncaught.push([error, "top"]);
+        },
+      );
     },
     fire: (name) => app.fire(name),
     settle: (id, ok, text, details) => app.settle(id, ok, text, details),
@@ -510,7 +532,7 @@
     },
     after: (name) => app.after(name),
     explain,
-    state: () => stringify({ ...app.state(), exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
+    state: () => stringify({ ...app.state(), loading, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
     // An ES module: the names under which a built-in module exports its members.
     members(name) {
       const known = canonical(name);

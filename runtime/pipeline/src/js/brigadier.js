@@ -219,7 +219,7 @@
           found.push([text(key), text(value)]);
           break;
         case "object":
-          found.push([text(key), value === null ? "" : value]);
+          found.push([text(key), value]);
           break;
         default:
           throw new TypeError(`env ${text(key)} of job ${job.name} is a ${typeof value}, not a value`);

@@ -489,7 +489,7 @@
     decode(input) {
       if (input === undefined) return "";
       const bytes = input instanceof ArrayBuffer ? new Uint8Array(input) : new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
-      const text = host.decode(bytes, "utf8");
+      const text = host.decode(internal.binary(bytes), "utf8");
       if (this.fatal && text.includes("\ufffd")) throw new TypeError("The encoded data was not valid for encoding utf-8");
       return !this.ignoreBOM && text.startsWith("\ufeff") ? text.slice(1) : text;
     }

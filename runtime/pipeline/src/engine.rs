@@ -1,0 +1,442 @@
+//! The JavaScript engine of one build.
+//!
+//! It is driven in turns: something is delivered (the script, an event, a result, the ringing of a
+//! timer), JavaScript runs until nothing in it can run, and what the script asked for comes back as
+//! commands. Nothing of the outside is waited for inside, so an engine may be dropped between any
+//! two turns, and moves from thread to thread.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Runtime, Value};
+use runtime::build::Build;
+use runtime::event::LogLevel;
+use runtime::job::{Job, Policy};
+use runtime::project::Project;
+
+use crate::output::Printer;
+
+mod bytes;
+mod files;
+mod host;
+mod modules;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// What a script may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Memory of the engine, in bytes.
+    pub memory: usize,
+    /// How long JavaScript may run, waiting not counted.
+    pub running: Duration,
+    /// How many jobs a build may run.
+    pub jobs: usize,
+    /// How many timers may be pending at once.
+    pub timers: usize,
+    /// How many bytes a build may print.
+    pub output: usize,
+    /// How much of a job's log a script is given: the end of it.
+    pub log: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            memory: 64 << 20,
+            running: Duration::from_secs(10),
+            jobs: 1000,
+            timers: 1000,
+            output: 4 << 20,
+            log: 1 << 20,
+        }
+    }
+}
+
+/// How deep JavaScript may call, in bytes of the thread's stack, which has 2 MiB.
+const STACK: usize = 512 << 10;
+
+/// How much stack may be in use when another file is compiled: the compiler's own check of the
+/// stack begins anew at that depth.
+const STACK_TO_COMPILE: usize = 192 << 10;
+
+pub(crate) struct Engine {
+    context: Context,
+    shared: Arc<Shared>,
+    spent: Duration,
+}
+
+/// What the host functions of one engine share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    guard: Guard,
+    printer: Printer,
+    limits: Limits,
+    project: Project,
+    build: Build,
+    policy: Policy,
+    workspace: Option<PathBuf>,
+    script: String,
+    seed: String,
+}
+
+#[derive(Default)]
+struct State {
+    commands: Vec<Command>,
+    /// The names of the jobs that were run.
+    names: HashSet<String>,
+    /// The pods of the jobs, by id.
+    pods: Vec<String>,
+    timers: HashSet<u64>,
+    modules: usize,
+}
+
+/// What stops a turn from the outside; the engine asks it while JavaScript runs.
+struct Guard {
+    origin: Instant,
+    /// Nanoseconds after `origin`.
+    deadline: AtomicU64,
+    abandoned: AtomicBool,
+    timed_out: AtomicBool,
+    exiting: AtomicBool,
+    exit_code: AtomicI32,
+    /// Where the stack of the running turn begins.
+    stack: AtomicU64,
+}
+
+/// What the script asks the outside for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Make this job's objects; its outcome settles the promise of this id.
+    Run { id: usize, job: Box<Job> },
+    /// The job of this id cannot be run.
+    Refuse { id: usize, message: String },
+    /// Somebody looks at the promise of this id.
+    Awaited { id: usize },
+    /// Read the log of the job of this id.
+    Logs { id: usize, token: u64 },
+    /// Ring after this many milliseconds; 0 is as soon as everything else has run.
+    Timer { id: u64, delay: u64 },
+    /// Never mind.
+    Clear { id: u64 },
+    /// Whether the build waits for the timer.
+    Hold { id: u64, held: bool },
+}
+
+/// What is delivered to the script.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// The script itself.
+    Load { name: String, text: String },
+    /// An event of this name.
+    Fire(String),
+    /// The end of a job.
+    Settle { id: usize, result: Result<String, Failure> },
+    /// A log that was asked for.
+    Logs { token: u64, result: Result<String, String> },
+    /// The ringing of a timer.
+    Timer(u64),
+    /// The end of everything that the events started.
+    After,
+    /// Nothing: asks how it stands.
+    Nothing,
+}
+
+/// Why a job failed, as its promise says.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Failure {
+    #[serde(skip)]
+    pub(crate) message: String,
+    pub(crate) job: String,
+    pub(crate) pod_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) commands: Vec<Command>,
+    /// Whether somebody listened to the event that was fired.
+    pub(crate) heard: bool,
+    /// What the script threw while it was loaded.
+    pub(crate) thrown: Option<String>,
+    /// Why the script may not run any more.
+    pub(crate) stop: Option<Stop>,
+    pub(crate) state: ScriptState,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Stop {
+    /// The script called `process.exit`.
+    Exit(i32),
+    /// It has run for as long as it may.
+    Time,
+    /// The engine cannot go on.
+    Broken(String),
+}
+
+/// How a script stands after a turn.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ScriptState {
+    /// The events that it registered handlers for, in the order of registration.
+    pub(crate) handlers: Vec<String>,
+    /// Whether something went wrong that nobody caught.
+    pub(crate) failed: bool,
+    /// Whether it is still being loaded: a module that awaits something at its top.
+    pub(crate) loading: bool,
+    /// What it set `process.exitCode` to.
+    pub(crate) exit_code: Option<i32>,
+}
+
+/// What an engine is made of.
+pub(crate) struct Seed {
+    pub(crate) project: Project,
+    pub(crate) build: Build,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) workspace: Option<PathBuf>,
+    pub(crate) script: String,
+    pub(crate) printer: Printer,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the JavaScript engine cannot be started: {0}")]
+pub struct EngineError(String);
+
+impl Engine {
+    pub(crate) fn new(seed: Seed) -> Result<Engine, EngineError> {
+        let Seed { project, build, policy, limits, workspace, script, printer } = seed;
+        let failed = |error: rquickjs::Error| EngineError(error.to_string());
+        let runtime = Runtime::new().map_err(failed)?;
+        runtime.set_memory_limit(limits.memory);
+        runtime.set_max_stack_size(STACK);
+        let context = Context::full(&runtime).map_err(failed)?;
+        let guard = Guard {
+            origin: Instant::now(),
+            deadline: AtomicU64::new(u64::MAX),
+            abandoned: AtomicBool::new(false),
+            timed_out: AtomicBool::new(false),
+            exiting: AtomicBool::new(false),
+            exit_code: AtomicI32::new(0),
+            stack: AtomicU64::new(0),
+        };
+        let workspace = workspace.and_then(|path| path.canonicalize().ok());
+        let seed = format!("{}/{}", project.id, build.id);
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            guard,
+            printer,
+            limits,
+            project,
+            build,
+            policy,
+            workspace,
+            script,
+            seed,
+        });
+        let watch = Arc::clone(&shared);
+        runtime.set_interrupt_handler(Some(Box::new(move || watch.guard.interrupts())));
+        runtime.set_host_promise_rejection_tracker(Some(Box::new(
+            |ctx: Ctx<'_>, promise, reason, handled| {
+                // Nothing can be done about a rejection that cannot be noted.
+                let _noted = dispatch::<()>(&ctx, ("rejection", promise, reason, handled));
+            },
+        )));
+        runtime.set_loader(
+            modules::Names(Arc::clone(&shared)),
+            modules::Sources(Arc::clone(&shared)),
+        );
+        shared.guard.enter();
+        context
+            .with(|ctx| host::install(&ctx, &shared).catch(&ctx).map_err(|error| explain(&ctx, error)))
+            .map_err(EngineError)?;
+        Ok(Engine { context, shared, spent: Duration::ZERO })
+    }
+
+    /// Delivers something and runs JavaScript until nothing in it can run.
+    pub(crate) fn turn(&mut self, delivery: Delivery) -> Turn {
+        let started = Instant::now();
+        let left = self.shared.limits.running.saturating_sub(self.spent);
+        self.shared.guard.arm(left);
+        let mut turn = self.context.with(|ctx| self.shared.run(&ctx, delivery));
+        self.spent += started.elapsed();
+        turn.commands = std::mem::take(&mut self.shared.state().commands);
+        turn.stop = self.shared.guard.stop().or(turn.stop);
+        turn
+    }
+
+    /// What makes a turn that runs elsewhere end soon.
+    pub(crate) fn abandon(&self) -> impl Fn() + Send + Sync + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.guard.abandoned.store(true, Ordering::Relaxed)
+    }
+
+    /// The time that JavaScript may still run.
+    pub(crate) fn left(&self) -> Duration {
+        self.shared.limits.running.saturating_sub(self.spent)
+    }
+}
+
+impl Shared {
+    fn run(&self, ctx: &Ctx<'_>, delivery: Delivery) -> Turn {
+        let mut turn = Turn::default();
+        let delivered = match delivery {
+            Delivery::Load { name, text } => {
+                turn.thrown = modules::load(self, ctx, &name, &text);
+                Ok(())
+            }
+            Delivery::Fire(name) => {
+                dispatch::<bool>(ctx, ("fire", name)).map(|heard| turn.heard = heard)
+            }
+            Delivery::Settle { id, result: Ok(text) } => {
+                dispatch(ctx, ("settle", id, true, text, ""))
+            }
+            Delivery::Settle { id, result: Err(failure) } => {
+                let details = serde_json::to_string(&failure).unwrap_or_default();
+                dispatch(ctx, ("settle", id, false, failure.message, details))
+            }
+            Delivery::Logs { token, result } => {
+                let ok = result.is_ok();
+                let text = result.unwrap_or_else(|message| message);
+                dispatch(ctx, ("logs", token, ok, text))
+            }
+            Delivery::Timer(id) => dispatch(ctx, ("timer", id)),
+            Delivery::After => dispatch(ctx, ("after",)),
+            Delivery::Nothing => Ok(()),
+        };
+        if let Err(error) = delivered.catch(ctx) {
+            turn.stop = Some(Stop::Broken(explain(ctx, error)));
+            return turn;
+        }
+        // A script that cannot be loaded has no events, and nobody whom a failure could be told.
+        if turn.thrown.is_some() {
+            return turn;
+        }
+        loop {
+            while !self.guard.stops() && ctx.execute_pending_job() {}
+            if self.guard.stops() {
+                return turn;
+            }
+            match dispatch::<usize>(ctx, ("review",)).catch(ctx) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    turn.stop = Some(Stop::Broken(explain(ctx, error)));
+                    return turn;
+                }
+            }
+        }
+        let state = dispatch::<String>(ctx, ("state",)).catch(ctx);
+        match state.map(|json| serde_json::from_str(&json)) {
+            Ok(Ok(state)) => turn.state = state,
+            Ok(Err(error)) => turn.stop = Some(Stop::Broken(error.to_string())),
+            Err(error) => turn.stop = Some(Stop::Broken(explain(ctx, error))),
+        }
+        turn
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, command: Command) {
+        self.state().commands.push(command);
+    }
+
+    fn log(&self, level: LogLevel, part: &str, text: &str) {
+        self.printer.worker(level, part, text);
+    }
+}
+
+impl Guard {
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn arm(&self, left: Duration) {
+        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        self.deadline.store(self.now().saturating_add(left), Ordering::Relaxed);
+        self.enter();
+    }
+
+    /// Notes where the stack of this thread is.
+    fn enter(&self) {
+        self.stack.store(stack_pointer(), Ordering::Relaxed);
+    }
+
+    /// Whether so little stack is in use that another file may be compiled.
+    fn may_compile(&self) -> bool {
+        self.stack.load(Ordering::Relaxed).abs_diff(stack_pointer()) < STACK_TO_COMPILE as u64
+    }
+
+    fn interrupts(&self) -> bool {
+        if self.exiting.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed) {
+            return true;
+        }
+        let late = self.now() > self.deadline.load(Ordering::Relaxed);
+        if late {
+            self.timed_out.store(true, Ordering::Relaxed);
+        }
+        late
+    }
+
+    fn stops(&self) -> bool {
+        self.stop().is_some() || self.interrupts()
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        if self.exiting.load(Ordering::Relaxed) {
+            return Some(Stop::Exit(self.exit_code.load(Ordering::Relaxed)));
+        }
+        let late = self.timed_out.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed);
+        late.then_some(Stop::Time)
+    }
+}
+
+/// About where the stack of the calling function is.
+#[inline(never)]
+fn stack_pointer() -> u64 {
+    let here = 0_u8;
+    std::hint::black_box(&raw const here) as u64
+}
+
+/// Calls the one function that drives the script.
+fn dispatch<'js, R: rquickjs::FromJs<'js>>(
+    ctx: &Ctx<'js>,
+    arguments: impl rquickjs::function::IntoArgs<'js>,
+) -> rquickjs::Result<R> {
+    let function = ctx.userdata::<Function<'js>>().map(|function| function.clone());
+    match function {
+        Some(function) => function.call(arguments),
+        None => Err(rquickjs::Error::Unknown),
+    }
+}
+
+/// What a thrown value says: its stack where it has one.
+fn explain<'js>(ctx: &Ctx<'js>, error: CaughtError<'js>) -> String {
+    let value: Value<'js> = match error {
+        CaughtError::Exception(exception) => exception.into_object().into_value(),
+        CaughtError::Value(value) => value,
+        CaughtError::Error(error) => return error.to_string(),
+    };
+    match dispatch::<String>(ctx, ("explain", value.clone())) {
+        Ok(text) => text,
+        Err(_) => {
+            ctx.catch();
+            // Before the engine is set up, or out of memory.
+            let message = value.as_object().and_then(|object| object.get::<_, String>("message").ok());
+            let stack = value.as_object().and_then(|object| object.get::<_, String>("stack").ok());
+            ctx.catch();
+            [message, stack].into_iter().flatten().collect::<Vec<_>>().join("\n")
+        }
+    }
+}

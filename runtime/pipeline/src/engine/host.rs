@@ -1,0 +1,315 @@
+//! The host object: everything that a script can do, a function each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rquickjs::context::EvalOptions;
+use rquickjs::function::Opt;
+use rquickjs::{Ctx, Exception, Function, Object, Result, TypedArray};
+use runtime::event::LogLevel;
+use runtime::job::Job;
+use sha2::{Digest, Sha256};
+
+use super::{Command, Shared, bytes, files};
+use crate::output::Stream;
+use crate::view;
+
+/// What a CommonJS file begins with, on its first line.
+const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname) {";
+
+const BOOT: &str = include_str!("../js/boot.js");
+
+const BUILTINS: [(&str, &str); 7] = [
+    ("events", include_str!("../js/events.js")),
+    ("brigadier", include_str!("../js/brigadier.js")),
+    ("util", include_str!("../js/util.js")),
+    ("path", include_str!("../js/path.js")),
+    ("buffer", include_str!("../js/buffer.js")),
+    ("url", include_str!("../js/url.js")),
+    ("assert", include_str!("../js/assert.js")),
+];
+
+/// The built-in modules that take a few lines each, in one object.
+const SMALL: &str = include_str!("../js/small.js");
+
+/// Makes the globals of a script, and keeps the function that drives it.
+pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let host = Object::new(ctx.clone())?;
+    values(&host, shared)?;
+    printing(ctx, &host, shared)?;
+    jobs(ctx, &host, shared)?;
+    timers(ctx, &host, shared)?;
+    sources(ctx, &host, shared)?;
+    repository(ctx, &host, shared)?;
+    content(ctx, &host)?;
+    let boot: Function<'js> = evaluate(ctx, BOOT, "brigantine:boot.js")?;
+    let dispatch: Function<'js> = boot.call((host,))?;
+    // Nothing was stored before, and nothing is being read.
+    let _stored = ctx.store_userdata(dispatch);
+    Ok(())
+}
+
+fn evaluate<'js, V: rquickjs::FromJs<'js>>(ctx: &Ctx<'js>, text: &str, name: &str) -> Result<V> {
+    let mut options = EvalOptions::default();
+    options.strict = false;
+    options.filename = Some(name.to_owned());
+    ctx.eval_with_options(text, options)
+}
+
+fn values(host: &Object<'_>, shared: &Shared) -> Result<()> {
+    let workspace = shared.workspace.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let workspace = workspace.unwrap_or_default();
+    let environment = view::environment(&shared.project, &shared.build, &shared.policy, &workspace);
+    let digest = Sha256::digest(shared.seed.as_bytes());
+    let seed: Vec<u32> = digest
+        .chunks_exact(4)
+        .take(4)
+        .map(|part| part.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)))
+        .collect();
+    host.set("context", view::context(&shared.project, &shared.build, &shared.policy))?;
+    host.set("environment", environment)?;
+    host.set("workspace", workspace)?;
+    host.set("script", shared.script.as_str())?;
+    host.set("seed", seed)?;
+    host.set("wrapper", WRAPPER.len())?;
+    host.set("arch", if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" })
+}
+
+fn printing<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let print = move |level: String, text: String| own.printer.console(&level, &text);
+    host.set("print", Function::new(ctx.clone(), print)?)?;
+    let own = Arc::clone(shared);
+    let write = move |stream: u32, text: String| {
+        own.printer.write(if stream == 2 { Stream::Err } else { Stream::Out }, &text);
+    };
+    host.set("write", Function::new(ctx.clone(), write)?)?;
+    let own = Arc::clone(shared);
+    let log = move |level: String, part: String, text: String| {
+        own.log(LogLevel::parse(&level).unwrap_or_default(), &part, &text);
+    };
+    host.set("log", Function::new(ctx.clone(), log)?)?;
+    let own = Arc::clone(shared);
+    // Whole nanoseconds below 2^53: a hundred days.
+    let now = move || own.guard.now() as f64;
+    host.set("now", Function::new(ctx.clone(), now)?)?;
+    let own = Arc::clone(shared);
+    let exit = move |code: i32| {
+        own.state().commands.clear();
+        own.guard.exit_code.store(code, Ordering::Relaxed);
+        own.guard.exiting.store(true, Ordering::Relaxed);
+    };
+    host.set("exit", Function::new(ctx.clone(), exit)?)
+}
+
+fn jobs<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let run = move |ctx: Ctx<'js>, json: String| -> Result<usize> {
+        let job: Job = serde_json::from_str(&json)
+            .map_err(|error| Exception::throw_type(&ctx, &unreadable(&json, &error)))?;
+        run(&own, &ctx, job)
+    };
+    host.set("run", Function::new(ctx.clone(), run)?)?;
+    let own = Arc::clone(shared);
+    let pod = move |id: usize| own.state().pods.get(id).cloned().unwrap_or_default();
+    host.set("pod", Function::new(ctx.clone(), pod)?)?;
+    let own = Arc::clone(shared);
+    let awaited = move |id: usize| own.push(Command::Awaited { id });
+    host.set("awaited", Function::new(ctx.clone(), awaited)?)?;
+    let own = Arc::clone(shared);
+    let logs = move |id: usize, token: u64| own.push(Command::Logs { id, token });
+    host.set("logs", Function::new(ctx.clone(), logs)?)
+}
+
+/// Where a description of a job is none, in words that name the property.
+fn unreadable(json: &str, error: &serde_json::Error) -> String {
+    let name = serde_json::from_str::<serde_json::Value>(json)
+        .ok()
+        .and_then(|job| job["name"].as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default();
+    if what.contains("untagged enum Variable") {
+        return format!(
+            "an environment variable of job {name} is neither a value nor a reference such as {{ secretKeyRef: {{ name, key }} }}"
+        );
+    }
+    format!("job {name} is not as Kubernetes needs it: {what}")
+}
+
+fn run(shared: &Shared, ctx: &Ctx<'_>, job: Job) -> Result<usize> {
+    let warnings = job
+        .check(&shared.project, &shared.build, &shared.policy)
+        .map_err(|error| Exception::throw_message(ctx, &error.to_string()))?;
+    let mut state = shared.state();
+    if state.pods.len() >= shared.limits.jobs {
+        let limit = shared.limits.jobs;
+        drop(state);
+        let text = format!("a build may run {limit} jobs, and job {} would be one more", job.name);
+        return Err(Exception::throw_range(ctx, &text));
+    }
+    let id = state.pods.len();
+    let pod = job.pod_name(&shared.build);
+    state.pods.push(pod.clone());
+    let command = if state.names.insert(job.name.clone()) {
+        Command::Run { id, job: Box::new(job) }
+    } else {
+        let message = format!(
+            "secrets \"{pod}\" already exists: a job named {} was already run in this build, give this one another name",
+            job.name
+        );
+        Command::Refuse { id, message }
+    };
+    state.commands.push(command);
+    drop(state);
+    for warning in warnings {
+        shared.log(LogLevel::Warn, "k8s", &warning);
+    }
+    Ok(id)
+}
+
+fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let timer = move |ctx: Ctx<'js>, id: u64, delay: u64| -> Result<()> {
+        let mut state = own.state();
+        if state.timers.len() >= own.limits.timers && !state.timers.contains(&id) {
+            let limit = own.limits.timers;
+            drop(state);
+            let text = format!("a build may have {limit} timers pending at once");
+            return Err(Exception::throw_range(&ctx, &text));
+        }
+        state.timers.insert(id);
+        state.commands.push(Command::Timer { id, delay });
+        Ok(())
+    };
+    host.set("timer", Function::new(ctx.clone(), timer)?)?;
+    let own = Arc::clone(shared);
+    let clear = move |id: u64| {
+        let mut state = own.state();
+        state.timers.remove(&id);
+        state.commands.push(Command::Clear { id });
+    };
+    host.set("clear", Function::new(ctx.clone(), clear)?)?;
+    let own = Arc::clone(shared);
+    // A script that holds and releases for ever must not fill the memory with that.
+    let hold = move |id: u64, held: bool| {
+        let mut state = own.state();
+        if state.timers.contains(&id) {
+            let same = |command: &Command| matches!(command, Command::Hold { id: other, .. } if *other == id);
+            state.commands.retain(|command| !same(command));
+            state.commands.push(Command::Hold { id, held });
+        }
+    };
+    host.set("hold", Function::new(ctx.clone(), hold)?)
+}
+
+fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let builtin = move |ctx: Ctx<'js>, name: String| -> Result<Function<'js>> {
+        match BUILTINS.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => evaluate(&ctx, text, &format!("brigantine:{name}.js")),
+            None => {
+                let small: HashMap<String, Function<'js>> =
+                    evaluate(&ctx, SMALL, "brigantine:small.js")?;
+                small.get(&name).cloned().ok_or(rquickjs::Error::Unknown)
+            }
+        }
+    };
+    host.set("builtin", Function::new(ctx.clone(), builtin)?)?;
+    let own = Arc::clone(shared);
+    let compile = move |ctx: Ctx<'js>, name: String, text: String| compile(&own, &ctx, &name, &text);
+    host.set("compile", Function::new(ctx.clone(), compile)?)
+}
+
+/// Compiles a CommonJS file to its function.
+fn compile<'js>(shared: &Shared, ctx: &Ctx<'js>, name: &str, text: &str) -> Result<Function<'js>> {
+    shared.one_more_module(ctx)?;
+    // A line that is for a shell.
+    let text = if text.starts_with("#!") { format!("//{text}") } else { text.to_owned() };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if text.contains('\0') {
+        return Err(Exception::throw_syntax(ctx, &format!("{name} is no text: it contains a NUL")));
+    }
+    evaluate(ctx, &format!("{WRAPPER}{text}\n}})"), name)
+}
+
+impl Shared {
+    /// Counts the modules, and refuses to compile where little of the stack is left.
+    pub(super) fn one_more_module(&self, ctx: &Ctx<'_>) -> Result<()> {
+        const MOST: usize = 500;
+        if !self.guard.may_compile() {
+            return Err(Exception::throw_range(ctx, "Maximum call stack size exceeded"));
+        }
+        let mut state = self.state();
+        state.modules += 1;
+        let count = state.modules;
+        drop(state);
+        if count > MOST {
+            return Err(Exception::throw_range(ctx, &format!("a build may load {MOST} modules")));
+        }
+        Ok(())
+    }
+}
+
+fn repository<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let resolve = move |ctx: Ctx<'js>, base: String, name: String| -> Result<String> {
+        files::resolve(own.workspace.as_deref(), &base, &name).map_err(|error| error.throw(&ctx))
+    };
+    host.set("resolve", Function::new(ctx.clone(), resolve)?)?;
+    let own = Arc::clone(shared);
+    let read = move |ctx: Ctx<'js>, path: String| -> Result<String> {
+        files::text(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))
+    };
+    host.set("read", Function::new(ctx.clone(), read)?)?;
+    let own = Arc::clone(shared);
+    let file = move |ctx: Ctx<'js>, path: String| -> Result<TypedArray<'js, u8>> {
+        let content = files::read(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))?;
+        TypedArray::new(ctx, content)
+    };
+    host.set("file", Function::new(ctx.clone(), file)?)?;
+    let own = Arc::clone(shared);
+    let kind = move |path: String| files::kind(own.workspace.as_deref(), &path);
+    host.set("kind", Function::new(ctx.clone(), kind)?)?;
+    let own = Arc::clone(shared);
+    let list = move |ctx: Ctx<'js>, path: String| -> Result<String> {
+        files::list(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))
+    };
+    host.set("list", Function::new(ctx.clone(), list)?)
+}
+
+fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>) -> Result<()> {
+    let encode = |ctx: Ctx<'js>, text: String, encoding: String| -> Result<TypedArray<'js, u8>> {
+        TypedArray::new(ctx, bytes::encode(&text, &encoding))
+    };
+    host.set("encode", Function::new(ctx.clone(), encode)?)?;
+    // Bytes come in as a text of characters below 256.
+    let decode = |binary: String, encoding: String| -> String {
+        bytes::decode(&bytes::from_binary(&binary), &encoding)
+    };
+    host.set("decode", Function::new(ctx.clone(), decode)?)?;
+    let digest = |ctx: Ctx<'js>,
+                  name: String,
+                  binary: String,
+                  key: Opt<Option<String>>|
+     -> Result<TypedArray<'js, u8>> {
+        let key = key.0.flatten().map(|key| bytes::from_binary(&key));
+        match bytes::digest(&name, &bytes::from_binary(&binary), key.as_deref()) {
+            Some(digest) => TypedArray::new(ctx, digest),
+            None => {
+                let text = format!(
+                    "Digest method {name} is not there; there are sha1, sha256, sha384 and sha512"
+                );
+                Err(Exception::throw_message(&ctx, &text))
+            }
+        }
+    };
+    host.set("digest", Function::new(ctx.clone(), digest)?)?;
+    let random = |ctx: Ctx<'js>, size: usize| -> Result<TypedArray<'js, u8>> {
+        if size > 65_536 {
+            return Err(Exception::throw_range(&ctx, "at most 65536 random bytes at once"));
+        }
+        TypedArray::new(ctx, bytes::random(size))
+    };
+    host.set("random", Function::new(ctx.clone(), random)?)
+}

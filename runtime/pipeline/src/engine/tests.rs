@@ -1,0 +1,112 @@
+//! What scripts can do, without a cluster: each test runs a script and looks at its turn.
+
+use std::sync::{Arc, Mutex};
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use runtime::event::Event;
+use runtime::project::Project;
+use serde_json::json;
+
+use super::*;
+use crate::mask::Mask;
+
+/// A script with what it printed.
+pub(crate) struct Script {
+    pub(crate) engine: Engine,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+pub(crate) fn project() -> Project {
+    let secret: Secret = serde_json::from_value(json!({
+        "type": "brigade.sh/project",
+        "metadata": {
+            "name": runtime::project::id_of("org/app"),
+            "namespace": "brigade",
+            "annotations": { "projectName": "org/app" },
+        },
+        "stringData": {
+            "repository": "github.com/org/app",
+            "cloneURL": "https://github.com/org/app.git",
+            "vcsSidecar": "brigadecore/git-sidecar:latest",
+            "secrets": "{\"PASSWORD\":\"correct horse\",\"nested\":{\"a\":[1]}}",
+        },
+    }))
+    .unwrap();
+    Project::from_secret(&secret).unwrap()
+}
+
+pub(crate) fn build(project: &Project, event: Event) -> Build {
+    let mut build = Build::new(project, event, Timestamp::UNIX_EPOCH);
+    build.id = runtime::build::BuildId::parse("01kag00000000000000000000a").unwrap();
+    build.uid = Some("5f5f".to_owned());
+    build
+}
+
+pub(crate) fn push() -> Event {
+    let mut event = Event::new("github", "push", "{\"n\":1}");
+    event.revision.commit = "c0ffee".to_owned();
+    event.revision.reference = "refs/heads/main".to_owned();
+    event
+}
+
+impl Script {
+    pub(crate) fn new(limits: Limits, workspace: Option<PathBuf>) -> Script {
+        let project = project();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let printer = Printer::new(
+            Arc::new(move |line| sink.lock().unwrap().push(line.text)),
+            Mask::of(&project),
+            LogLevel::Log,
+            limits.output,
+        );
+        let engine = Engine::new(Seed {
+            build: build(&project, push()),
+            project,
+            policy: Policy::default(),
+            limits,
+            workspace,
+            script: "brigade.js".to_owned(),
+            printer,
+        })
+        .unwrap();
+        Script { engine, lines }
+    }
+
+    pub(crate) fn load(&mut self, text: &str) -> Turn {
+        self.engine.turn(Delivery::Load { name: "brigade.js".to_owned(), text: text.to_owned() })
+    }
+
+    pub(crate) fn printed(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
+
+fn printed(text: &str) -> String {
+    let mut script = Script::new(Limits::default(), None);
+    let turn = script.load(text);
+    assert_eq!(turn.thrown, None);
+    assert_eq!(turn.stop, None);
+    script.printed()
+}
+
+#[test]
+fn it_starts() {
+    let begin = Instant::now();
+    let mut script = Script::new(Limits::default(), None);
+    eprintln!("init {:?}", begin.elapsed());
+    let turn = script.load("console.log('hi', {a:1}); console.log(new Error('x').stack)");
+    eprintln!("load {:?}", begin.elapsed());
+    eprintln!("{turn:?}\n{}", script.printed());
+    let turn = Script::new(Limits::default(), None).load("let a = 1;\n  let b = ;\n");
+    eprintln!("{turn:?}");
+    let turn = Script::new(Limits::default(), None).load("function f() { null.x }\n f();\n");
+    eprintln!("{turn:?}");
+    let turn = Script::new(Limits::default(), None).load("null.x");
+    eprintln!("{turn:?}");
+    let turn = Script::new(Limits::default(), None).load("import { events, Job } from 'brigadier'; import os from 'os';\nevents.on('push', () => console.log(os.EOL)); const x = await 3; console.log(x)");
+    eprintln!("{turn:?}");
+    let turn = Script::new(Limits::default(), None).load("require('http')");
+    eprintln!("{turn:?}");
+}
