@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a program may take for a whole test, before it is killed and the test fails.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The demo's project, as it is in the source tree.
 pub(crate) fn demo_project() -> PathBuf {
@@ -21,7 +27,11 @@ pub(crate) fn emulator() -> Command {
 
 /// Runs the program to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    emulator().args(arguments).output().unwrap()
+    let mut command = emulator();
+    let child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    let _in_time = kill_late(child.id());
+    child.wait_with_output().unwrap()
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -47,6 +57,8 @@ pub(crate) fn has(program: &str) -> bool {
 pub(crate) struct Up {
     child: Child,
     out: BufReader<ChildStdout>,
+    /// Dropped with this, which tells the one that would kill the program.
+    _in_time: mpsc::Sender<()>,
     /// What the line with `ready` says.
     pub(crate) ready: BTreeMap<String, String>,
     /// What it said before.
@@ -62,6 +74,7 @@ impl Up {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
+        let in_time = kill_late(child.id());
         let mut said = String::new();
         let ready = loop {
             let mut line = String::new();
@@ -72,7 +85,7 @@ impl Up {
                 break pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             }
         };
-        Up { child, out, ready, said }
+        Up { child, out, _in_time: in_time, ready, said }
     }
 
     /// Reads what it says until a line holds this.
@@ -107,6 +120,17 @@ impl Up {
         let id = self.child.id().to_string();
         let _ended_already = Command::new("kill").args(["-INT", &id]).status();
     }
+}
+
+/// Kills a program that takes too long, unless the sender is dropped before.
+fn kill_late(id: u32) -> mpsc::Sender<()> {
+    let (in_time, late) = mpsc::channel();
+    thread::spawn(move || {
+        if late.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ended_already = Command::new("kill").args(["-KILL", &id.to_string()]).status();
+        }
+    });
+    in_time
 }
 
 impl Drop for Up {

@@ -251,13 +251,13 @@ impl Engine {
                 let _noted = dispatch::<()>(&ctx, ("rejection", promise, reason, handled));
             },
         )));
-        runtime.set_loader(
-            modules::Names(Arc::clone(&shared)),
-            modules::Sources(Arc::clone(&shared)),
-        );
+        runtime
+            .set_loader(modules::Names(Arc::clone(&shared)), modules::Sources(Arc::clone(&shared)));
         shared.guard.enter();
         context
-            .with(|ctx| host::install(&ctx, &shared).catch(&ctx).map_err(|error| explain(&ctx, error)))
+            .with(|ctx| {
+                host::install(&ctx, &shared).catch(&ctx).map_err(|error| explain(&ctx, error))
+            })
             .map_err(EngineError)?;
         Ok(Engine { context, shared, spent: Duration::ZERO })
     }
@@ -433,7 +433,8 @@ fn explain<'js>(ctx: &Ctx<'js>, error: CaughtError<'js>) -> String {
         Err(_) => {
             ctx.catch();
             // Before the engine is set up, or out of memory.
-            let message = value.as_object().and_then(|object| object.get::<_, String>("message").ok());
+            let message =
+                value.as_object().and_then(|object| object.get::<_, String>("message").ok());
             let stack = value.as_object().and_then(|object| object.get::<_, String>("stack").ok());
             ctx.catch();
             [message, stack].into_iter().flatten().collect::<Vec<_>>().join("\n")

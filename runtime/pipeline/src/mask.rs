@@ -85,7 +85,10 @@ fn add(secret: &str, values: &mut Vec<String>) {
 #[test]
 fn secrets_are_hidden_plain_and_encoded() {
     let mut values = Vec::new();
-    collect(&serde_json::json!({ "a": "hunter22", "b": ["a long\nsecret of two lines"], "c": "short" }), &mut values);
+    collect(
+        &serde_json::json!({ "a": "hunter22", "b": ["a long\nsecret of two lines"], "c": "short" }),
+        &mut values,
+    );
     let mask = Mask { values };
     for (text, expected) in [
         ("the password is hunter22!", "the password is ***!"),

@@ -146,7 +146,8 @@ impl Inner {
             if line.len() >= self.left {
                 self.left = 0;
                 let limit = self.limit;
-                let text = format!("[brigade] the build has printed {limit} bytes; the rest is not shown");
+                let text =
+                    format!("[brigade] the build has printed {limit} bytes; the rest is not shown");
                 self.emit(Stream::Err, LogLevel::Warn, text);
                 return;
             }

@@ -102,8 +102,14 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
                 limits_memory: &project.sidecar_resources.limits_memory,
                 requests_cpu: &project.sidecar_resources.requests_cpu,
                 requests_memory: &project.sidecar_resources.requests_memory,
-                cache_storage_class: first(&project.cache_storage_class, &policy.cache_storage_class),
-                build_storage_class: first(&project.build_storage_class, &policy.build_storage_class),
+                cache_storage_class: first(
+                    &project.cache_storage_class,
+                    &policy.cache_storage_class,
+                ),
+                build_storage_class: first(
+                    &project.build_storage_class,
+                    &policy.build_storage_class,
+                ),
             },
             secrets: &project.secrets,
             allow_privileged_jobs: project.allow_privileged_jobs,
@@ -122,7 +128,12 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
 }
 
 /// The environment of the script's process, as a worker of Brigade 1.x has it.
-pub(crate) fn environment(project: &Project, build: &Build, policy: &Policy, workspace: &str) -> String {
+pub(crate) fn environment(
+    project: &Project,
+    build: &Build,
+    policy: &Policy,
+    workspace: &str,
+) -> String {
     let event = &build.event;
     let mut variables: Vec<(&str, String)> = vec![
         ("CI", "true".to_owned()),
@@ -138,7 +149,10 @@ pub(crate) fn environment(project: &Project, build: &Build, policy: &Policy, wor
         ("BRIGADE_SUBMODULES", project.init_git_submodules.to_string()),
         ("BRIGADE_WORKSPACE", workspace.to_owned()),
         ("BRIGADE_PROJECT_NAMESPACE", project.namespace.clone()),
-        ("BRIGADE_SERVICE_ACCOUNT", first(&project.service_account, &policy.service_account).to_owned()),
+        (
+            "BRIGADE_SERVICE_ACCOUNT",
+            first(&project.service_account, &policy.service_account).to_owned(),
+        ),
         ("BRIGADE_SECRET_KEY_REF", project.allow_secret_key_ref.to_string()),
     ];
     for (name, secret) in [
@@ -152,8 +166,10 @@ pub(crate) fn environment(project: &Project, build: &Build, policy: &Policy, wor
     }
     variables.push(("BRIGADE_DEFAULT_BUILD_STORAGE_CLASS", policy.build_storage_class.clone()));
     variables.push(("BRIGADE_DEFAULT_CACHE_STORAGE_CLASS", policy.cache_storage_class.clone()));
-    let map: Map<String, Value> =
-        variables.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+    let map: Map<String, Value> = variables
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::String(value)))
+        .collect();
     Value::Object(map).to_string()
 }
 

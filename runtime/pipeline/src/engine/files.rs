@@ -33,9 +33,14 @@ impl FileError {
 }
 
 /// The path below the repository of a module that a file requires.
-pub(super) fn resolve(workspace: Option<&Path>, base: &str, name: &str) -> Result<String, FileError> {
+pub(super) fn resolve(
+    workspace: Option<&Path>,
+    base: &str,
+    name: &str,
+) -> Result<String, FileError> {
     let from = Path::new(base).parent().unwrap_or(Path::new(""));
-    let missing = || FileError::new("MODULE_NOT_FOUND", format!("Cannot find module '{name}' (from {base})"));
+    let missing =
+        || FileError::new("MODULE_NOT_FOUND", format!("Cannot find module '{name}' (from {base})"));
     let path = below(&from.join(name)).ok_or_else(missing)?;
     let plain = path.to_string_lossy().into_owned();
     let candidates = [
@@ -83,7 +88,8 @@ pub(super) fn kind(workspace: Option<&Path>, path: &str) -> &'static str {
 /// The names in a directory, sorted, as JSON.
 pub(super) fn list(workspace: Option<&Path>, path: &str) -> Result<String, FileError> {
     let found = find(workspace, path)?;
-    let failed = |error: std::io::Error| FileError::new("ENOTDIR", format!("{error}, scandir '{path}'"));
+    let failed =
+        |error: std::io::Error| FileError::new("ENOTDIR", format!("{error}, scandir '{path}'"));
     let mut names = Vec::new();
     for entry in std::fs::read_dir(found).map_err(failed)? {
         names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());

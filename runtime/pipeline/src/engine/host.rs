@@ -217,7 +217,8 @@ fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Res
     };
     host.set("builtin", Function::new(ctx.clone(), builtin)?)?;
     let own = Arc::clone(shared);
-    let compile = move |ctx: Ctx<'js>, name: String, text: String| compile(&own, &ctx, &name, &text);
+    let compile =
+        move |ctx: Ctx<'js>, name: String, text: String| compile(&own, &ctx, &name, &text);
     host.set("compile", Function::new(ctx.clone(), compile)?)
 }
 
@@ -264,7 +265,8 @@ fn repository<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> 
     host.set("read", Function::new(ctx.clone(), read)?)?;
     let own = Arc::clone(shared);
     let file = move |ctx: Ctx<'js>, path: String| -> Result<TypedArray<'js, u8>> {
-        let content = files::read(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))?;
+        let content =
+            files::read(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))?;
         TypedArray::new(ctx, content)
     };
     host.set("file", Function::new(ctx.clone(), file)?)?;

@@ -51,14 +51,17 @@ impl Loader for Sources {
             let members: Vec<String> = serde_json::from_str(&members).unwrap_or_default();
             let mut text = "const module = import.meta.module; export default module;".to_owned();
             for (index, member) in members.iter().enumerate() {
-                text += &format!("const m{index} = module.{member}; export {{ m{index} as {member} }};");
+                text += &format!(
+                    "const m{index} = module.{member}; export {{ m{index} as {member} }};"
+                );
             }
             let module = Module::declare(ctx.clone(), name, text)?;
             let exports: Object<'js> = dispatch(ctx, ("member", builtin))?;
             module.meta()?.set("module", exports)?;
             return Ok(module);
         }
-        let text = files::text(self.0.workspace.as_deref(), name).map_err(|error| error.throw(ctx))?;
+        let text =
+            files::text(self.0.workspace.as_deref(), name).map_err(|error| error.throw(ctx))?;
         let text = if name.ends_with(".json") { format!("export default {text}") } else { text };
         declare(ctx, name, text)
     }
@@ -80,7 +83,9 @@ pub(super) fn load(shared: &Shared, ctx: &Ctx<'_>, name: &str, text: &str) -> Op
             return Some(explain(ctx, error));
         }
     }
-    if let Err(error) = shared.one_more_module(ctx).and_then(|()| evaluate(ctx, name, text)).catch(ctx) {
+    if let Err(error) =
+        shared.one_more_module(ctx).and_then(|()| evaluate(ctx, name, text)).catch(ctx)
+    {
         return Some(explain(ctx, error));
     }
     None
