@@ -67,7 +67,16 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Resp
     }
 }
 
-async fn carry_out(shared: &Arc<Shared>, request: Request<Body>) -> Response {
+async fn carry_out(shared: &Arc<Shared>, mut request: Request<Body>) -> Response {
+    let head = request.method() == Method::HEAD;
+    if head {
+        *request.method_mut() = Method::GET;
+    }
+    let response = respond(shared, request).await;
+    if head { response.map(|_| Body::empty()) } else { response }
+}
+
+async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     match read(request).await {
         Ok((path, call)) => match dispatch(shared, &path, &call).await {
             Ok(response) => response,

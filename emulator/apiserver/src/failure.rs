@@ -116,16 +116,25 @@ impl Failure {
         Failure::new(410, "Expired", message)
     }
 
-    pub(crate) fn method_not_allowed(resource: Option<&Resource>) -> Self {
-        let mut failure = Failure::new(
+    pub(crate) fn method_not_allowed() -> Self {
+        Failure::new(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
-        );
-        if let Some(resource) = resource {
-            failure.details = Some(details(&resource.group, &resource.plural, ""));
-        }
-        failure
+        )
+        .without_details()
+    }
+
+    /// A path that names no resource.
+    pub(crate) fn no_resource() -> Self {
+        Failure::new(404, "NotFound", "the server could not find the requested resource")
+            .without_details()
+    }
+
+    /// Some answers of the real server carry details that say nothing.
+    pub(crate) fn without_details(mut self) -> Self {
+        self.details = Some(Value::Object(Map::new()));
+        self
     }
 
     pub(crate) fn page_not_found() -> Self {
@@ -140,8 +149,13 @@ impl Failure {
     /// A 422 about an object or about options, by group and kind.
     pub(crate) fn invalid_kind(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        let texts: Vec<String> =
-            errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        let mut texts: Vec<String> = Vec::new();
+        for error in errors {
+            let text = format!("{}: {}", error.field, error.message);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let list = match texts.as_slice() {
             [one] => one.clone(),
             _ => format!("[{}]", texts.join(", ")),

@@ -59,7 +59,9 @@ impl Entry {
         entry.insert("manager".into(), json!(self.manager));
         entry.insert("operation".into(), json!(self.operation));
         entry.insert("apiVersion".into(), json!(self.api_version));
-        entry.insert("time".into(), json!(self.time));
+        if !self.time.is_empty() {
+            entry.insert("time".into(), json!(self.time));
+        }
         entry.insert("fieldsType".into(), json!("FieldsV1"));
         entry.insert("fieldsV1".into(), self.set.write());
         if !self.subresource.is_empty() {

@@ -11,6 +11,15 @@ pub(crate) use strategic::strategic;
 /// # Errors
 /// The message and code of the real server.
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), (u16, String)> {
+    if !patch.is_array() {
+        let kind = if patch.is_object() { "object" } else { "value" };
+        return Err((
+            400,
+            format!(
+                "error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
+            ),
+        ));
+    }
     let patch: json_patch::Patch = serde_json::from_value(patch.clone())
         .map_err(|error| (400, format!("error decoding patch: {error}")))?;
     if patch.0.len() > 10_000 {
@@ -20,8 +29,8 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), (u16, String
             format!("The allowed maximum operations in a JSON patch is 10000, got {count}"),
         ));
     }
-    json_patch::patch(target, &patch).map_err(|error| {
-        (422, format!("the server rejected our request due to an error in our request: {error}"))
+    json_patch::patch(target, &patch).map_err(|_| {
+        (422, "the server rejected our request due to an error in our request".to_owned())
     })
 }
 

@@ -8,12 +8,15 @@ mod containers;
 mod events;
 mod metadata;
 mod namespaces;
+mod nodes;
 mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
 mod serviceaccounts;
 mod workloads;
+
+pub(crate) use nodes::NOT_READY;
 
 use serde_json::{Map, Value, json};
 
@@ -44,8 +47,7 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
 
 /// Sets what only the server sets in a new object.
 pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
-    defaults(resource, value);
-    if resource.has_status() {
+    if resource.has_status() && !resource.is("", "Node") {
         let empty = crate::schema::TYPES.find(&resource.schema).map(|root| {
             let types = &crate::schema::TYPES;
             crate::schema::normalize::zero(types, types.get(root))
@@ -154,8 +156,8 @@ pub(crate) fn admit(
             claims::protect(value);
             Ok(())
         }
-        ("", "PersistentVolume") => {
-            claims::protect_volume(value);
+        ("", "Node") => {
+            nodes::taint(value);
             Ok(())
         }
         _ => Ok(()),
@@ -178,6 +180,8 @@ pub(crate) fn validate_update(
     new: &Value,
 ) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    // The real server looks at the metadata of an update twice, and says so twice.
+    metadata::check_update(resource, old, new, &mut errors);
     metadata::check_update(resource, old, new, &mut errors);
     if subresource == "status" {
         return errors;

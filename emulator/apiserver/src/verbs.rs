@@ -28,7 +28,7 @@ pub(crate) async fn run(
     let resource = &target.resource;
     let creates = call.method == Method::POST && target.name.is_none();
     if !resource.stored && !creates {
-        return Err(Failure::method_not_allowed(None));
+        return Err(Failure::method_not_allowed());
     }
     let item = target.name.is_some();
     match (&call.method, item, target.subresource.as_str()) {
@@ -36,7 +36,7 @@ pub(crate) async fn run(
         (&Method::GET, false, "") if call.query.flag("watch") => watch::watch(shared, target, call),
         (&Method::GET, false, "") => list::list(shared, target, call).await,
         (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
-            Err(Failure::method_not_allowed(None))
+            Err(Failure::method_not_allowed())
         }
         (&Method::POST, false, "") => create::create(shared, target, call),
         (&Method::DELETE, false, "") => delete::delete_collection(shared, target, call),
@@ -44,7 +44,7 @@ pub(crate) async fn run(
         (&Method::PUT, true, "" | "status" | "finalize") => update::replace(shared, target, call),
         (&Method::PATCH, true, "" | "status") => patch::patch(shared, target, call),
         (&Method::DELETE, true, "") => delete::delete(shared, target, call),
-        _ => Err(Failure::method_not_allowed(None)),
+        _ => Err(Failure::method_not_allowed()),
     }
 }
 

@@ -54,7 +54,8 @@ impl View {
             406,
             "NotAcceptable",
             "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        ))
+        )
+        .without_details())
     }
 
     /// One object as JSON.

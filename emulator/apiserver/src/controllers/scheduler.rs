@@ -10,6 +10,7 @@ use crate::managed::Writer;
 use crate::object;
 use crate::server::Shared;
 use crate::store::{Change, Key, Object};
+use crate::strategy::NOT_READY;
 
 /// Looks at every pod that waits.
 pub(crate) fn all(shared: &Shared) {
@@ -27,6 +28,16 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
     }
     match storage {
         "pods" => place(shared, &change.new.value),
+        "nodes" if is_ready(&change.new.value) && is_tainted(&change.new.value) => {
+            edit(shared, "nodes", &change.key, &super::controller(""), |node| {
+                if let Some(Value::Array(taints)) = node.pointer_mut("/spec/taints") {
+                    taints.retain(|one| one["key"] != NOT_READY);
+                }
+                if object::list(node, &["spec", "taints"]).is_empty() {
+                    object::map_mut(&mut node["spec"]).remove("taints");
+                }
+            });
+        }
         "nodes" if change.old.as_ref().is_none_or(|old| matters(&old.value, &change.new.value)) => {
             all(shared);
         }
@@ -37,6 +48,16 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
 /// Whether a change of a node can let a pod in.
 fn matters(old: &Value, new: &Value) -> bool {
     old["metadata"]["labels"] != new["metadata"]["labels"] || old["spec"] != new["spec"]
+}
+
+fn is_ready(node: &Value) -> bool {
+    object::list(node, &["status", "conditions"])
+        .iter()
+        .any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
+fn is_tainted(node: &Value) -> bool {
+    object::list(node, &["spec", "taints"]).iter().any(|one| one["key"] == NOT_READY)
 }
 
 fn waits(pod: &Value) -> bool {

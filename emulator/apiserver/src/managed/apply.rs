@@ -81,11 +81,9 @@ pub(crate) fn apply(
     if !conflicts.is_empty() && !force {
         return Err(conflicts);
     }
-    if let Some(before) = before
-        && before.set == own.set
-        && before.api_version == own.api_version
-    {
-        own.time = before.time;
+    // An apply that changes nothing moves no time; of a new manager there is none then.
+    if live == merged {
+        own.time = before.map(|entry| entry.time).unwrap_or_default();
     }
     entries.push(own);
     write(&mut merged, entries);

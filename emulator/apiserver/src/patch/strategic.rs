@@ -85,7 +85,9 @@ fn map(
             && let Some(Value::Array(items)) = target.get_mut(name)
         {
             let field = of.and_then(|index| types.get(index).fields.get(name));
-            sort(items, field.and_then(|field| field.merge_key), order);
+            let before = items.clone();
+            let order = order.as_array().map(Vec::as_slice).unwrap_or_default();
+            sort(items, field.and_then(|field| field.merge_key), order, &before);
         }
     }
     Ok(())
@@ -114,6 +116,7 @@ fn list(
         Some(Value::Array(items)) => items,
         _ => Vec::new(),
     };
+    let before = items.clone();
     match merge_key {
         None if set => {
             let new: Vec<Value> =
@@ -157,33 +160,36 @@ fn list(
             }
         }
     }
-    if let Some(order) = order {
-        sort(&mut items, merge_key, order);
+    if merge_key.is_some() || set {
+        let order = order.and_then(Value::as_array).map_or(patch, Vec::as_slice);
+        sort(&mut items, merge_key, order, &before);
     }
     target.insert(name.to_owned(), Value::Array(items));
     Ok(())
 }
 
-/// Brings items into the wanted order; those it does not name keep their place after the item they
-/// followed.
-fn sort(items: &mut [Value], merge_key: Option<&str>, order: &Value) {
-    let Value::Array(order) = order else { return };
-    let rank = |item: &Value| {
-        order.iter().position(|one| match merge_key {
-            Some(key) => one.get(key).is_some() && one.get(key) == item.get(key),
-            None => one == item,
-        })
+/// Orders the items as the real server does: those that the patch names in the order of the patch,
+/// the others in the order they had; between the two, what was there keeps its place, and what is
+/// new comes first.
+fn sort(items: &mut Vec<Value>, merge_key: Option<&str>, order: &[Value], before: &[Value]) {
+    let same = |one: &Value, other: &Value| match merge_key {
+        Some(key) => one.get(key).is_some() && one.get(key) == other.get(key),
+        None => one == other,
     };
-    let mut last = 0;
-    let mut ranked: Vec<(usize, usize, Value)> = Vec::with_capacity(items.len());
-    for (index, item) in items.iter_mut().enumerate() {
-        last = rank(item).unwrap_or(last);
-        ranked.push((last, index, item.take()));
+    let rank = |list: &[Value], item: &Value| list.iter().position(|one| same(one, item));
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(items).into_iter().partition(|item| rank(order, item).is_some());
+    named.sort_by_key(|item| rank(order, item));
+    others.sort_by_key(|item| rank(before, item));
+    let mut named = named.into_iter().peekable();
+    let mut others = others.into_iter().peekable();
+    while let (Some(left), Some(right)) = (others.peek(), named.peek()) {
+        let earlier = rank(before, right)
+            .is_some_and(|right| rank(before, left).is_some_and(|left| left < right));
+        items.extend(if earlier { others.next() } else { named.next() });
     }
-    ranked.sort_by_key(|(rank, index, _)| (*rank, *index));
-    for (slot, (_, _, item)) in items.iter_mut().zip(ranked) {
-        *slot = item;
-    }
+    items.extend(others);
+    items.extend(named);
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ impl Walk<'_> {
                 continue;
             };
             if child.is_null() {
-                if !(field.required && matches!(field.kind, Kind::List(_))) {
+                if !(field.required
+                    && matches!(field.kind, Kind::List(_) | Kind::Time | Kind::MicroTime))
+                {
                     gone.push(name.clone());
                 }
                 continue;
@@ -93,6 +95,7 @@ impl Walk<'_> {
                     Kind::String | Kind::Quantity => Value::String(String::new()),
                     Kind::Int32 | Kind::Int64 => Value::Number(Number::from(0)),
                     Kind::Bool => Value::Bool(false),
+                    Kind::List(_) | Kind::Time | Kind::MicroTime => Value::Null,
                     _ => continue,
                 };
                 map.insert((*name).to_owned(), zero);
@@ -226,7 +229,7 @@ pub(crate) fn zero(types: &Types, structure: &Struct) -> Value {
             Kind::String => Value::String(String::new()),
             Kind::Int32 | Kind::Int64 => Value::Number(Number::from(0)),
             Kind::Bool => Value::Bool(false),
-            Kind::List(_) => Value::Null,
+            Kind::List(_) | Kind::Time | Kind::MicroTime => Value::Null,
             _ => continue,
         };
         map.insert((*name).to_owned(), zero);

@@ -21,6 +21,7 @@ fn job_spec(spec: &mut serde_json::Map<String, Value>) {
         ("backoffLimit", json!(6)),
         ("completionMode", json!("NonIndexed")),
         ("suspend", json!(false)),
+        ("manualSelector", json!(false)),
         ("podReplacementPolicy", json!("TerminatingOrFailed")),
     ] {
         super::default(spec, key, value);
@@ -53,6 +54,8 @@ pub(crate) fn prepare_job(job: &mut Value) {
     ] {
         labels.insert(key.into(), json!(value));
     }
+    let labels = labels.clone();
+    super::default(object::metadata_mut(job), "labels", Value::Object(labels));
 }
 
 pub(crate) fn cron_defaults(cron: &mut Value) {

@@ -27,9 +27,6 @@ pub(crate) fn protect(claim: &mut Value) {
     hold(claim, "kubernetes.io/pvc-protection");
 }
 
-/// Volumes are not held: the finalizer of the real server waits for a driver.
-pub(crate) fn protect_volume(_volume: &mut Value) {}
-
 fn hold(value: &mut Value, finalizer: &str) {
     let metadata = object::metadata_mut(value);
     let list = metadata.entry("finalizers").or_insert_with(|| json!([]));

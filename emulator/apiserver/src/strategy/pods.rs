@@ -60,7 +60,7 @@ pub(crate) fn admit(shared: &Shared, resource: &Resource, pod: &mut Value) -> Re
     if mount {
         add_token(spec);
     }
-    if object::list(found, &["imagePullSecrets"]).first().is_some()
+    if !object::list(found, &["imagePullSecrets"]).is_empty()
         && spec.get("imagePullSecrets").is_none()
     {
         spec.insert("imagePullSecrets".into(), found["imagePullSecrets"].clone());

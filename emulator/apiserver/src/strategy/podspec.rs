@@ -89,11 +89,9 @@ fn files_defaults(source: &mut Map<String, Value>) {
         if let Some(Value::Object(token)) = one.get_mut("serviceAccountToken") {
             default(token, "expirationSeconds", json!(3600));
         }
-        for item in one["downwardAPI"]["items"].as_array_mut().into_iter().flatten() {
+        let items = one.pointer_mut("/downwardAPI/items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten() {
             field_defaults(item);
-        }
-        if one["downwardAPI"].is_null() {
-            object::map_mut(one).remove("downwardAPI");
         }
     }
 }

@@ -81,13 +81,14 @@ pub(crate) fn add_with(
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".into(), json!(object::now()));
 
-    strategy::prepare_create(resource, &mut value);
+    strategy::defaults(resource, &mut value);
     match books {
         Some(books) => {
             object::metadata_mut(&mut value).insert("managedFields".into(), books);
         }
         None => managed::update(resource, None, &mut value, writer),
     }
+    strategy::prepare_create(resource, &mut value);
     strategy::admit(shared, resource, &mut value)?;
     let errors = strategy::validate_create(resource, &value);
     if !errors.is_empty() {

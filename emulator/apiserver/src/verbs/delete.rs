@@ -186,7 +186,7 @@ pub(crate) fn delete_collection(
     let view = View::of(call)?;
     let resource = &target.resource;
     if resource.is("", "Namespace") || (resource.namespaced && target.namespace.is_none()) {
-        return Err(Failure::method_not_allowed(None));
+        return Err(Failure::method_not_allowed());
     }
     let options = Options::of(call)?;
     let selection = Selection::of(resource, call)?;

@@ -119,7 +119,10 @@ async fn snapshot(
             &json!(version),
             &format!("strconv.ParseUint: parsing {version:?}: invalid syntax"),
         );
-        Failure::bad_request(format!("{}: {}", error.field, error.message))
+        Failure::bad_request(format!(
+            "invalid resource version: {}: {}",
+            error.field, error.message
+        ))
     })?;
     let current = shared.store.revision();
     if wanted > current {
@@ -149,7 +152,7 @@ fn match_rules(version: &str, matching: &str) -> Result<(), Failure> {
             errors.push(FieldError::unsupported(
                 "resourceVersionMatch",
                 &json!(matching),
-                &["", "Exact", "NotOlderThan"],
+                &["Exact", "NotOlderThan", ""],
             ));
         }
         if matching == "Exact" && version == "0" {

@@ -35,11 +35,8 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
         "application/merge-patch+json" => Kind::Merge,
         "application/strategic-merge-patch+json" => Kind::Strategic,
         _ => {
-            return Err(Failure::new(
-                415,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor",
-            ));
+            return Err(Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+                .without_details());
         }
     };
     let body: Value = serde_json::from_slice(&call.body)
@@ -52,7 +49,7 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
         match kind {
             Kind::Json => patch::json(&mut new, &body).map_err(|(code, message)| match code {
                 413 => Failure::new(413, "RequestEntityTooLarge", message),
-                422 => Failure::new(422, "Invalid", message),
+                422 => Failure::new(422, "Invalid", message).without_details(),
                 _ => Failure::bad_request(message),
             })?,
             Kind::Merge => {

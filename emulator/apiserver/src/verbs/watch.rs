@@ -223,7 +223,16 @@ impl Watcher {
             (true, false) => "DELETED",
             (false, false) => return,
         };
-        self.push(frame, kind, &change.new);
+        match &change.old {
+            // What leaves the selection is sent as it was, at the version of the change.
+            Some(old) if !change.deleted && kind == "DELETED" => {
+                let mut value = old.value.clone();
+                crate::object::metadata_mut(&mut value)
+                    .insert("resourceVersion".into(), json!(change.revision.to_string()));
+                self.push(frame, kind, &Object::new(value, change.revision));
+            }
+            _ => self.push(frame, kind, &change.new),
+        }
     }
 
     fn push(&mut self, frame: &mut BytesMut, kind: &str, object: &Object) {

@@ -271,7 +271,8 @@ fn headers(response: &Response) -> Value {
     for name in response.headers().keys() {
         let values: Vec<&str> =
             response.headers().get_all(name).iter().filter_map(|one| one.to_str().ok()).collect();
-        let value = if values.len() == 1 { json!(values[0]) } else { json!(values) };
+        let value =
+            if values.len() == 1 && name != "warning" { json!(values[0]) } else { json!(values) };
         headers.insert(name.to_string(), value);
     }
     Value::Object(headers)
