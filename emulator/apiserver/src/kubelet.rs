@@ -16,6 +16,8 @@ mod pod;
 mod quantity;
 mod runtime;
 mod status;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use std::collections::{BTreeMap, HashMap};
@@ -120,12 +122,6 @@ pub struct Kubelet {
     options: Options,
 }
 
-/// A pod's task and how to reach it.
-struct Worker {
-    orders: watch::Sender<Orders>,
-    task: tokio::task::AbortHandle,
-}
-
 impl Kubelet {
     /// A kubelet that has done nothing yet.
     pub fn new(client: Client, options: Options) -> Kubelet {
@@ -180,7 +176,8 @@ async fn heartbeat(node: &Node) {
 /// The pods of this node.
 struct Pods {
     node: Arc<Node>,
-    workers: HashMap<String, Worker>,
+    /// How to reach the task of each pod, by uid.
+    workers: HashMap<String, watch::Sender<Orders>>,
     tasks: JoinSet<()>,
 }
 
@@ -211,32 +208,24 @@ impl Pods {
 
     fn apply(&mut self, pod: Pod) {
         let Some(uid) = pod.uid() else { return };
-        let orders = Orders { pod: Arc::new(pod), gone: false };
-        if let Some(worker) = self.workers.get(&uid)
-            && !worker.task.is_finished()
-        {
-            worker.orders.send_replace(orders);
-            return;
-        }
-        let pod = &orders.pod;
+        let finished = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let finished = matches!(finished, Some("Succeeded" | "Failed"));
         let deleted = pod.metadata.deletion_timestamp.is_some();
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        let finished = matches!(phase, Some("Succeeded" | "Failed"));
-        // Finalizers may keep a pod that this node has let go of already.
-        let released = deleted && pod.metadata.deletion_grace_period_seconds == Some(0);
-        if finished && (!deleted || released) {
-            return;
+        let orders = Orders { pod: Arc::new(pod), gone: false };
+        if let Some(worker) = self.workers.get(&uid) {
+            worker.send_replace(orders);
+        } else if !finished || deleted {
+            let (sender, receiver) = watch::channel(orders);
+            self.tasks.spawn(PodTask::new(self.node.clone(), receiver).run());
+            self.workers.insert(uid, sender);
         }
-        let (sender, receiver) = watch::channel(orders);
-        let task = self.tasks.spawn(PodTask::new(self.node.clone(), receiver).run());
-        self.workers.insert(uid, Worker { orders: sender, task });
     }
 
     /// The pod's object is gone.
     fn remove(&mut self, pod: Pod) {
         let Some(uid) = pod.uid() else { return };
         if let Some(worker) = self.workers.remove(&uid) {
-            worker.orders.send_modify(|orders| orders.gone = true);
+            worker.send_modify(|orders| orders.gone = true);
         }
         if let Err(error) = self.node.logs.remove(&uid) {
             tracing::warn!(%error, pod.name = pod.name_any(), "a pod's logs are left behind");
@@ -248,7 +237,7 @@ impl Pods {
         self.workers.retain(|uid, worker| {
             let is_listed = listed.contains(uid);
             if !is_listed {
-                worker.orders.send_modify(|orders| orders.gone = true);
+                worker.send_modify(|orders| orders.gone = true);
             }
             is_listed
         });

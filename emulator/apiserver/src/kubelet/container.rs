@@ -181,9 +181,9 @@ impl Job {
         volumes::create_folder(&folder, 0o700).map_err(failed)?;
         let message = folder.join("termination-log");
         fs::write(&message, "").map_err(failed)?;
-        if let Some(path) = &self.container.termination_message_path {
-            mounts.push(Mount { source: message, path: path.clone(), read_only: false });
-        }
+        let path = self.container.termination_message_path.as_deref();
+        let path = path.filter(|path| !path.is_empty()).unwrap_or("/dev/termination-log");
+        mounts.push(Mount { source: message, path: path.to_owned(), read_only: false });
         let spec = self.pod.spec.as_ref();
         let pod_context = spec.and_then(|spec| spec.security_context.as_ref());
         let context = self.container.security_context.as_ref();

@@ -102,8 +102,30 @@ impl PodTask {
         }
     }
 
-    /// Runs the pod to its end, and removes it from the API if that was asked for.
+    /// Runs the pod to its end, and stays until its object is gone, which may be its own doing.
     pub(super) async fn run(mut self) {
+        if !matches!(self.before.phase.as_deref(), Some("Succeeded" | "Failed")) {
+            self.run_to_end().await;
+        }
+        self.clean();
+        loop {
+            let orders = self.orders.borrow_and_update().clone();
+            let metadata = &orders.pod.metadata;
+            // With finalizers the object stays after it has been let go.
+            let released = metadata.deletion_grace_period_seconds == Some(0);
+            if orders.gone {
+                return;
+            }
+            if metadata.deletion_timestamp.is_some() && !released {
+                self.delete().await;
+            }
+            if self.orders.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn run_to_end(&mut self) {
         self.obey();
         self.publish().await;
         if self.stopping.is_none() {
@@ -120,11 +142,6 @@ impl PodTask {
         self.stop_all(Stop { kill_at: Instant::now() });
         while self.members().any(|member| member.stop.is_some() && !member.ended) {
             self.next(true).await;
-        }
-        self.clean();
-        let deleted = self.pod.metadata.deletion_timestamp.is_some();
-        if deleted && !self.orders.borrow().gone {
-            self.delete().await;
         }
     }
 
@@ -215,7 +232,7 @@ impl PodTask {
             let deadline = self.deadline();
             tokio::select! {
                 () = await_change(&node, &pod, error.awaits.as_ref(), &mut watched) => {}
-                _ = self.orders.changed() => self.obey(),
+                Ok(()) = self.orders.changed() => self.obey(),
                 () = at(deadline) => self.exceed_deadline(),
             }
             if self.stopping.is_some() {
@@ -321,11 +338,8 @@ impl PodTask {
                     self.take(report);
                 }
             }
-            changed = self.orders.changed() => match changed {
-                Ok(()) => self.obey(),
-                // The kubelet ends: its containers do too, and nothing is said about them.
-                Err(_) => std::future::pending().await,
-            },
+            // When nobody gives orders any more the kubelet ends, and this task with it.
+            Ok(()) = self.orders.changed() => self.obey(),
             () = at(deadline) => self.exceed_deadline(),
             () = at(retry) => {}
         }

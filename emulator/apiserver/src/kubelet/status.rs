@@ -127,6 +127,10 @@ pub(super) fn phase(
         }
     }
     if main.iter().all(|status| exit_code(status).is_some()) {
+        // Sidecars are stopped after the others, and the pod has not ended before they have.
+        if init.iter().any(is_running) {
+            return "Running";
+        }
         let succeeded = main.iter().all(|status| exit_code(status) == Some(0));
         return match (succeeded, policy) {
             (true, "Never" | "OnFailure") => "Succeeded",

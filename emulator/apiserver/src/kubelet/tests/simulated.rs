@@ -1,0 +1,149 @@
+//! Pods that are simulated: these tests always run.
+
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{Cluster, PATIENCE, SimulateRule, container, ending, phase};
+
+#[tokio::test]
+async fn the_node_registers_and_is_ready() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    let api = Api::<Node>::all(cluster.client.clone());
+    let ready = |node: Option<&Node>| {
+        let status = node.and_then(|node| node.status.as_ref());
+        let mut conditions =
+            status.into_iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let node = timeout(PATIENCE, kube::runtime::wait::await_condition(api, "node", ready)).await;
+    let node = node.expect("in time").unwrap().unwrap();
+    let labels = node.metadata.labels.unwrap();
+    for label in ["kubernetes.io/os", "beta.kubernetes.io/os"] {
+        assert_eq!(labels[label], "linux");
+    }
+    assert_eq!(labels["kubernetes.io/hostname"], "node");
+    assert!(
+        labels.contains_key("kubernetes.io/arch") && labels.contains_key("beta.kubernetes.io/arch")
+    );
+    assert!(node.status.unwrap().allocatable.unwrap().contains_key("pods"));
+}
+
+#[tokio::test]
+async fn a_pod_without_a_rule_succeeds_and_says_that_nothing_ran() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    cluster.run("pod", json!({ "containers": [
+        { "name": "main", "image": "x", "command": ["make"], "args": ["$(TARGET)"], "env": [{ "name": "TARGET", "value": "all" }] },
+    ] })).await;
+    cluster.until_phase("pod", "Succeeded").await;
+    assert_eq!(cluster.log("pod").await, "simulated: make all\n");
+    cluster.event("pod", "Pulled", "simulated:").await;
+}
+
+#[tokio::test]
+async fn the_first_rule_that_matches_decides() {
+    let rule = |image: Option<&str>, pod: Option<&str>, exit_code| SimulateRule {
+        image: image.map(str::to_owned),
+        pod: pod.map(str::to_owned),
+        exit_code,
+        log: vec![format!("code {exit_code}")],
+        ..SimulateRule::default()
+    };
+    let cluster = Cluster::simulated(vec![
+        rule(Some("docker:*"), None, 1),
+        rule(None, Some("test-*"), 2),
+        rule(None, None, 0),
+    ])
+    .await;
+    for (name, image, expected) in
+        [("test-a", "docker:dind", 1), ("test-b", "alpine", 2), ("c", "alpine", 0)]
+    {
+        cluster
+            .run(
+                name,
+                json!({ "containers": [{ "name": "main", "image": image, "command": ["x"] }] }),
+            )
+            .await;
+        let wanted = if expected == 0 { "Succeeded" } else { "Failed" };
+        let pod = cluster.until_phase(name, wanted).await;
+        assert_eq!(ending(&pod).0, expected);
+        assert_eq!(cluster.log(name).await, format!("simulated: x\ncode {expected}\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_simulated_pod_that_never_ends_is_deleted_or_exceeds_its_deadline() {
+    let rule = SimulateRule { never_ends: true, ..SimulateRule::default() };
+    let cluster = Cluster::simulated(vec![rule]).await;
+    cluster.script("deleted", "x").await;
+    cluster
+        .run("late", json!({ "activeDeadlineSeconds": 1, "containers": [container("x")] }))
+        .await;
+    cluster.until_phase("deleted", "Running").await;
+    cluster.delete("deleted", 30).await;
+    cluster.until_gone("deleted").await;
+    let pod = cluster.until_phase("late", "Failed").await;
+    assert_eq!(pod.status.unwrap().reason.as_deref(), Some("DeadlineExceeded"));
+}
+
+#[tokio::test]
+async fn a_pod_of_another_node_is_left_alone() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    cluster.run("other", json!({ "nodeName": "elsewhere", "containers": [container("x")] })).await;
+    cluster.script("mine", "x").await;
+    cluster.until_phase("mine", "Succeeded").await;
+    let other = cluster.pods().get("other").await.unwrap();
+    assert_eq!(phase(&other), "Pending");
+}
+
+#[tokio::test]
+async fn a_deleted_pod_takes_its_logs_along() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    cluster.script("pod", "x").await;
+    let pod = cluster.until_phase("pod", "Succeeded").await;
+    let folder = cluster.folder.path().join("logs").join(pod.metadata.uid.unwrap());
+    assert!(folder.exists());
+    cluster.delete("pod", 30).await;
+    cluster.until_gone("pod").await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let gone = async {
+        // The kubelet hears of it through its watch.
+        while folder.exists() {
+            ticks.tick().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("the logs are removed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_pods_at_once() {
+    const PODS: usize = 500;
+    let cluster = Cluster::simulated(Vec::new()).await;
+    let begun = Instant::now();
+    for number in 0..PODS {
+        cluster.script(&format!("pod-{number}"), "x").await;
+    }
+    let created = begun.elapsed();
+    let config = watcher::Config::default();
+    let mut changes = Box::pin(watcher(cluster.pods(), config).default_backoff().applied_objects());
+    let mut open: std::collections::BTreeSet<_> =
+        (0..PODS).map(|number| format!("pod-{number}")).collect();
+    let all = async {
+        while !open.is_empty() {
+            let pod: Pod = changes.try_next().await.unwrap().expect("the watch goes on");
+            if phase(&pod) == "Succeeded" {
+                open.remove(&pod.metadata.name.unwrap_or_default());
+            }
+        }
+    };
+    timeout(Duration::from_secs(120), all).await.expect("all succeed");
+    println!("{PODS} simulated pods: created in {created:?}, succeeded in {:?}", begun.elapsed());
+    let pods = cluster.pods().list(&ListParams::default()).await.unwrap();
+    assert!(pods.iter().all(|pod| ending(pod).0 == 0));
+}
