@@ -26,6 +26,9 @@ use super::volumes::{self, Places, Prepared};
 /// How long to wait before a status that could not be written is written again.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long the first status may wait for the first container.
+const SOON: Duration = Duration::from_millis(20);
+
 /// What the API wants of a pod.
 #[derive(Clone, Debug)]
 pub(super) struct Orders {
@@ -127,10 +130,12 @@ impl PodTask {
 
     async fn run_to_end(&mut self) {
         self.obey();
-        self.publish().await;
         if self.stopping.is_none() {
             self.prepare().await;
         }
+        self.advance();
+        // Most containers run by then, which saves a first status that says only that they do not.
+        let _ = timeout(SOON, self.next(true)).await;
         loop {
             self.advance();
             let written = self.publish().await;
