@@ -1,13 +1,14 @@
 //! The life of one container: made, run, run again as its restart policy says, stopped.
 
+mod configure;
+
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
@@ -15,18 +16,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Node;
-use super::environment::{self, expand};
 use super::events::Kind;
-use super::objects::{ConfigError, Objects, Reference, changes};
-use super::runtime::{ContainerRun, Mount, Running, Signal};
+use super::runtime::{ContainerRun, Running, Signal};
 use super::status::{Change, Termination};
-use super::volumes::{self, Prepared};
+use super::volumes::Prepared;
 
 /// After a run of this length a crash counts as the first one.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
-/// How long an error waits that no watched object can mend, as when the API server is away.
-const RETRY: Duration = Duration::from_secs(10);
 const LONGEST_MESSAGE: u64 = 4096;
 
 /// When to stop: SIGTERM now, SIGKILL at this time.
@@ -137,98 +134,6 @@ impl Job {
         };
         let field = format!("spec.{list}{{{}}}", self.container.name);
         self.node.events.record(&self.pod, Some(&field), kind, reason, message);
-    }
-
-    /// Looks everything up, as often as it takes.
-    async fn configure(&mut self) -> Result<ContainerRun, Stopped> {
-        let mut watched: Option<(Reference, futures::stream::BoxStream<'static, ()>)> = None;
-        let mut last = None;
-        loop {
-            if self.is_stopped() {
-                return Err(Stopped);
-            }
-            let error = match self.resolve().await {
-                Ok(run) => return Ok(run),
-                Err(error) => error,
-            };
-            if last.as_ref() != Some(&error) {
-                self.event(Kind::Warning, "Failed", format!("Error: {error}"));
-                self.report(Change::Waiting {
-                    reason: "CreateContainerConfigError",
-                    message: Some(error.message.clone()),
-                });
-            }
-            let mut stop = self.stop.clone();
-            tokio::select! {
-                () = await_change(&self.node, &self.pod, error.awaits.as_ref(), &mut watched) => {}
-                _ = stop.wait_for(Option::is_some) => return Err(Stopped),
-            }
-            last = Some(error);
-        }
-    }
-
-    async fn resolve(&self) -> Result<ContainerRun, ConfigError> {
-        let namespace = self.pod.namespace().unwrap_or_default();
-        let references = environment::references(&self.container);
-        let objects = Objects::fetch(&self.node.client, &namespace, references).await?;
-        let place = self.node.place();
-        let variables = environment::variables(&self.pod, &self.container, &objects, place)?;
-        let mut mounts = volumes::mounts(&self.container, &self.volumes, &variables)?;
-        let folder = self.folder.join("containers").join(&self.container.name);
-        let failed = |error: io::Error| {
-            ConfigError::lasting(format!("no folder for the container: {error}"))
-        };
-        volumes::create_folder(&folder, 0o700).map_err(failed)?;
-        let message = folder.join("termination-log");
-        fs::write(&message, "").map_err(failed)?;
-        let path = self.container.termination_message_path.as_deref();
-        let path = path.filter(|path| !path.is_empty()).unwrap_or("/dev/termination-log");
-        mounts.push(Mount { source: message, path: path.to_owned(), read_only: false });
-        let spec = self.pod.spec.as_ref();
-        let pod_context = spec.and_then(|spec| spec.security_context.as_ref());
-        let context = self.container.security_context.as_ref();
-        let not_root = context.and_then(|context| context.run_as_non_root);
-        let not_root = not_root.or(pod_context.and_then(|context| context.run_as_non_root));
-        let user = context.and_then(|context| context.run_as_user);
-        let user = user.or(pod_context.and_then(|context| context.run_as_user));
-        let group = context.and_then(|context| context.run_as_group);
-        let group = group.or(pod_context.and_then(|context| context.run_as_group));
-        let id = |id: i64| u32::try_from(id).ok();
-        let user = match (user.and_then(id), not_root) {
-            (Some(0), Some(true)) => {
-                return Err(ConfigError::lasting(
-                    "container's runAsUser breaks non-root policy (runAsUser is 0, runAsNonRoot is set)",
-                ));
-            }
-            // No image says which user to take.
-            (None, Some(true)) => Some(1000),
-            (user, _) => user,
-        };
-        let words = |words: &Option<Vec<String>>| {
-            words.iter().flatten().map(|word| expand(word, &variables)).collect()
-        };
-        let aliases = spec.and_then(|spec| spec.host_aliases.as_ref()).into_iter().flatten();
-        Ok(ContainerRun {
-            pod: self.pod.name_any(),
-            image: self.container.image.clone().unwrap_or_default(),
-            command: words(&self.container.command),
-            arguments: words(&self.container.args),
-            working_folder: self.container.working_dir.clone().filter(|folder| !folder.is_empty()),
-            mounts,
-            hostname: hostname(&self.pod),
-            host_aliases: aliases
-                .filter_map(|alias| {
-                    Some((alias.ip.parse().ok()?, alias.hostnames.clone().unwrap_or_default()))
-                })
-                .collect(),
-            user,
-            group: group.and_then(id),
-            read_only_root: context
-                .and_then(|context| context.read_only_root_filesystem)
-                .unwrap_or(false),
-            folder,
-            environment: variables,
-        })
     }
 
     /// Runs the container once; the exit code.
@@ -361,37 +266,6 @@ impl Job {
             Ok(_) => Err(Stopped),
         }
     }
-}
-
-/// Waits for an object to change; the first call returns when the watch has begun.
-pub(super) async fn await_change(
-    node: &Node,
-    pod: &Pod,
-    awaits: Option<&Reference>,
-    watched: &mut Option<(Reference, futures::stream::BoxStream<'static, ()>)>,
-) {
-    let namespace = pod.namespace().unwrap_or_default();
-    match (awaits, watched) {
-        (Some(reference), Some((same, stream))) if same == reference => {
-            stream.next().await;
-        }
-        (Some(reference), watched) => {
-            let stream = changes(&node.client, &namespace, reference);
-            let (_, stream) = watched.insert((reference.clone(), stream));
-            stream.next().await;
-        }
-        (None, _) => {
-            // Nothing tells when it may work again.
-            let _ = timeout(RETRY, std::future::pending::<()>()).await;
-        }
-    }
-}
-
-fn hostname(pod: &Pod) -> String {
-    let set = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let mut name = set.unwrap_or_else(|| pod.name_any());
-    name.truncate(63);
-    name.trim_end_matches(['-', '.']).to_owned()
 }
 
 /// A duration as Go prints it, for whole seconds.

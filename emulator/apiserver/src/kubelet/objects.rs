@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -10,6 +11,10 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+/// How long an error waits that no watched object can mend, as when the API server is away.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// An object that a pod needs, in the pod's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,12 +155,34 @@ async fn fetch(
     })
 }
 
-/// A stream with an item for the beginning of the watch, and one for each change after it.
-pub(super) fn changes(
+/// The object that is being waited for.
+pub(super) type Watched = Option<(Reference, BoxStream<'static, ()>)>;
+
+/// Waits for an object to change; the first call returns when its watch has begun.
+pub(super) async fn await_change(
     client: &Client,
     namespace: &str,
-    reference: &Reference,
-) -> BoxStream<'static, ()> {
+    awaits: Option<&Reference>,
+    watched: &mut Watched,
+) {
+    match (awaits, watched) {
+        (Some(reference), Some((same, stream))) if same == reference => {
+            stream.next().await;
+        }
+        (Some(reference), watched) => {
+            let (_, stream) =
+                watched.insert((reference.clone(), changes(client, namespace, reference)));
+            stream.next().await;
+        }
+        (None, _) => {
+            // Nothing tells when it may work again.
+            let _ = timeout(RETRY, std::future::pending::<()>()).await;
+        }
+    }
+}
+
+/// A stream with an item for the beginning of the watch, and one for each change after it.
+fn changes(client: &Client, namespace: &str, reference: &Reference) -> BoxStream<'static, ()> {
     let client = client.clone();
     match reference {
         Reference::Secret(name) => watch(Api::<Secret>::namespaced(client, namespace), name),

@@ -3,24 +3,26 @@
 //! One task per pod owns the pod's status. Containers are tasks that report to it; the API's
 //! changes of the pod arrive as [`Orders`].
 
+mod member;
+mod report;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, ResourceExt};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use kube::ResourceExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
+use self::member::{Member, known};
 use super::Node;
-use super::container::{Job, Report, Restart, Slot, Stop, await_change};
+use super::container::{Job, Report, Slot, Stop};
 use super::events::Kind;
-use super::objects::{ConfigError, Objects};
-use super::status::{self, Change, Failure, Parts, Termination};
+use super::objects::{ConfigError, Objects, Watched, await_change};
+use super::status::{self, Change, Failure};
 use super::volumes::{self, Places, Prepared};
 
 /// How long to wait before a status that could not be written is written again.
@@ -35,15 +37,6 @@ pub(super) struct Orders {
     pub(super) pod: Arc<Pod>,
     /// The object is gone: everything is killed and nothing is reported.
     pub(super) gone: bool,
-}
-
-/// One container of the pod.
-struct Member {
-    container: Container,
-    status: ContainerStatus,
-    restart: Restart,
-    stop: Option<watch::Sender<Option<Stop>>>,
-    ended: bool,
 }
 
 pub(super) struct PodTask {
@@ -206,7 +199,7 @@ impl PodTask {
 
     /// Makes the volumes, as often as it takes.
     async fn prepare(&mut self) {
-        let mut watched = None;
+        let mut watched = Watched::default();
         let mut last: Option<ConfigError> = None;
         loop {
             let error = match self.make_volumes().await {
@@ -233,10 +226,11 @@ impl PodTask {
                 }
                 self.publish().await;
             }
-            let (node, pod) = (self.node.clone(), self.pod.clone());
+            let client = self.node.client.clone();
+            let namespace = self.pod.namespace().unwrap_or_default();
             let deadline = self.deadline();
             tokio::select! {
-                () = await_change(&node, &pod, error.awaits.as_ref(), &mut watched) => {}
+                () = await_change(&client, &namespace, error.awaits.as_ref(), &mut watched) => {}
                 Ok(()) = self.orders.changed() => self.obey(),
                 () = at(deadline) => self.exceed_deadline(),
             }
@@ -375,147 +369,6 @@ impl PodTask {
         self.failure = Some(Failure { reason: "DeadlineExceeded", message: message.to_owned() });
         self.stop_all(self.grace());
     }
-
-    /// Writes the status if it has changed; `false` if that has to be tried again.
-    async fn publish(&mut self) -> bool {
-        if self.orders.borrow().gone {
-            return true;
-        }
-        let statuses = |members: &[Member]| -> Vec<_> {
-            members.iter().map(|member| member.status.clone()).collect()
-        };
-        let (init, main) = (statuses(&self.init), statuses(&self.main));
-        let parts = Parts {
-            pod: &self.pod,
-            spec: &self.spec,
-            init: &init,
-            main: &main,
-            failure: self.failure.as_ref(),
-            over: self.is_over()
-                && self.members().all(|member| member.ended || member.stop.is_none()),
-            volumes_ready: self.volumes.is_some(),
-            started: self.started,
-            address: &self.node.address,
-        };
-        let status = status::pod_status(&parts, &self.before);
-        if status == self.before {
-            return true;
-        }
-        let patch = json!({ "metadata": { "uid": self.pod.uid() }, "status": status });
-        let (api, name) = (self.api(), self.pod.name_any());
-        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-            Ok(_) => {
-                self.before = status;
-                true
-            }
-            // The watch will tell that the pod is gone.
-            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
-                tracing::debug!(pod.name = self.pod.name_any(), "the pod of a status is gone");
-                self.before = status;
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's status is not written");
-                false
-            }
-        }
-    }
-
-    fn api(&self) -> Api<Pod> {
-        Api::namespaced(self.node.client.clone(), &self.pod.namespace().unwrap_or_default())
-    }
-
-    /// Removes what the pod had on this host, but not its logs.
-    fn clean(&self) {
-        match std::fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
-            }
-            _ => {}
-        }
-    }
-
-    async fn delete(&mut self) {
-        let preconditions = Preconditions { uid: self.pod.uid(), resource_version: None };
-        let parameters = DeleteParams {
-            grace_period_seconds: Some(0),
-            preconditions: Some(preconditions),
-            ..DeleteParams::default()
-        };
-        loop {
-            match self.api().delete(&self.pod.name_any(), &parameters).await {
-                Ok(_) => return,
-                Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
-                Err(error) => {
-                    tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod is not deleted");
-                }
-            }
-            // The API server is away; a change of the orders would say that it is back.
-            if let Ok(Err(_)) = timeout(RETRY, self.orders.changed()).await {
-                return;
-            }
-        }
-    }
-}
-
-impl Member {
-    fn new(
-        spec: &PodSpec,
-        container: &Container,
-        is_init: bool,
-        known: Option<ContainerStatus>,
-        waiting: &str,
-    ) -> Member {
-        let restart = Restart::of(spec, container, is_init);
-        let mut member = Member {
-            container: container.clone(),
-            status: known.unwrap_or_else(|| status::initial(container, waiting)),
-            restart,
-            stop: None,
-            ended: false,
-        };
-        let state = member.status.state.clone().unwrap_or_default();
-        if state.running.is_some() {
-            let lost = Termination {
-                id: member.status.container_id.clone().unwrap_or_default(),
-                restart_count: member.status.restart_count,
-                code: 137,
-                reason: "ContainerStatusUnknown",
-                message: Some("the node was restarted, and the container ended with it".to_owned()),
-                started: state.running.and_then(|running| running.started_at).map(|time| time.0),
-            };
-            status::apply(&mut member.status, Change::Terminated(Box::new(lost)), is_init);
-            member.ended = !restart.after(137);
-        } else if let Some(terminated) = state.terminated {
-            member.ended = !restart.after(terminated.exit_code);
-        }
-        member
-    }
-
-    fn stop(&self, stop: Stop) {
-        if let Some(sender) = &self.stop {
-            sender.send_if_modified(|current| {
-                let sooner = current.is_none_or(|current| stop.kill_at < current.kill_at);
-                if sooner {
-                    *current = Some(stop);
-                }
-                sooner
-            });
-        }
-    }
-
-    fn has_succeeded(&self) -> bool {
-        let state = self.status.state.as_ref();
-        let terminated = state.and_then(|state| state.terminated.as_ref());
-        terminated.is_some_and(|terminated| terminated.exit_code == 0)
-    }
-}
-
-fn known(
-    statuses: Option<&Vec<ContainerStatus>>,
-    container: &Container,
-) -> Option<ContainerStatus> {
-    statuses?.iter().find(|status| status.name == container.name).cloned()
 }
 
 fn after(seconds: i64) -> Stop {

@@ -1,0 +1,94 @@
+//! What a pod's task tells the API: the status, and that the pod may go.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::super::status::{self, Parts};
+use super::member::Member;
+use super::{PodTask, RETRY};
+
+impl PodTask {
+    /// Writes the status if it has changed; `false` if that has to be tried again.
+    pub(super) async fn publish(&mut self) -> bool {
+        if self.orders.borrow().gone {
+            return true;
+        }
+        let statuses = |members: &[Member]| -> Vec<_> {
+            members.iter().map(|member| member.status.clone()).collect()
+        };
+        let (init, main) = (statuses(&self.init), statuses(&self.main));
+        let parts = Parts {
+            pod: &self.pod,
+            spec: &self.spec,
+            init: &init,
+            main: &main,
+            failure: self.failure.as_ref(),
+            over: self.is_over()
+                && self.members().all(|member| member.ended || member.stop.is_none()),
+            volumes_ready: self.volumes.is_some(),
+            started: self.started,
+            address: &self.node.address,
+        };
+        let status = status::pod_status(&parts, &self.before);
+        if status == self.before {
+            return true;
+        }
+        let patch = json!({ "metadata": { "uid": self.pod.uid() }, "status": status });
+        let (api, name) = (self.api(), self.pod.name_any());
+        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => {
+                self.before = status;
+                true
+            }
+            // The watch will tell that the pod is gone.
+            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
+                tracing::debug!(pod.name = self.pod.name_any(), "the pod of a status is gone");
+                self.before = status;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's status is not written");
+                false
+            }
+        }
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.node.client.clone(), &self.pod.namespace().unwrap_or_default())
+    }
+
+    /// Removes what the pod had on this host, but not its logs.
+    pub(super) fn clean(&self) {
+        match std::fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) async fn delete(&mut self) {
+        let preconditions = Preconditions { uid: self.pod.uid(), resource_version: None };
+        let parameters = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
+        loop {
+            match self.api().delete(&self.pod.name_any(), &parameters).await {
+                Ok(_) => return,
+                Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
+                Err(error) => {
+                    tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod is not deleted");
+                }
+            }
+            // The API server is away; a change of the orders would say that it is back.
+            if let Ok(Err(_)) = timeout(RETRY, self.orders.changed()).await {
+                return;
+            }
+        }
+    }
+}
