@@ -201,13 +201,16 @@ impl Pods {
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "the watch of pods is interrupted"),
             }
-            // Ended tasks are only collected here.
-            while self.tasks.try_join_next().is_some() {}
+            while let Some(ended) = self.tasks.try_join_next() {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the task of a pod has failed");
+                }
+            }
         }
     }
 
     fn apply(&mut self, pod: Pod) {
-        let Some(uid) = pod.uid() else { return };
+        let Some(uid) = pod.uid().filter(|uid| volumes::is_plain(uid)) else { return };
         let finished = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let finished = matches!(finished, Some("Succeeded" | "Failed"));
         let deleted = pod.metadata.deletion_timestamp.is_some();

@@ -247,7 +247,10 @@ impl PodTask {
         let objects = Objects::fetch(&self.node.client, &namespace, references).await?;
         let mut tokens = Vec::new();
         for (audience, expiration) in volumes::tokens(&self.pod) {
-            tokens.push(self.node.token(&self.pod, audience, expiration).await);
+            tokens.push(match self.node.runtime.mounts_volumes() {
+                true => self.node.token(&self.pod, audience, expiration).await,
+                false => None,
+            });
         }
         let failed = |error| ConfigError::lasting(format!("no folder for the pod: {error}"));
         volumes::create_folder(&self.folder, 0o700).map_err(failed)?;

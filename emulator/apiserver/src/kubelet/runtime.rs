@@ -117,6 +117,11 @@ impl Runtime {
         false
     }
 
+    /// Whether containers see their volumes, and so their service account's token.
+    pub(crate) fn mounts_volumes(&self) -> bool {
+        matches!(self, Runtime::Sandbox(_))
+    }
+
     pub(crate) async fn start(
         &self,
         run: ContainerRun,

@@ -122,6 +122,9 @@ fn prepare_one<'a>(
         let reference = Reference::Claim(claim.claim_name.clone());
         let uid = objects.value(&reference, "uid", false)?.unwrap_or_default();
         let folder = format!("{}-{}", claim.claim_name, String::from_utf8_lossy(uid));
+        if !is_plain(&folder) || !is_plain(&objects.namespace) {
+            return Err(ConfigError::lasting(format!("{reference} has no name for a folder")));
+        }
         let path = places.claims.join(&objects.namespace).join(folder);
         create_folder(&path, 0o777).map_err(failed)?;
         return Ok(Prepared { path, read_only: claim.read_only.unwrap_or(false) });
@@ -330,6 +333,7 @@ fn relative(path: &str) -> io::Result<PathBuf> {
     }
 }
 
-fn is_plain(name: &str) -> bool {
+/// Whether a name from the API can be the name of a folder.
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }

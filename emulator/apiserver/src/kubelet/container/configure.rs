@@ -50,6 +50,9 @@ impl Job {
         let place = self.node.place();
         let variables = environment::variables(&self.pod, &self.container, &objects, place)?;
         let mut mounts = volumes::mounts(&self.container, &self.volumes, &variables)?;
+        if !volumes::is_plain(&self.container.name) {
+            return Err(ConfigError::lasting("the container's name is no name for a folder"));
+        }
         let folder = self.folder.join("containers").join(&self.container.name);
         let failed = |error: io::Error| {
             ConfigError::lasting(format!("no folder for the container: {error}"))

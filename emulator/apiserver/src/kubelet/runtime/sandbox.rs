@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, oneshot};
 
 use self::process::Spawner;
@@ -38,7 +39,10 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// A sandbox; [`Sandbox::probe`] tells beforehand whether it can work.
+    ///
+    /// It raises the process's limit of open files to what is allowed, as a container has four.
     pub fn new(options: SandboxOptions) -> Sandbox {
+        raise_file_limit();
         Sandbox { options: Arc::new(options), spawner: Spawner::start() }
     }
 
@@ -104,5 +108,13 @@ impl Sandbox {
             options.map_err(refused)?,
             command,
         )?)
+    }
+}
+
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }

@@ -8,10 +8,10 @@ use std::{fs, io};
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use super::super::{ContainerRun, Mount, Running, Signal, StartError};
+use super::super::{ContainerRun, Mount, Running, Runtime, Signal, StartError};
 use super::Sandbox;
 use super::root::{Node, Source};
-use crate::kubelet::SandboxOptions;
+use crate::kubelet::{SandboxOptions, SimulateOptions};
 use crate::logs::{LogOptions, Logs};
 
 struct Bench {
@@ -322,6 +322,9 @@ async fn a_missing_program_is_a_reason_not_to_use_the_sandbox() {
         SandboxOptions { program: "/nonexistent/bwrap".into(), ..SandboxOptions::default() };
     let reason = Sandbox::probe(&options).await.unwrap_err();
     assert!(reason.contains("/nonexistent/bwrap"), "{reason}");
+    let (runtime, reason) = Runtime::auto(options, SimulateOptions::default()).await;
+    assert!(matches!(runtime, Runtime::Simulate(_)));
+    assert!(reason.contains("simulated") && reason.contains("/nonexistent/bwrap"), "{reason}");
 }
 
 fn tree(root: &Node) -> Vec<String> {
@@ -373,4 +376,44 @@ fn mount_paths_that_leave_the_root_are_refused() {
     let mut root = Node::new();
     root.put(Path::new("/loop"), Source::Symlink("/loop".into())).unwrap();
     assert!(root.put(Path::new("/loop/x"), Source::Tmpfs).is_err());
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_of_output_are_kept() {
+    let Some(bench) = bench(SandboxOptions::default()).await else { return };
+    let begun = Instant::now();
+    let script = "i=0; while [ $i -lt 100 ]; do head -c 1000000 /dev/zero | tr '\\0' 'x' | fold -w 99; echo; i=$((i+1)); done; echo end";
+    let running = bench.start(bench.shell(script)).await.unwrap();
+    let code = timeout(Duration::from_secs(120), running.exit).await.expect("ends").unwrap();
+    println!("100 MB of output: {:?}", begun.elapsed());
+    let log = bench.logs.read("uid", "main", &LogOptions::default()).unwrap();
+    let count = |total, chunk: bytes::Bytes| async move { Ok::<_, io::Error>(total + chunk.len()) };
+    let total: usize = log.try_fold(0, count).await.unwrap();
+    assert_eq!(code, 0);
+    assert!(total > 100_000_000, "{total}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_containers_run_at_once() {
+    const CONTAINERS: usize = 300;
+    let Some(bench) = bench(SandboxOptions::default()).await else { return };
+    let begun = Instant::now();
+    let mut all = Vec::new();
+    for number in 0..CONTAINERS {
+        let mut run = bench.shell("read line < /dev/null; exec sleep 600");
+        run.folder = bench.folder.path().join(format!("container-{number}"));
+        fs::create_dir_all(&run.folder).unwrap();
+        let log = bench.logs.writer("uid", &format!("container-{number}"), 0).unwrap();
+        all.push(bench.sandbox.start(run, log).await.unwrap());
+    }
+    println!("{CONTAINERS} containers running after {:?}", begun.elapsed());
+    for running in &all {
+        running.signals.send(Signal::Terminate).unwrap();
+    }
+    for running in all {
+        assert_eq!(
+            timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap(),
+            143
+        );
+    }
 }
