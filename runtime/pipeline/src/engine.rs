@@ -6,7 +6,7 @@
 //! two turns, and moves from thread to thread.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,6 +93,7 @@ struct State {
     pods: Vec<String>,
     timers: HashSet<u64>,
     modules: usize,
+    wants_repository: bool,
 }
 
 /// What stops a turn from the outside; the engine asks it while JavaScript runs.
@@ -114,7 +115,7 @@ pub(crate) enum Command {
     /// Make this job's objects; its outcome settles the promise of this id.
     Run { id: usize, job: Box<Job> },
     /// The job of this id cannot be run.
-    Refuse { id: usize, message: String },
+    Refuse { id: usize, name: String, pod: String, message: String },
     /// Somebody looks at the promise of this id.
     Awaited { id: usize },
     /// Read the log of the job of this id.
@@ -142,8 +143,6 @@ pub(crate) enum Delivery {
     Timer(u64),
     /// The end of everything that the events started.
     After,
-    /// Nothing: asks how it stands.
-    Nothing,
 }
 
 /// Why a job failed, as its promise says.
@@ -170,6 +169,8 @@ pub(crate) struct Turn {
     pub(crate) thrown: Option<String>,
     /// Why the script may not run any more.
     pub(crate) stop: Option<Stop>,
+    /// Whether it asked for a file, and there is no repository to read it from.
+    pub(crate) wants_repository: bool,
     pub(crate) state: ScriptState,
 }
 
@@ -193,6 +194,8 @@ pub(crate) struct ScriptState {
     pub(crate) failed: bool,
     /// Whether it is still being loaded: a module that awaits something at its top.
     pub(crate) loading: bool,
+    /// Whether it listens to what goes wrong in its process.
+    pub(crate) watches: bool,
     /// What it set `process.exitCode` to.
     pub(crate) exit_code: Option<i32>,
 }
@@ -269,7 +272,10 @@ impl Engine {
         self.shared.guard.arm(left);
         let mut turn = self.context.with(|ctx| self.shared.run(&ctx, delivery));
         self.spent += started.elapsed();
-        turn.commands = std::mem::take(&mut self.shared.state().commands);
+        let mut state = self.shared.state();
+        turn.commands = std::mem::take(&mut state.commands);
+        turn.wants_repository = state.wants_repository;
+        drop(state);
         turn.stop = self.shared.guard.stop().or(turn.stop);
         turn
     }
@@ -309,9 +315,11 @@ impl Shared {
                 let text = result.unwrap_or_else(|message| message);
                 dispatch(ctx, ("logs", token, ok, text))
             }
-            Delivery::Timer(id) => dispatch(ctx, ("timer", id)),
+            Delivery::Timer(id) => {
+                self.state().timers.remove(&id);
+                dispatch(ctx, ("timer", id))
+            }
             Delivery::After => dispatch(ctx, ("after",)),
-            Delivery::Nothing => Ok(()),
         };
         if let Err(error) = delivered.catch(ctx) {
             turn.stop = Some(Stop::Broken(explain(ctx, error)));
@@ -350,6 +358,14 @@ impl Shared {
 
     fn push(&self, command: Command) {
         self.state().commands.push(command);
+    }
+
+    /// The repository, if it is at hand; that it was asked for is noted.
+    fn workspace(&self) -> Option<&Path> {
+        if self.workspace.is_none() {
+            self.state().wants_repository = true;
+        }
+        self.workspace.as_deref()
     }
 
     fn log(&self, level: LogLevel, part: &str, text: &str) {

@@ -159,7 +159,7 @@ fn run(shared: &Shared, ctx: &Ctx<'_>, job: Job) -> Result<usize> {
             "secrets \"{pod}\" already exists: a job named {} was already run in this build, give this one another name",
             job.name
         );
-        Command::Refuse { id, message }
+        Command::Refuse { id, name: job.name, pod, message }
     };
     state.commands.push(command);
     drop(state);
@@ -255,27 +255,26 @@ impl Shared {
 fn repository<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
     let own = Arc::clone(shared);
     let resolve = move |ctx: Ctx<'js>, base: String, name: String| -> Result<String> {
-        files::resolve(own.workspace.as_deref(), &base, &name).map_err(|error| error.throw(&ctx))
+        files::resolve(own.workspace(), &base, &name).map_err(|error| error.throw(&ctx))
     };
     host.set("resolve", Function::new(ctx.clone(), resolve)?)?;
     let own = Arc::clone(shared);
     let read = move |ctx: Ctx<'js>, path: String| -> Result<String> {
-        files::text(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))
+        files::text(own.workspace(), &path).map_err(|error| error.throw(&ctx))
     };
     host.set("read", Function::new(ctx.clone(), read)?)?;
     let own = Arc::clone(shared);
     let file = move |ctx: Ctx<'js>, path: String| -> Result<TypedArray<'js, u8>> {
-        let content =
-            files::read(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))?;
+        let content = files::read(own.workspace(), &path).map_err(|error| error.throw(&ctx))?;
         TypedArray::new(ctx, content)
     };
     host.set("file", Function::new(ctx.clone(), file)?)?;
     let own = Arc::clone(shared);
-    let kind = move |path: String| files::kind(own.workspace.as_deref(), &path);
+    let kind = move |path: String| files::kind(own.workspace(), &path);
     host.set("kind", Function::new(ctx.clone(), kind)?)?;
     let own = Arc::clone(shared);
     let list = move |ctx: Ctx<'js>, path: String| -> Result<String> {
-        files::list(own.workspace.as_deref(), &path).map_err(|error| error.throw(&ctx))
+        files::list(own.workspace(), &path).map_err(|error| error.throw(&ctx))
     };
     host.set("list", Function::new(ctx.clone(), list)?)
 }

@@ -26,10 +26,10 @@ impl Resolver for Names {
         _attributes: Option<ImportAttributes<'js>>,
     ) -> Result<String> {
         if name.starts_with("./") || name.starts_with("../") {
-            if self.0.workspace.is_none() {
-                return dispatch(ctx, ("members", name)).and_then(|_: String| Err(Error::Unknown));
+            if self.0.workspace().is_none() {
+                return dispatch::<String>(ctx, ("members", name)).and(Err(Error::Unknown));
             }
-            return files::resolve(self.0.workspace.as_deref(), base, name)
+            return files::resolve(self.0.workspace(), base, name)
                 .map_err(|error| error.throw(ctx));
         }
         // Throws what `require` throws where there is no such module.
@@ -60,8 +60,7 @@ impl Loader for Sources {
             module.meta()?.set("module", exports)?;
             return Ok(module);
         }
-        let text =
-            files::text(self.0.workspace.as_deref(), name).map_err(|error| error.throw(ctx))?;
+        let text = files::text(self.0.workspace(), name).map_err(|error| error.throw(ctx))?;
         let text = if name.ends_with(".json") { format!("export default {text}") } else { text };
         declare(ctx, name, text)
     }

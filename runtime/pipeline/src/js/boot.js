@@ -143,7 +143,10 @@
   internal.requireFrom = requireFrom;
 
   function file(base, name) {
-    if (!host.workspace) throw internal.unknownModule(name);
+    if (!host.workspace) {
+      host.kind(name); // notes that the repository is wanted
+      throw internal.unknownModule(name);
+    }
     const path = host.resolve(base, name);
     const known = files.get(path);
     if (known) return known.exports;
@@ -532,7 +535,7 @@
     },
     after: (name) => app.after(name),
     explain,
-    state: () => stringify({ ...app.state(), loading, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
+    state: () => stringify({ ...app.state(), loading, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
     // An ES module: the names under which a built-in module exports its members.
     members(name) {
       const known = canonical(name);

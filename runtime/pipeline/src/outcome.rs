@@ -1,0 +1,70 @@
+//! How a build ended.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use runtime::build::{Phase, annotation};
+
+/// How a build ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// `Succeeded` or `Failed`.
+    pub phase: Phase,
+    /// What a process that ran the script would have exited with.
+    pub exit_code: i32,
+    /// Why it failed.
+    pub reason: Option<String>,
+    pub jobs: Vec<JobEnd>,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    /// The end of what was printed, without secrets.
+    pub log: String,
+}
+
+/// How a job of a build ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct JobEnd {
+    pub name: String,
+    pub pod: String,
+    pub result: JobResult,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum JobResult {
+    Succeeded,
+    /// And why.
+    Failed(String),
+    /// The build ended before it, by `process.exit` or because the script could not go on.
+    Left,
+}
+
+/// The annotation that counts a build's jobs.
+const JOBS: &str = "brigantine.dev/jobs";
+
+/// What is kept of a reason.
+const REASON_LIMIT: usize = 1024;
+
+impl Outcome {
+    /// What is noted on the build.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let count = |wanted: fn(&JobResult) -> bool| {
+            self.jobs.iter().filter(|job| wanted(&job.result)).count()
+        };
+        let succeeded = count(|result| *result == JobResult::Succeeded);
+        let failed = count(|result| matches!(result, JobResult::Failed(_)));
+        let mut noted = BTreeMap::from([
+            (annotation::PHASE.to_owned(), self.phase.name().to_owned()),
+            (annotation::STARTED.to_owned(), self.started.to_string()),
+            (annotation::FINISHED.to_owned(), self.finished.to_string()),
+            (
+                JOBS.to_owned(),
+                format!("{} run, {succeeded} succeeded, {failed} failed", self.jobs.len()),
+            ),
+        ]);
+        if let Some(reason) = &self.reason {
+            let reason: String = reason.chars().take(REASON_LIMIT).collect();
+            noted.insert(annotation::REASON.to_owned(), reason);
+        }
+        noted
+    }
+}

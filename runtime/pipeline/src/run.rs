@@ -1,0 +1,59 @@
+//! The whole life of a build, in a worker.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use runtime::build::{Phase, annotation};
+use runtime::event::LogLevel;
+
+use crate::life::Life;
+use crate::{Context, Outcome, Output, PipelineError};
+
+/// Runs a build to its end; jobs that exist are adopted.
+///
+/// When `shutdown` comes first, the build is left as it is, for another worker to go on with.
+pub async fn run(
+    context: &Context,
+    output: Output,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Outcome, PipelineError> {
+    let mut life = Life::new(context, output);
+    tokio::select! {
+        biased;
+        () = shutdown => Err(PipelineError::Interrupted),
+        outcome = follow(context, &mut life) => outcome,
+    }
+}
+
+async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, PipelineError> {
+    let Context { cluster, build, .. } = context;
+    let version = env!("CARGO_PKG_VERSION");
+    life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
+    if !build.annotations.contains_key(annotation::STARTED) {
+        let started = jiff::Timestamp::now().to_string();
+        let noted = BTreeMap::from([
+            (annotation::STARTED.to_owned(), started),
+            (annotation::PHASE.to_owned(), Phase::Running.name().to_owned()),
+        ]);
+        cluster.annotate(build, &noted).await?;
+    }
+    life.live(true).await?;
+    life.report();
+    life.settle().await;
+    let mut outcome = life.outcome();
+    if let Some(started) = build.annotations.get(annotation::STARTED)
+        && let Ok(started) = started.parse()
+    {
+        outcome.started = started;
+    }
+    if life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+        life.printer.worker(LogLevel::Log, "app", "destroying storage");
+        if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
+            // It is owned by the build, and goes with that.
+            let text = format!("the storage is left for later: {error}");
+            life.printer.worker(LogLevel::Warn, "app", &text);
+        }
+    }
+    cluster.annotate(build, &outcome.annotations()).await?;
+    Ok(outcome)
+}

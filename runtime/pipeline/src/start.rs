@@ -1,0 +1,125 @@
+//! The start of a build, in the function that received its event.
+
+use runtime::build::Phase;
+
+use crate::life::{Life, Pause};
+use crate::{Context, Outcome, Output, PipelineError};
+
+/// What starting a build came to.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The events that the script registered handlers for.
+    pub handlers: Vec<String>,
+    /// The events that were fired.
+    pub fired: Vec<String>,
+    pub jobs: Vec<Created>,
+    pub end: StartEnd,
+    /// The end of what the script printed, without secrets.
+    pub log: String,
+}
+
+/// A job whose pod is in the cluster.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Created {
+    pub name: String,
+    pub pod: String,
+    /// Whether it was there before.
+    pub adopted: bool,
+}
+
+/// What is left of a build that was started.
+#[derive(Clone, Debug)]
+pub enum StartEnd {
+    /// Its jobs, which nobody waits for: the state of the build is theirs.
+    Detached,
+    /// Nothing.
+    Ended(Outcome),
+    /// Something must be waited for, and somebody must do that.
+    Awaits { reason: String },
+}
+
+/// Runs the script until it would have to wait. Its first jobs are in the cluster then.
+///
+/// Nothing of this is lost if it fails or is dropped: started again, it adopts what it had made.
+pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineError> {
+    let mut life = Life::new(context, output);
+    let pause = life.live(false).await?;
+    let end = match pause {
+        Pause::Over if life.wants_repository() => {
+            let reason = "the script reads files of the repository".to_owned();
+            StartEnd::Awaits { reason }
+        }
+        Pause::Over if life.timed_out() => {
+            let reason = "the script has more to compute than there is time for here".to_owned();
+            StartEnd::Awaits { reason }
+        }
+        Pause::Over => {
+            life.report();
+            StartEnd::Ended(life.outcome())
+        }
+        Pause::Waits => match awaits(context, &life) {
+            Some(reason) => StartEnd::Awaits { reason },
+            None => StartEnd::Detached,
+        },
+    };
+    let created = |(job, pod, adopted): (&runtime::job::Job, &str, bool)| Created {
+        name: job.name.clone(),
+        pod: pod.to_owned(),
+        adopted,
+    };
+    Ok(Start {
+        handlers: life.state.handlers.clone(),
+        fired: context.build.fires(),
+        jobs: life.jobs.iter().map(created).collect(),
+        end,
+        log: life.printer.tail(),
+    })
+}
+
+/// Why somebody must follow the build, if somebody must.
+fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
+    let handles = |name: &str| life.state.handlers.iter().any(|handler| handler == name);
+    if let Some(job) = life.jobs.first_awaited() {
+        return Some(format!("the script awaits job {}", job.name));
+    }
+    if life.state.loading {
+        return Some("the script awaits something at its top".to_owned());
+    }
+    if !life.logs_wanted.is_empty() {
+        return Some("the script reads the log of a job".to_owned());
+    }
+    if life.timers.any_held() {
+        return Some("a timer of the script is pending".to_owned());
+    }
+    for (job, _, _) in life.jobs.iter() {
+        if job.storage.enabled {
+            return Some(format!("job {} uses storage that is deleted at the end", job.name));
+        }
+        if job.stream_logs {
+            return Some(format!("the log of job {} is to be shown", job.name));
+        }
+    }
+    if handles("after") {
+        return Some("an after handler".to_owned());
+    }
+    if handles("error") || life.state.watches {
+        return Some("an error handler".to_owned());
+    }
+    if life.state.failed {
+        return Some("the script has failed, and its jobs have not ended".to_owned());
+    }
+    if context.options.notifies {
+        return Some("somebody is told how the build ends".to_owned());
+    }
+    None
+}
+
+impl Start {
+    /// How the build ended, if it did.
+    pub fn phase(&self) -> Option<Phase> {
+        match &self.end {
+            StartEnd::Ended(outcome) => Some(outcome.phase),
+            StartEnd::Detached | StartEnd::Awaits { .. } => None,
+        }
+    }
+}
