@@ -2,16 +2,24 @@
 //!
 //! The line names the route, never the path or the query, because those may hold tokens.
 
+use std::panic::AssertUnwindSafe;
+
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, field};
 use ulid::Ulid;
 
+use crate::rejection::Rejection;
+
 /// The header that names a request, in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The header by which GitHub's own page names it.
+const GITHUB_DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
 
 /// What the log says of a request, besides its route and its status.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +60,8 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     );
     let begun = Instant::now();
     async {
-        let mut response = next.run(request).await;
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_panic| Rejection::Broken.into_response());
         if let Some(record) = response.extensions_mut().remove::<Record>() {
             log(&record, response.status().as_u16(), begun);
         }
@@ -104,7 +113,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         let word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         (1..=128).contains(&bytes.len()) && bytes.iter().all(word)
     };
-    match headers.get(REQUEST_ID).filter(fits) {
+    let given = [REQUEST_ID, GITHUB_DELIVERY];
+    match given.iter().find_map(|name| headers.get(name).filter(fits)) {
         Some(id) => id.clone(),
         None => HeaderValue::try_from(Ulid::generate().to_string())
             .expect("a ULID is letters and digits"),

@@ -36,6 +36,8 @@ pub(crate) enum Rejection {
     Unsupported { reason: &'static str },
     /// 503: the cluster is away or slow, so nothing is certain. Trying again is safe.
     Away { build: Option<String>, error: Option<ClusterError> },
+    /// 500: a defect of this program, which the log tells of.
+    Broken,
     /// 500: the cluster refused, or holds something that cannot be read.
     Refused { error: ClusterError },
 }
@@ -56,7 +58,7 @@ impl Rejection {
             Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Rejection::Away { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Rejection::Refused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejection::Broken | Rejection::Refused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -82,6 +84,7 @@ impl Rejection {
                 "unavailable",
                 "the build is kept but could not be started in time: deliver again to start it",
             ),
+            Rejection::Broken => ("internal error", "this is a defect; the log says where"),
             Rejection::Refused { error: ClusterError::Project(_) } => {
                 ("project cannot be loaded", "the project's Secret is damaged; the log says how")
             }
@@ -117,6 +120,7 @@ impl IntoResponse for Rejection {
                     body["build"] = json!(build);
                 }
             }
+            Rejection::Broken => record.error = Some("a panic, told of above".to_owned()),
             Rejection::Refused { error } => record.error = Some(chain(error)),
             _ => {}
         }

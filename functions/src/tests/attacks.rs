@@ -361,4 +361,8 @@ async fn a_request_id_is_kept_only_if_a_log_can_bear_it() {
     assert_eq!(id(b"a\"b").await.len(), 26);
     assert_eq!(id(b"\xff").await.len(), 26);
     assert_eq!(id(&[b'a'; 129]).await.len(), 26);
+    let github = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+    let request = Request::get("/livez").header("x-github-delivery", github);
+    let told = world.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(told.headers["x-request-id"], github);
 }
