@@ -7,9 +7,9 @@ use apiserver::{Fault, Options, Server, When};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request};
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use pipeline::script::Repository;
 use runtime::cluster::Cluster;
 use runtime::project::Project;
@@ -63,6 +63,10 @@ impl World {
             settings: Arc::new(settings),
             workers: Workers::Pods,
         };
+        let accounts = Api::<ServiceAccount>::namespaced(server.client(), "default");
+        let mut account = ServiceAccount::default();
+        account.metadata.name = Some("brigade-worker".to_owned());
+        accounts.create(&PostParams::default(), &account).await.unwrap();
         let world = World { server, router: router(app.clone(), &Function::ALL), app };
         world.project("ocean/brig", json!({"sharedSecret": SECRET})).await;
         world
