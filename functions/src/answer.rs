@@ -53,6 +53,9 @@ pub(crate) struct Made {
     pub(crate) phase: Option<String>,
     /// Whether the build was there before this delivery.
     pub(crate) duplicate: bool,
+    /// The end of what the script printed, if it failed: a sender that is proved may know why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) log: Vec<String>,
     /// Why it went on, or ended, as it did.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) reason: String,

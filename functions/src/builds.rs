@@ -12,19 +12,23 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pipeline::script::{self, Found, Script, ScriptOrigin};
+use pipeline::script::{Script, ScriptOrigin};
 use runtime::build::{Build, annotation};
 use runtime::cluster::{Cluster, ClusterError, Creation};
 use runtime::event::Event;
 use runtime::project::Project;
-use runtime::settings::Inline;
 use tokio::time::Instant;
 
 use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
-use crate::rejection::{Rejection, chain};
+use crate::rejection::Rejection;
 use crate::worker_pod::{self, Clone};
+
+use self::start::Next;
+
+mod follow;
+mod start;
 
 /// Makes a build of an event, and starts it. The answer is given by the deadline.
 ///
@@ -62,50 +66,16 @@ pub(crate) async fn make(
         ..Made::default()
     };
     let mut notes = BTreeMap::new();
-    if let Some(rest) = start(app, deadline, project, &build, &mut made, &mut notes).await {
-        made.reason = rest.reason;
-        hand_over(app, &cluster, project, &build, rest.clone, &mut made).await.map_err(kept)?;
+    match start::start(app, deadline, project, &build, &mut made, &mut notes).await {
+        Next::Nothing => {}
+        Next::Worker { script } => {
+            hand_over(app, &cluster, project, &build, script, &mut made).await.map_err(kept)?;
+        }
     }
     let explanation = serde_json::to_string(&made).expect("an answer is texts and lists of them");
     notes.insert(annotation::EXPLANATION.to_owned(), explanation);
     cluster.accept(&build, &notes).await.map_err(kept)?;
     Ok(made)
-}
-
-/// What is left of a build for a worker.
-struct Rest {
-    reason: String,
-    clone: Clone,
-}
-
-/// Starts the script here, as far as that can be done; a worker does what cannot.
-async fn start(
-    app: &App,
-    deadline: Instant,
-    project: &Project,
-    build: &Build,
-    _made: &mut Made,
-    notes: &mut BTreeMap<String, String>,
-) -> Option<Rest> {
-    if app.settings.inline == Inline::Never {
-        let reason = "scripts are started by workers here (INLINE=never)".to_owned();
-        return Some(Rest { reason, clone: clones(project, None) });
-    }
-    let cluster = app.cluster.with_deadline(deadline);
-    let script = match script::find(&cluster, project, build, &app.repository).await {
-        Ok(Found::Script(script)) => script,
-        Ok(Found::Clone(reason)) => {
-            return Some(Rest { reason, clone: clones(project, None) });
-        }
-        Err(error) => {
-            tracing::warn!(build.id = %build.id, error = chain(&error), "no script was found");
-            let reason = "the script could not be found in time".to_owned();
-            return Some(Rest { reason, clone: clones(project, None) });
-        }
-    };
-    notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
-    let reason = "the script awaits something".to_owned();
-    Some(Rest { reason, clone: clones(project, Some(&script)) })
 }
 
 /// Gives the build to a worker, which starts the script again and adopts what exists.
@@ -114,16 +84,18 @@ async fn hand_over(
     cluster: &Cluster,
     project: &Project,
     build: &Build,
-    clone: Clone,
+    script: Option<Script>,
     made: &mut Made,
 ) -> Result<(), ClusterError> {
-    match &app.workers {
-        // A task of this process cannot clone; a pod can.
-        Workers::Here(tasks) if clone == Clone::No => {
-            tasks.spawn(build.id, |_shutdown| async {});
+    match (&app.workers, script) {
+        (Workers::Here(tasks), Some(script)) => {
+            let context = start::context(app, app.cluster.clone(), project, build, script);
+            tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown));
             made.worker = Some(HERE.to_owned());
         }
-        Workers::Here(_) | Workers::Pods => {
+        // A task of this process cannot clone; a pod can.
+        (Workers::Here(_) | Workers::Pods, script) => {
+            let clone = clones(project, script.as_ref());
             let pod = worker_pod::pod(project, build, clone, &app.settings);
             cluster.create_worker(&pod).await?;
             made.worker = Some(build.name());

@@ -18,13 +18,14 @@ use runtime::signature;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{App, Function, Workers, router};
+use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
 mod crashes;
 mod github;
 mod recorded;
 mod registry;
+mod scripts;
 
 /// The secret of every project here.
 const SECRET: &str = "aye aye";

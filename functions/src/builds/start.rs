@@ -1,0 +1,176 @@
+//! Starts the script of a build in this process, as far as it goes without waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pipeline::script::{self, Found, Script, ScriptOrigin};
+use pipeline::{Context, Limits, Line, Options, Output, Start, StartEnd};
+use runtime::build::{Build, Phase, annotation};
+use runtime::cluster::Cluster;
+use runtime::job::Policy;
+use runtime::project::Project;
+use runtime::settings::Inline;
+use tokio::time::Instant;
+
+use crate::answer::Made;
+use crate::app::{App, Workers};
+use crate::lenient::line;
+use crate::rejection::chain;
+
+/// How much of its log the sender of a failed build is told.
+const LOG_LINES: usize = 10;
+
+/// Why a script is not started where it could be.
+const NEVER: &str = "scripts are started by workers here (INLINE=never)";
+
+/// Who goes on with a build that was started.
+pub(super) enum Next {
+    /// Nobody: it has ended, or its state is that of its jobs.
+    Nothing,
+    /// A worker, with the script if it was found here.
+    Worker { script: Option<Script> },
+}
+
+/// Starts the script, and notes on the build and in the answer what came of it.
+///
+/// This never fails: what cannot be done here, or not in time, is left to a worker, which adopts
+/// what was done.
+pub(super) async fn start(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    build: &Build,
+    made: &mut Made,
+    notes: &mut BTreeMap<String, String>,
+) -> Next {
+    let never = app.settings.inline == Inline::Never;
+    if never && matches!(app.workers, Workers::Pods) {
+        NEVER.clone_into(&mut made.reason);
+        return Next::Worker { script: None };
+    }
+    // A quarter of the time that is left is for giving the build to a worker.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let until = deadline - left / 4;
+    let cluster = app.cluster.with_deadline(until);
+    let script = match script::find(&cluster, project, build, &app.repository).await {
+        Ok(Found::Script(script)) => script,
+        Ok(Found::Clone(reason)) => {
+            made.reason = reason;
+            return Next::Worker { script: None };
+        }
+        Err(error) => {
+            tracing::warn!(build.id = %build.id, error = chain(&error), "no script was found");
+            "the script could not be found in time".clone_into(&mut made.reason);
+            return Next::Worker { script: None };
+        }
+    };
+    notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
+    if never {
+        NEVER.clone_into(&mut made.reason);
+        return Next::Worker { script: Some(script) };
+    }
+    let origin = script.origin;
+    let mut context = context(app, cluster, project, build, script.clone());
+    limit(&mut context.options.limits, until);
+    let started = match tokio::time::timeout_at(until, pipeline::start(&context, log(build))).await
+    {
+        Ok(Ok(started)) => started,
+        Ok(Err(error)) => {
+            tracing::warn!(build.id = %build.id, error = chain(&error), "a script was not started");
+            "the script could not be started here".clone_into(&mut made.reason);
+            return Next::Worker { script: Some(script) };
+        }
+        Err(_elapsed) => {
+            "there was no time left to start the script here".clone_into(&mut made.reason);
+            return Next::Worker { script: Some(script) };
+        }
+    };
+    note(made, notes, &started, origin);
+    match started.end {
+        StartEnd::Detached | StartEnd::Ended(_) => Next::Nothing,
+        StartEnd::Awaits { .. } => Next::Worker { script: Some(script) },
+    }
+}
+
+/// What the pipeline needs to know of a build.
+pub(super) fn context(
+    app: &App,
+    cluster: Cluster,
+    project: &Project,
+    build: &Build,
+    script: Script,
+) -> Context {
+    let settings = &app.settings;
+    let policy = Policy {
+        service_account: settings.job_service_account.clone(),
+        service_accounts: vec![settings.job_service_account.clone()],
+        cache_storage_class: settings.cache_storage_class.clone(),
+        build_storage_class: settings.build_storage_class.clone(),
+    };
+    Context {
+        cluster,
+        project: project.clone(),
+        build: build.clone(),
+        script,
+        options: Options { policy, ..Options::default() },
+    }
+}
+
+/// Where what a script prints goes: to the log. It was masked before.
+pub(super) fn log(build: &Build) -> Output {
+    let id = build.id.to_string();
+    Arc::new(move |printed: Line| {
+        tracing::info!(target: "script", { build.id = %id }, "{}", printed.text);
+    })
+}
+
+/// Puts what came of it into the answer and the notes.
+fn note(
+    made: &mut Made,
+    notes: &mut BTreeMap<String, String>,
+    started: &Start,
+    origin: ScriptOrigin,
+) {
+    made.handlers = Some(started.handlers.clone());
+    made.jobs = started.jobs.iter().map(|job| job.pod.clone()).collect();
+    made.phase = started.phase().map(|phase| phase.name().to_owned());
+    made.reason = match &started.end {
+        StartEnd::Awaits { reason } => reason.clone(),
+        StartEnd::Ended(outcome) if let Some(reason) = &outcome.reason => line(reason, 1000),
+        StartEnd::Ended(_) if origin == ScriptOrigin::None => {
+            "neither the repository nor the project has a script".to_owned()
+        }
+        StartEnd::Ended(_) if !started.fired.iter().any(|name| started.handlers.contains(name)) => {
+            format!("the script has no handler for `{}`", line(&started.fired.join("`, `"), 200))
+        }
+        StartEnd::Ended(_) => "the script has ended, and runs no jobs".to_owned(),
+        StartEnd::Detached => "the script awaits none of its jobs".to_owned(),
+    };
+    match &started.end {
+        StartEnd::Awaits { .. } => return,
+        StartEnd::Ended(outcome) => {
+            notes.extend(outcome.annotations());
+            if outcome.phase == Phase::Failed {
+                let lines: Vec<&str> = started.log.lines().collect();
+                let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));
+                made.log = last.map(|text| line(text, 200)).collect();
+            }
+        }
+        StartEnd::Detached => {
+            made.detached = true;
+            notes.insert(annotation::DETACHED.to_owned(), true.to_string());
+            notes.insert(annotation::STARTED.to_owned(), Timestamp::now().to_string());
+        }
+    }
+    if !started.log.is_empty() {
+        notes.insert(annotation::LOG.to_owned(), started.log.clone());
+    }
+}
+
+/// A script that computes for longer than there is time is left to a worker.
+fn limit(limits: &mut Limits, until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    limits.running = limits.running.min(left.max(Duration::from_millis(1)));
+}
