@@ -1,6 +1,6 @@
 //! The whole product in one process: every function, a cluster, and what stands in for the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,6 +15,7 @@ use apiserver::kubelet::{
 };
 use apiserver::logs::Logs;
 use functions::{App, Function, Tasks, Workers};
+use futures::StreamExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use pipeline::script::Repository;
 use reqwest::Url;
@@ -32,6 +33,9 @@ use crate::stand_ins;
 
 /// How long the parts may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a function has to start its build before somebody else does.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What an emulator is to be.
 #[derive(Clone, Debug)]
@@ -182,6 +186,15 @@ impl Emulator {
             repository: Arc::new(Repository::Ignore),
             workers: Workers::Here(tasks.clone()),
         };
+        for namespace in namespaces(&folders) {
+            let (app, ended) = (app.clone(), shutdown.clone());
+            servers.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = sweep(app, namespace) => {}
+                    () = ended.cancelled() => {}
+                }
+            }));
+        }
         let projects = folders.iter().map(|folder| folder.project.clone()).collect();
         let backstage = backstage::routes(Backstage {
             functions: functions.clone(),
@@ -213,7 +226,7 @@ impl Emulator {
 
     /// The namespaces where builds run.
     pub fn namespaces(&self) -> BTreeSet<String> {
-        self.folders.iter().map(|folder| folder.project.namespace.clone()).collect()
+        namespaces(&self.folders)
     }
 
     /// Ends everything: builds are left as they are, pods are killed.
@@ -226,6 +239,32 @@ impl Emulator {
             tracing::warn!("a part of the emulator did not end in time");
         }
     }
+}
+
+/// Starts builds that nobody has started: those of an earlier run, and those made with `kubectl`.
+async fn sweep(app: App, namespace: String) {
+    let mut builds = Box::pin(app.cluster.watch_builds(&namespace));
+    let mut seen = HashSet::new();
+    while let Some(build) = builds.next().await {
+        if !seen.insert(build.id) {
+            continue;
+        }
+        let app = app.clone();
+        tokio::spawn(async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a function may be starting it just now"
+            )]
+            tokio::time::sleep(GRACE).await;
+            if let Ok(Some(build)) = app.cluster.build(&build.namespace, build.id).await {
+                functions::resume(&app, &build).await;
+            }
+        });
+    }
+}
+
+fn namespaces(folders: &[Folder]) -> BTreeSet<String> {
+    folders.iter().map(|folder| folder.project.namespace.clone()).collect()
 }
 
 /// What runs the pods, and what was missing for better.

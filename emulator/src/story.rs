@@ -169,11 +169,11 @@ pub fn summary(answer: &Value) -> String {
             .filter_map(Value::as_str)
             .collect()
     };
+    let duplicate = answer.get("duplicate") == Some(&Value::Bool(true));
     let mut said = Vec::new();
     let status = if text("status").is_empty() { text("message") } else { text("status") };
     said.push(status.to_owned());
     if !text("build").is_empty() {
-        let duplicate = answer.get("duplicate") == Some(&Value::Bool(true));
         let how = if duplicate { "duplicate of build" } else { "build" };
         said.push(format!("{how} {}", text("build")));
     }
@@ -181,7 +181,8 @@ pub fn summary(answer: &Value) -> String {
         said.push(format!("fires {}", list("events").join(", ")));
     }
     if !list("jobs").is_empty() {
-        said.push(format!("made {}", list("jobs").join(", ")));
+        let how = if duplicate { "has made" } else { "made" };
+        said.push(format!("{how} {}", list("jobs").join(", ")));
     }
     if !text("reason").is_empty() {
         said.push(text("reason").to_owned());

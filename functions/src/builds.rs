@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pipeline::script::{Script, ScriptOrigin};
-use runtime::build::{Build, annotation};
+use pipeline::script::{self, Found, Script, ScriptOrigin};
+use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::{Cluster, ClusterError, Creation};
 use runtime::event::Event;
 use runtime::project::Project;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, chain};
 use crate::worker_pod::{self, Clone};
 
 use self::start::Next;
@@ -51,7 +51,19 @@ pub(crate) async fn make(
     if duplicate && build.accepted {
         return Ok(repeated(project, &build));
     }
-    // From here on the build exists, and the sender is told so whatever happens.
+    begin(app, deadline, project, &build, duplicate).await
+}
+
+/// Starts a build that is in the cluster, and marks it as started.
+async fn begin(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    build: &Build,
+    duplicate: bool,
+) -> Result<Made, Rejection> {
+    let cluster = app.cluster.with_deadline(deadline);
+    // The build exists, and the sender is told so whatever happens.
     let kept = |error: ClusterError| match Rejection::from(error) {
         Rejection::Away { error, .. } => {
             Rejection::Away { build: Some(build.id.to_string()), error }
@@ -66,16 +78,62 @@ pub(crate) async fn make(
         ..Made::default()
     };
     let mut notes = BTreeMap::new();
-    match start::start(app, deadline, project, &build, &mut made, &mut notes).await {
+    match start::start(app, deadline, project, build, &mut made, &mut notes).await {
         Next::Nothing => {}
         Next::Worker { script } => {
-            hand_over(app, &cluster, project, &build, script, &mut made).await.map_err(kept)?;
+            hand_over(app, &cluster, project, build, script, &mut made).await.map_err(kept)?;
         }
     }
     let explanation = serde_json::to_string(&made).expect("an answer is texts and lists of them");
     notes.insert(annotation::EXPLANATION.to_owned(), explanation);
-    cluster.accept(&build, &notes).await.map_err(kept)?;
+    cluster.accept(build, &notes).await.map_err(kept)?;
     Ok(made)
+}
+
+/// Starts a build that nobody has started, and goes on with one whose process has died.
+///
+/// For hosts that stay alive and whose workers are tasks of this process; whoever made the build's
+/// Secret, a function or a person with `kubectl`. What fails is logged, and can be tried again.
+pub async fn resume(app: &App, build: &Build) {
+    let Workers::Here(tasks) = &app.workers else { return };
+    let ended = build.phase().is_some_and(Phase::is_terminal);
+    if ended || build.annotations.contains_key(annotation::DETACHED) {
+        return;
+    }
+    let resumed = async {
+        let project = app.cluster.project(&build.project).await?;
+        let project = project.ok_or(Rejection::UnknownProject)?;
+        if !build.accepted {
+            return begin(app, app.deadline(), &project, build, false).await.map(Some);
+        }
+        let found = script::find(&app.cluster, &project, build, &app.repository).await?;
+        if let Found::Script(script) = found {
+            let context = start::context(app, app.cluster.clone(), &project, build, script);
+            tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown));
+        }
+        Ok(None)
+    };
+    match resumed.await {
+        Ok(Some(made)) => tracing::info!(
+            build.id = made.build,
+            project.name = made.project,
+            event.kind = build.event.kind,
+            jobs = made.jobs.join(" "),
+            reason = made.reason,
+            "a build was started that nobody had started"
+        ),
+        Ok(None) => tracing::info!(build.id = %build.id, "a build goes on"),
+        Err(rejection) => {
+            let (_, reason) = rejection.words();
+            let error = match &rejection {
+                Rejection::Away { error: Some(error), .. } | Rejection::Refused { error } => {
+                    chain(error)
+                }
+                _ => String::new(),
+            };
+            tracing::warn!(build.id = %build.id, reason, error, "a build cannot be started");
+        }
+    }
 }
 
 /// Gives the build to a worker, which starts the script again and adopts what exists.

@@ -5,6 +5,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 
 pub use crate::app::{App, Tasks, Workers};
+pub use crate::builds::resume;
 use crate::rejection::Rejection;
 
 mod answer;

@@ -63,7 +63,7 @@ impl Rejection {
     }
 
     /// The `status` and the `reason` that the sender reads.
-    fn words(&self) -> (&'static str, &str) {
+    pub(crate) fn words(&self) -> (&'static str, &str) {
         match self {
             Rejection::Malformed { status, reason } => (status, reason),
             Rejection::Unproved { status, reason, .. } => (status, reason),

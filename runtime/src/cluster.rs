@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::build::{ACCEPTED, Build, BuildError, BuildId};
+use crate::build::{self, ACCEPTED, Build, BuildError, BuildId};
 use crate::project::{self, Project, ProjectError};
 
 #[cfg(test)]
@@ -281,6 +281,22 @@ impl Cluster {
     /// Watches the pods of all jobs of a namespace.
     pub fn watch_jobs(&self, namespace: &str) -> impl Stream<Item = PodChange> + Send + use<> {
         self.watch(namespace, "component=job,heritage=brigade")
+    }
+
+    /// Watches the builds of a namespace; what only looks like one is passed over.
+    pub fn watch_builds(&self, namespace: &str) -> impl Stream<Item = Build> + Send + use<> {
+        let builds = format!("type={}", build::SECRET_TYPE);
+        let config = watcher::Config::default().fields(&builds);
+        watcher(self.api::<Secret>(namespace), config).filter_map(async |change| match change {
+            Ok(watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
+                Build::from_secret(&secret).ok()
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!(%error, "the watch of builds is opened again");
+                None
+            }
+        })
     }
 
     fn watch(

@@ -1,5 +1,8 @@
 //! The emulator as its users meet it: as a program.
 
+#[cfg(test)]
 mod demo;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod up;
