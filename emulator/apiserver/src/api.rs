@@ -14,11 +14,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
-pub(crate) use body::{Validation, decode, typed as typed_object, yaml};
+pub(crate) use body::{Validation, decode, parse, typed as typed_object, yaml};
 pub(crate) use query::Query;
 pub(crate) use target::{Path, Target};
 pub(crate) use view::View;
 
+use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
 use crate::server::Shared;
@@ -110,8 +111,19 @@ async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Respo
         Path::Unknown => {
             Err(Failure::new(404, "NotFound", "the server could not find the requested resource"))
         }
-        Path::Other => Err(Failure::page_not_found()),
+        Path::Other => match discovery::answer(&shared.catalogue, path, call) {
+            Some(answer) => answer,
+            None => Ok(no_page()),
+        },
     }
+}
+
+/// A path that is none of the API's.
+fn no_page() -> Response {
+    let mut response = typed(404, "text/plain; charset=utf-8", "404 page not found\n");
+    let value = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    response
 }
 
 /// A JSON answer.

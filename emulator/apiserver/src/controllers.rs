@@ -7,6 +7,7 @@ mod scheduler;
 mod volumes;
 
 pub(crate) use namespaces::furnish;
+pub(crate) use scheduler::assign;
 
 use std::sync::Arc;
 

@@ -137,10 +137,6 @@ impl Failure {
         self
     }
 
-    pub(crate) fn page_not_found() -> Self {
-        Failure::new(404, "NotFound", "404 page not found")
-    }
-
     /// A 422 about an object of a kind.
     pub(crate) fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
         Failure::invalid_kind(&resource.group, &resource.kind, name, errors)
@@ -236,6 +232,8 @@ fn details(group: &str, kind: &str, name: &str) -> Value {
     if !group.is_empty() {
         details.insert("group".into(), json!(group));
     }
-    details.insert("kind".into(), json!(kind));
+    if !kind.is_empty() {
+        details.insert("kind".into(), json!(kind));
+    }
     Value::Object(details)
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod controllers;
+mod discovery;
 mod failure;
 mod faults;
 pub mod kubelet;
@@ -11,13 +12,16 @@ pub mod logs;
 mod managed;
 mod names;
 mod object;
+mod openapi;
 mod patch;
+mod protobuf;
 mod resources;
 mod schema;
 mod selectors;
 mod server;
 mod store;
 mod strategy;
+mod table;
 mod verbs;
 
 pub use faults::{Fault, Faults, When};

@@ -268,6 +268,7 @@ const LINES: &[Line] = &[
     line("apps/v1", "StatefulSet", "statefulsets", "sts").all().with(SCALE_AND_STATUS),
     line("events.k8s.io/v1", "Event", "events", "ev"),
     line("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", "").cluster(),
+    line("authentication.k8s.io/v1", "TokenReview", "tokenreviews", "").cluster(),
     line("authorization.k8s.io/v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", ""),
     line("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", "")
         .cluster(),

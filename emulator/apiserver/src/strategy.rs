@@ -99,7 +99,10 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
         }
         _ => {}
     }
-    if has_generation(resource) && subresource != "status" && differs(resource, old, new) {
+    if has_generation(resource)
+        && !matches!(subresource, "status" | "binding")
+        && differs(resource, old, new)
+    {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
         object::metadata_mut(new).insert("generation".into(), json!(generation));
     }

@@ -4,7 +4,9 @@ mod bootstrap;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod list;
+mod parts;
 mod patch;
+mod reviews;
 pub(crate) mod update;
 mod watch;
 
@@ -38,6 +40,9 @@ pub(crate) async fn run(
         (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
             Err(Failure::method_not_allowed())
         }
+        (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::POST, true, "binding") => parts::bind(shared, target, call),
+        (&Method::POST, true, "eviction") => parts::evict(shared, target, call),
         (&Method::POST, false, "") => create::create(shared, target, call),
         (&Method::DELETE, false, "") => delete::delete_collection(shared, target, call),
         (&Method::GET, true, "" | "status") => get(shared, target, call),
@@ -49,7 +54,7 @@ pub(crate) async fn run(
 }
 
 fn get(shared: &Arc<Shared>, target: &Target, call: &Call) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let key = target.key();
     let object = shared
         .store

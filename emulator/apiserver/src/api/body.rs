@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::Call;
+use super::{Call, PROTOBUF};
 use crate::failure::Failure;
+use crate::protobuf;
 use crate::resources::Resource;
 use crate::schema::{TYPES, normalize};
 
@@ -97,6 +98,16 @@ pub(crate) fn parse(call: &Call, kind: &str) -> Result<Value, Failure> {
             )),
             Err(error) => Err(unrecognized(kind, &error.to_string(), &call.body)),
         },
+        "application/yaml" => match yaml(&call.body) {
+            Ok(value @ (Value::Object(_) | Value::Null)) => Ok(value),
+            Ok(_) => Err(unrecognized(kind, "yaml: the body is not an object", &call.body)),
+            Err(error) => Err(unrecognized(kind, &error, &call.body)),
+        },
+        PROTOBUF => protobuf::decode(&call.body).map_err(|error| {
+            Failure::bad_request(format!(
+                "the object provided is unrecognized (must be of type {kind}): {error}"
+            ))
+        }),
         _ => Err(Failure::new(
             415,
             "UnsupportedMediaType",

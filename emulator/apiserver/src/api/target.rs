@@ -54,10 +54,13 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
         {
             (Some((*namespace).to_owned()), *plural, rest)
         }
+        [] | [""] => return Path::Other,
         [plural, rest @ ..] => (None, *plural, rest),
-        [] => return Path::Other,
     };
-    let Some(resource) = find(plural) else { return Path::Unknown };
+    let Some(resource) = find(plural) else {
+        let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);
+        return if known { Path::Unknown } else { Path::Other };
+    };
     if namespace.is_some() && !resource.namespaced {
         return Path::Unknown;
     }

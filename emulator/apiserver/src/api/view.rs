@@ -5,15 +5,33 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::failure::Failure;
+use crate::object;
 use crate::resources::Resource;
 use crate::store::Object;
+use crate::table;
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     Object,
-    Table(Include),
-    Metadata,
+    Table(Include, Version),
+    Metadata(Version),
+}
+
+/// The version of a table or of bare metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1,
+    Beta,
+}
+
+impl Version {
+    fn text(self) -> &'static str {
+        match self {
+            Version::V1 => "meta.k8s.io/v1",
+            Version::Beta => "meta.k8s.io/v1beta1",
+        }
+    }
 }
 
 /// How much of the object the row of a table carries.
@@ -24,46 +42,83 @@ pub(crate) enum Include {
     None,
 }
 
+const TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
 impl View {
-    /// The first form in `Accept` that can be given.
+    /// The first form in `Accept` that can be given. `resource` and `list` say what is answered.
     ///
     /// # Errors
     /// 406 when there is none.
-    pub(crate) fn of(call: &Call) -> Result<View, Failure> {
+    pub(crate) fn of(call: &Call, resource: &Resource, list: bool) -> Result<View, Failure> {
         let accept = call.header("accept");
         if accept.is_empty() {
             return Ok(View::Object);
         }
+        let mut refused = false;
         for wish in accept.split(',') {
-            let mut parts = wish.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default();
+            let mut media = "";
+            let (mut form, mut version, mut group) = ("", "v1", "meta.k8s.io");
+            for (index, part) in wish.split(';').map(str::trim).enumerate() {
+                match part.split_once('=') {
+                    _ if index == 0 => media = part,
+                    Some(("as", value)) => form = value,
+                    Some(("v", value)) => version = value,
+                    Some(("g", value)) => group = value,
+                    _ => {}
+                }
+            }
             if !matches!(media, "application/json" | "*/*" | "application/*") {
                 continue;
             }
-            let form = parts.find_map(|part| part.strip_prefix("as="));
-            match form {
-                None => return Ok(View::Object),
-                Some("Table") => return Ok(View::Table(include(call)?)),
-                Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
-                    return Ok(View::Metadata);
+            let version = match version {
+                _ if form.is_empty() => return Ok(View::Object),
+                _ if group != "meta.k8s.io" => None,
+                "v1" => Some(Version::V1),
+                "v1beta1" => Some(Version::Beta),
+                _ => None,
+            };
+            match (form, version) {
+                ("Table", Some(version)) => return Ok(View::Table(include(call)?, version)),
+                ("PartialObjectMetadata", Some(version)) if !list => {
+                    return Ok(View::Metadata(version));
                 }
-                Some(_) => {}
+                ("PartialObjectMetadataList", Some(version)) if list => {
+                    return Ok(View::Metadata(version));
+                }
+                ("PartialObjectMetadata", Some(_)) => {
+                    return Err(not_acceptable(format!(
+                        "you requested PartialObjectMetadata, but the requested object is a list (*core.{}List)",
+                        resource.kind
+                    )));
+                }
+                ("PartialObjectMetadataList", Some(_)) => {
+                    return Err(not_acceptable(format!(
+                        "you requested PartialObjectMetadataList, but the requested object is not a list (*core.{})",
+                        resource.kind
+                    )));
+                }
+                _ => refused = true,
             }
         }
-        Err(Failure::new(
-            406,
-            "NotAcceptable",
-            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-        )
-        .without_details())
+        if refused {
+            return Err(not_acceptable(format!(
+                "only the following media types are accepted: {TYPES}"
+            )));
+        }
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {TYPES}");
+        Err(Failure::new(406, "NotAcceptable", message).without_details())
     }
 
     /// One object as JSON.
     pub(crate) fn object(self, resource: &Resource, object: &Object) -> Bytes {
         match self {
-            View::Object => with_kind(&resource.api_version(), &resource.kind, object.body()),
-            View::Metadata => Bytes::from(partial(object).to_string()),
-            View::Table(_) => with_kind(&resource.api_version(), &resource.kind, object.body()),
+            View::Object => with_kind(resource, object),
+            View::Metadata(version) => Bytes::from(partial(object, version).to_string()),
+            View::Table(..) => {
+                let metadata =
+                    json!({"resourceVersion": object::meta(&object.value, "resourceVersion")});
+                self.table(resource, &metadata, std::iter::once(object), true)
+            }
         }
     }
 
@@ -74,44 +129,110 @@ impl View {
         metadata: &Value,
         objects: impl Iterator<Item = &'a Object>,
     ) -> Bytes {
-        let mut body = BytesMut::new();
         let (kind, api_version) = match self {
-            View::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),
-            _ => (format!("{}List", resource.kind), resource.api_version()),
+            View::Table(..) => return self.table(resource, metadata, objects, true),
+            View::Metadata(version) => {
+                ("PartialObjectMetadataList".to_owned(), version.text().to_owned())
+            }
+            View::Object => (format!("{}List", resource.kind), resource.api_version()),
         };
-        body.put_slice(
-            format!("{{\"kind\":{kind:?},\"apiVersion\":{api_version:?},\"metadata\":{metadata},\"items\":[")
-                .as_bytes(),
+        let mut body = BytesMut::new();
+        let head = format!(
+            "{{\"kind\":{kind:?},\"apiVersion\":{api_version:?},\"metadata\":{metadata},\"items\":["
         );
+        body.put_slice(head.as_bytes());
         for (index, object) in objects.enumerate() {
             if index > 0 {
                 body.put_u8(b',');
             }
             match self {
-                View::Metadata => body.put_slice(partial(object).to_string().as_bytes()),
-                _ => body.put_slice(object.body()),
+                View::Metadata(version) => {
+                    body.put_slice(partial(object, version).to_string().as_bytes());
+                }
+                _ => body.put_slice(&item(resource, object)),
             }
         }
         body.put_slice(b"]}\n");
         body.freeze()
     }
 
-    /// The object of a watch event as JSON.
-    pub(crate) fn event(self, resource: &Resource, object: &Object, _columns: bool) -> Bytes {
-        self.object(resource, object)
+    /// The object of a watch event as JSON; only the first of a stream has columns.
+    pub(crate) fn event(self, resource: &Resource, object: &Object, first: bool) -> Bytes {
+        match self {
+            View::Table(..) => {
+                let metadata =
+                    json!({"resourceVersion": object::meta(&object.value, "resourceVersion")});
+                self.table(resource, &metadata, std::iter::once(object), first)
+            }
+            _ => self.object(resource, object),
+        }
     }
 
     /// The object of a bookmark as JSON.
-    pub(crate) fn bookmark(self, resource: &Resource, metadata: &Value, _columns: bool) -> Bytes {
-        let mut object = match self {
-            View::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"})
+    pub(crate) fn bookmark(self, resource: &Resource, metadata: &Value, first: bool) -> Bytes {
+        let object = match self {
+            View::Table(..) => {
+                let object = Object::new(json!({"metadata": metadata}), 0);
+                return self.table(resource, metadata, std::iter::once(&object), first);
             }
-            _ => json!({"kind": resource.kind, "apiVersion": resource.api_version()}),
+            View::Metadata(version) => json!({
+                "kind": "PartialObjectMetadata",
+                "apiVersion": version.text(),
+                "metadata": metadata,
+            }),
+            View::Object => {
+                let types = &crate::schema::TYPES;
+                let mut zero = match types.find(&resource.schema) {
+                    Some(root) => crate::schema::normalize::zero(types, types.get(root)),
+                    None => json!({}),
+                };
+                zero["kind"] = json!(resource.kind);
+                zero["apiVersion"] = json!(resource.api_version());
+                zero["metadata"] = metadata.clone();
+                zero
+            }
         };
-        object["metadata"] = metadata.clone();
         Bytes::from(object.to_string())
     }
+
+    fn table<'a>(
+        self,
+        resource: &Resource,
+        metadata: &Value,
+        objects: impl Iterator<Item = &'a Object>,
+        columns: bool,
+    ) -> Bytes {
+        let (include, version) = match self {
+            View::Table(include, version) => (include, version),
+            _ => (Include::Metadata, Version::V1),
+        };
+        let mut body = BytesMut::new();
+        let columns = if columns { table::definitions(resource) } else { Value::Null };
+        let head = format!(
+            "{{\"kind\":\"Table\",\"apiVersion\":{:?},\"metadata\":{metadata},\"columnDefinitions\":{columns},\"rows\":[",
+            version.text()
+        );
+        body.put_slice(head.as_bytes());
+        for (index, object) in objects.enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let cells = table::cells(resource, &object.value);
+            body.put_slice(format!("{comma}{{\"cells\":{cells},\"object\":").as_bytes());
+            match include {
+                Include::None => body.put_slice(b"null"),
+                Include::Object => body.put_slice(&with_kind(resource, object)),
+                Include::Metadata => {
+                    body.put_slice(partial(object, version).to_string().as_bytes());
+                }
+            }
+            body.put_u8(b'}');
+        }
+        body.put_slice(b"]}\n");
+        body.freeze()
+    }
+}
+
+fn not_acceptable(message: String) -> Failure {
+    Failure::new(406, "NotAcceptable", message)
 }
 
 fn include(call: &Call) -> Result<Include, Failure> {
@@ -119,25 +240,32 @@ fn include(call: &Call) -> Result<Include, Failure> {
         None | Some("" | "Metadata") => Ok(Include::Metadata),
         Some("Object") => Ok(Include::Object),
         Some("None") => Ok(Include::None),
-        Some(other) => {
-            Err(Failure::bad_request(format!("unrecognized includeObject value: {other:?}")))
-        }
+        Some(other) => Err(Failure::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+        ))),
     }
 }
 
-/// Puts kind and version in front of an object's JSON.
-fn with_kind(api_version: &str, kind: &str, body: &Bytes) -> Bytes {
-    let head = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",");
+/// An object as it is in a list: without kind and version.
+fn item(_resource: &Resource, object: &Object) -> Bytes {
+    object.body().clone()
+}
+
+/// An object with kind and version in front.
+fn with_kind(resource: &Resource, object: &Object) -> Bytes {
+    let body = object.body();
+    let head =
+        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version());
     let mut whole = BytesMut::with_capacity(head.len() + body.len());
     whole.put_slice(head.as_bytes());
     whole.put_slice(&body[1..]);
     whole.freeze()
 }
 
-fn partial(object: &Object) -> Value {
+fn partial(object: &Object, version: Version) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version.text(),
         "metadata": object.value["metadata"],
     })
 }

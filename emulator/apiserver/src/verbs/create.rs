@@ -17,7 +17,7 @@ use crate::store::{CreateError, Key, Object};
 use crate::strategy;
 
 pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
     let (value, warnings) = decode(call, resource)?;

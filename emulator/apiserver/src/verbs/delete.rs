@@ -125,7 +125,7 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let mut options = Options::of(call)?;
     let resource = &target.resource;
     let key = target.key();
@@ -183,7 +183,7 @@ pub(crate) fn delete_collection(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, true)?;
     let resource = &target.resource;
     if resource.is("", "Namespace") || (resource.namespaced && target.namespace.is_none()) {
         return Err(Failure::method_not_allowed());

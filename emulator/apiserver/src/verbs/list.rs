@@ -44,7 +44,7 @@ pub(crate) async fn list(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, true)?;
     let resource = &target.resource;
     let selection = Selection::of(resource, call)?;
     let limit = call.query.number("limit")?.and_then(|limit| usize::try_from(limit).ok());

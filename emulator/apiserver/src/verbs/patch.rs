@@ -19,7 +19,7 @@ use crate::store::Object;
 use crate::strategy;
 
 pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let media = call.header("content-type").split(';').next().unwrap_or_default().trim().to_owned();
     let apply =
         matches!(media.as_str(), "application/apply-patch+yaml" | "application/apply-patch+cbor");

@@ -16,7 +16,7 @@ use crate::store::{Key, Object};
 use crate::strategy;
 
 pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "UpdateOptions")?;
     let resource = &target.resource;
     let (mut value, warnings) = decode(call, resource)?;

@@ -30,7 +30,7 @@ pub(crate) fn watch(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
-    let view = View::of(call)?;
+    let view = View::of(call, &target.resource, false)?;
     let mut target = target.clone();
     let name = target.name.take();
     let selection = Selection::of(&target.resource, call)?;

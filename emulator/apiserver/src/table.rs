@@ -1,0 +1,220 @@
+//! Tables, as `kubectl get` shows them: the columns of each kind, and a row per object.
+
+mod age;
+mod cells;
+mod pods;
+
+use serde_json::{Value, json};
+
+use crate::object;
+use crate::resources::Resource;
+
+/// A column: name, type, format, and 1 where only `-o wide` shows it.
+type Column = (&'static str, &'static str, &'static str, u8);
+
+const NAME: Column = ("Name", "string", "name", 0);
+const AGE: Column = ("Age", "string", "", 0);
+
+const fn text(name: &'static str) -> Column {
+    (name, "string", "", 0)
+}
+
+const fn wide(name: &'static str) -> Column {
+    (name, "string", "", 1)
+}
+
+/// The columns of a kind.
+fn columns(resource: &Resource) -> Vec<Column> {
+    const INTEGER: &str = "integer";
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => vec![
+            NAME,
+            text("Ready"),
+            text("Status"),
+            text("Restarts"),
+            AGE,
+            wide("IP"),
+            wide("Node"),
+            wide("Nominated Node"),
+            wide("Readiness Gates"),
+        ],
+        ("", "Secret") => vec![NAME, text("Type"), text("Data"), AGE],
+        ("", "ConfigMap") => vec![NAME, text("Data"), AGE],
+        ("", "Namespace") => vec![NAME, text("Status"), AGE],
+        ("", "ServiceAccount") => vec![NAME, AGE],
+        ("", "Node") => vec![
+            NAME,
+            text("Status"),
+            text("Roles"),
+            AGE,
+            text("Version"),
+            wide("Internal-IP"),
+            wide("External-IP"),
+            wide("OS-Image"),
+            wide("Kernel-Version"),
+            wide("Container-Runtime"),
+        ],
+        ("", "PersistentVolumeClaim") => vec![
+            NAME,
+            text("Status"),
+            text("Volume"),
+            text("Capacity"),
+            text("Access Modes"),
+            text("StorageClass"),
+            text("VolumeAttributesClass"),
+            AGE,
+            wide("VolumeMode"),
+        ],
+        ("", "PersistentVolume") => vec![
+            NAME,
+            text("Capacity"),
+            text("Access Modes"),
+            text("Reclaim Policy"),
+            text("Status"),
+            text("Claim"),
+            text("StorageClass"),
+            text("VolumeAttributesClass"),
+            text("Reason"),
+            AGE,
+            wide("VolumeMode"),
+        ],
+        (_, "Event") => vec![
+            text("Last Seen"),
+            text("Type"),
+            text("Reason"),
+            text("Object"),
+            wide("Subobject"),
+            wide("Source"),
+            text("Message"),
+            wide("First Seen"),
+            wide("Count"),
+            ("Name", "string", "name", 1),
+        ],
+        ("", "Service") => vec![
+            NAME,
+            text("Type"),
+            text("Cluster-IP"),
+            text("External-IP"),
+            text("Port(s)"),
+            AGE,
+            wide("Selector"),
+        ],
+        ("", "Endpoints") => vec![NAME, text("Endpoints"), AGE],
+        ("batch", "Job") => vec![
+            NAME,
+            text("Status"),
+            text("Completions"),
+            text("Duration"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ],
+        ("batch", "CronJob") => vec![
+            NAME,
+            text("Schedule"),
+            text("Timezone"),
+            ("Suspend", "boolean", "", 0),
+            ("Active", INTEGER, "", 0),
+            text("Last Schedule"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ],
+        ("apps", "Deployment") => vec![
+            NAME,
+            text("Ready"),
+            text("Up-to-date"),
+            text("Available"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ],
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => vec![
+            NAME,
+            ("Desired", INTEGER, "", 0),
+            ("Current", INTEGER, "", 0),
+            ("Ready", INTEGER, "", 0),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ],
+        ("coordination.k8s.io", _) => vec![NAME, text("Holder"), AGE],
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            vec![NAME, ("Created At", "date", "", 0)]
+        }
+        ("rbac.authorization.k8s.io", _) => {
+            vec![NAME, text("Role"), AGE, wide("Users"), wide("Groups"), wide("ServiceAccounts")]
+        }
+        ("storage.k8s.io", "StorageClass") => vec![
+            NAME,
+            text("Provisioner"),
+            text("ReclaimPolicy"),
+            text("VolumeBindingMode"),
+            ("AllowVolumeExpansion", "boolean", "", 0),
+            AGE,
+        ],
+        ("admissionregistration.k8s.io", _) => vec![NAME, ("Webhooks", INTEGER, "", 0), AGE],
+        _ => vec![NAME, AGE],
+    }
+}
+
+/// The definitions of the columns.
+pub(crate) fn definitions(resource: &Resource) -> Value {
+    columns(resource)
+        .into_iter()
+        .map(|(name, kind, format, priority)| {
+            json!({
+                "name": name,
+                "type": kind,
+                "format": format,
+                "description": format!("{name} of the {}.", resource.singular),
+                "priority": priority,
+            })
+        })
+        .collect()
+}
+
+/// The cells of a row.
+pub(crate) fn cells(resource: &Resource, value: &Value) -> Value {
+    let name = json!(object::name(value));
+    let age = json!(age::since(object::meta(value, "creationTimestamp")));
+    let cells = match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => pods::cells(value, age),
+        ("", "Secret") => {
+            let count = cells::count(&value["data"]);
+            vec![name, value["type"].clone(), json!(count), age]
+        }
+        ("", "ConfigMap") => {
+            let count = cells::count(&value["data"]) + cells::count(&value["binaryData"]);
+            vec![name, json!(count), age]
+        }
+        ("", "Namespace") => vec![name, value["status"]["phase"].clone(), age],
+        ("", "Node") => cells::node(value, age),
+        ("", "PersistentVolumeClaim") => cells::claim(value, age),
+        ("", "PersistentVolume") => cells::volume(value, age),
+        (_, "Event") => cells::event(value),
+        ("", "Service") => cells::service(value, age),
+        ("", "Endpoints") => vec![name, json!("<none>"), age],
+        ("batch", "Job") => cells::job(value, age),
+        ("batch", "CronJob") => cells::cron_job(value, age),
+        ("apps", "Deployment") => cells::deployment(value, age),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => cells::replicas(value, age),
+        ("coordination.k8s.io", _) => {
+            vec![name, json!(object::text(value, &["spec", "holderIdentity"])), age]
+        }
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
+            vec![name, json!(object::meta(value, "creationTimestamp"))]
+        }
+        ("rbac.authorization.k8s.io", _) => cells::binding(value, age),
+        ("storage.k8s.io", "StorageClass") => cells::storage_class(value, age),
+        ("admissionregistration.k8s.io", _) => {
+            vec![name, json!(object::list(value, &["webhooks"]).len()), age]
+        }
+        _ => vec![name, age],
+    };
+    Value::Array(cells)
+}
