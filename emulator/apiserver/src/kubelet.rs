@@ -7,9 +7,11 @@
 //! Not there: probes, life cycle hooks, ephemeral containers, resource limits, user ids of
 //! volumes (`fsGroup`), updates of mounted Secrets and ConfigMaps in a running pod.
 
+mod claims;
 mod container;
 mod environment;
 mod events;
+mod folders;
 mod node;
 mod objects;
 mod pod;
@@ -33,6 +35,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::claims::Claims;
 use self::events::Events;
 use self::node::Node;
 use self::pod::{Orders, PodTask};
@@ -138,6 +141,7 @@ impl Kubelet {
             client: self.client,
             name: node_name,
             address: ADDRESS.to_owned(),
+            claims: Claims::new(root.join("claims")),
             root,
             logs,
             runtime,
@@ -149,6 +153,7 @@ impl Kubelet {
             () = shutdown.cancelled() => {}
             () = heartbeat(&node) => {}
             () = pods.watch() => {}
+            () = node.claims.watch(node.client.clone()) => {}
         }
         pods.tasks.shutdown().await;
     }
@@ -210,7 +215,7 @@ impl Pods {
     }
 
     fn apply(&mut self, pod: Pod) {
-        let Some(uid) = pod.uid().filter(|uid| volumes::is_plain(uid)) else { return };
+        let Some(uid) = pod.uid().filter(|uid| folders::is_plain(uid)) else { return };
         let finished = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let finished = matches!(finished, Some("Succeeded" | "Failed"));
         let deleted = pod.metadata.deletion_timestamp.is_some();

@@ -14,8 +14,10 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use super::claims::Claims;
 use super::environment::Place;
 use super::events::{Events, seconds};
+use super::folders;
 use super::quantity;
 use super::runtime::{ContainerRun, Running, Runtime, StartError};
 use crate::logs::{LogWriter, Logs};
@@ -29,6 +31,7 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) address: String,
     pub(super) root: PathBuf,
+    pub(super) claims: Claims,
     pub(super) logs: Logs,
     pub(super) runtime: Runtime,
     pub(super) allow_host_paths: bool,
@@ -44,11 +47,6 @@ impl Node {
     /// The folder of the pods' own folders.
     pub(super) fn pods(&self) -> PathBuf {
         self.root.join("pods")
-    }
-
-    /// The folder of the claims' folders.
-    pub(super) fn claims(&self) -> PathBuf {
-        self.root.join("claims")
     }
 
     /// Starts a container; the error is what its status says.
@@ -199,7 +197,7 @@ fn remove_strangers(folder: &std::path::Path, is_known: &impl Fn(&str) -> bool) 
     for entry in entries {
         let entry = entry?;
         if !entry.file_name().to_str().is_some_and(is_known) {
-            fs::remove_dir_all(entry.path())?;
+            folders::remove(&entry.path())?;
         }
     }
     Ok(())

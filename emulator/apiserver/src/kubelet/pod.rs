@@ -21,6 +21,7 @@ use self::member::{Member, known};
 use super::Node;
 use super::container::{Job, Report, Slot, Stop};
 use super::events::Kind;
+use super::folders;
 use super::objects::{ConfigError, Objects, Watched, await_change};
 use super::status::{self, Change, Failure};
 use super::volumes::{self, Places, Prepared};
@@ -253,11 +254,10 @@ impl PodTask {
             });
         }
         let failed = |error| ConfigError::lasting(format!("no folder for the pod: {error}"));
-        volumes::create_folder(&self.folder, 0o700).map_err(failed)?;
-        let claims = self.node.claims();
+        folders::create(&self.folder, 0o700).map_err(failed)?;
         let places = Places {
             pod: &self.folder,
-            claims: &claims,
+            claims: &self.node.claims,
             allow_host_paths: self.node.allow_host_paths,
             place: self.node.place(),
         };

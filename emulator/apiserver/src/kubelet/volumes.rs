@@ -7,7 +7,7 @@
 mod mounts;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
@@ -15,8 +15,12 @@ use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, Pod, Volume,
 };
 
+use kube::ResourceExt;
+
 pub(super) use self::mounts::mounts;
+use super::claims::Claims;
 use super::environment::{self, Place};
+use super::folders;
 use super::objects::{ConfigError, Objects, Reference};
 
 /// A volume that is ready to be mounted.
@@ -31,8 +35,7 @@ pub(super) struct Prepared {
 pub(super) struct Places<'a> {
     /// The pod's own folder.
     pub(super) pod: &'a Path,
-    /// The folder of all claims.
-    pub(super) claims: &'a Path,
+    pub(super) claims: &'a Claims,
     pub(super) allow_host_paths: bool,
     pub(super) place: Place<'a>,
 }
@@ -88,7 +91,7 @@ pub(super) fn prepare(
     let mut prepared = BTreeMap::new();
     let mut tokens = tokens.iter();
     for volume in volumes(pod) {
-        if !is_plain(&volume.name) {
+        if !folders::is_plain(&volume.name) {
             return Err(ConfigError::lasting(format!(
                 "volume name {:?} is not a name",
                 volume.name
@@ -115,18 +118,18 @@ fn prepare_one<'a>(
         ))
     };
     if volume.empty_dir.is_some() {
-        create_folder(&path, 0o777).map_err(failed)?;
+        folders::create(&path, 0o777).map_err(failed)?;
         return Ok(Prepared { path, read_only: false });
     }
     if let Some(claim) = &volume.persistent_volume_claim {
         let reference = Reference::Claim(claim.claim_name.clone());
         let uid = objects.value(&reference, "uid", false)?.unwrap_or_default();
-        let folder = format!("{}-{}", claim.claim_name, String::from_utf8_lossy(uid));
-        if !is_plain(&folder) || !is_plain(&objects.namespace) {
-            return Err(ConfigError::lasting(format!("{reference} has no name for a folder")));
-        }
-        let path = places.claims.join(&objects.namespace).join(folder);
-        create_folder(&path, 0o777).map_err(failed)?;
+        let uid = String::from_utf8_lossy(uid);
+        let path = places.claims.folder(&objects.namespace, &claim.claim_name, &uid);
+        let path = path
+            .ok_or_else(|| ConfigError::lasting(format!("{reference} has no name for a folder")))?;
+        places.claims.take(&path, &pod.uid().unwrap_or_default());
+        folders::create(&path, 0o777).map_err(failed)?;
         return Ok(Prepared { path, read_only: claim.read_only.unwrap_or(false) });
     }
     if let Some(host_path) = &volume.host_path {
@@ -270,12 +273,12 @@ fn add_fields(
 }
 
 fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
-    create_folder(folder, 0o755)?;
+    folders::create(folder, 0o755)?;
     for file in files {
         let relative = relative(&file.path)?;
         let path = folder.join(&relative);
         if let Some(parent) = relative.parent() {
-            create_folder(&folder.join(parent), 0o755)?;
+            folders::create(&folder.join(parent), 0o755)?;
         }
         // A restarted kubelet finds its own file, perhaps without the right to write to it.
         match fs::remove_file(&path) {
@@ -283,15 +286,6 @@ fn write_files(folder: &Path, files: &[File]) -> io::Result<()> {
             _ => fs::write(&path, &file.content)?,
         }
         fs::set_permissions(&path, fs::Permissions::from_mode((file.mode & 0o777) as u32))?;
-    }
-    Ok(())
-}
-
-/// Creates a folder with exactly this mode; parents are the kubelet's own.
-pub(super) fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
-    if !path.is_dir() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     Ok(())
 }
@@ -331,9 +325,4 @@ fn relative(path: &str) -> io::Result<PathBuf> {
     } else {
         Err(io::Error::other(format!("{} must be relative and without '..'", path.display())))
     }
-}
-
-/// Whether a name from the API can be the name of a folder.
-pub(super) fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains('/')
 }

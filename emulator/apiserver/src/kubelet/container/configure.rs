@@ -7,6 +7,7 @@ use kube::ResourceExt;
 
 use super::super::environment::{self, expand};
 use super::super::events::Kind;
+use super::super::folders;
 use super::super::objects::{ConfigError, Objects, Watched, await_change};
 use super::super::runtime::{ContainerRun, Mount};
 use super::super::status::Change;
@@ -50,14 +51,14 @@ impl Job {
         let place = self.node.place();
         let variables = environment::variables(&self.pod, &self.container, &objects, place)?;
         let mut mounts = volumes::mounts(&self.container, &self.volumes, &variables)?;
-        if !volumes::is_plain(&self.container.name) {
+        if !folders::is_plain(&self.container.name) {
             return Err(ConfigError::lasting("the container's name is no name for a folder"));
         }
         let folder = self.folder.join("containers").join(&self.container.name);
         let failed = |error: io::Error| {
             ConfigError::lasting(format!("no folder for the container: {error}"))
         };
-        volumes::create_folder(&folder, 0o700).map_err(failed)?;
+        folders::create(&folder, 0o700).map_err(failed)?;
         let message = folder.join("termination-log");
         fs::write(&message, "").map_err(failed)?;
         let path = self.container.termination_message_path.as_deref();

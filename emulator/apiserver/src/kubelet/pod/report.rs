@@ -6,6 +6,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::super::folders;
 use super::super::status::{self, Parts};
 use super::member::Member;
 use super::{PodTask, RETRY};
@@ -62,11 +63,9 @@ impl PodTask {
 
     /// Removes what the pod had on this host, but not its logs.
     pub(super) fn clean(&self) {
-        match std::fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
-            }
-            _ => {}
+        self.node.claims.release(&self.pod.uid().unwrap_or_default());
+        if let Err(error) = folders::remove(&self.folder) {
+            tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec};
 use serde_json::{Value, json};
 
+use crate::kubelet::claims::Claims;
 use crate::kubelet::environment::{self, Place, expand};
 use crate::kubelet::objects::{Objects, Reference};
 use crate::kubelet::status;
@@ -158,7 +159,7 @@ fn volumes_are_folders_with_the_files_and_modes_asked_for() {
     }));
     let places = Places {
         pod: &folder.path().join("pod"),
-        claims: &folder.path().join("claims"),
+        claims: &Claims::new(folder.path().join("claims")),
         allow_host_paths: false,
         place: PLACE,
     };
@@ -191,7 +192,7 @@ fn volumes_that_cannot_be_made_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let failure = |volume: Value, allow_host_paths| {
         let pod = pod(json!({ "containers": [], "volumes": [volume] }));
-        let claims = folder.path().join("claims");
+        let claims = Claims::new(folder.path().join("claims"));
         let places = Places { pod: folder.path(), claims: &claims, allow_host_paths, place: PLACE };
         volumes::prepare(&pod, &objects(), places, &[]).map(drop).map_err(|error| error.message)
     };

@@ -148,6 +148,18 @@ async fn a_deleted_pod_may_clean_up() {
     cluster.run("reader", json!({ "containers": [main], "volumes": volumes })).await;
     cluster.until_phase("reader", "Succeeded").await;
     assert_eq!(cluster.log("reader").await, "cleaned\n", "the claim is kept and shared");
+    let folders = cluster.folder.path().join("node/claims/default");
+    assert_eq!(std::fs::read_dir(&folders).unwrap().count(), 1);
+    let claims = kube::Api::<PersistentVolumeClaim>::namespaced(cluster.client.clone(), "default");
+    claims.delete("claim", &Default::default()).await.unwrap();
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+    let gone = async {
+        // The kubelet hears of it through its watch.
+        while std::fs::read_dir(&folders).unwrap().count() > 0 {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(super::PATIENCE, gone).await.expect("its folder goes with the claim");
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use std::{fs, io};
 use k8s_openapi::api::core::v1::Container;
 
 use super::super::environment::expand;
+use super::super::folders;
 use super::super::objects::ConfigError;
 use super::super::runtime::Mount;
-use super::{Prepared, create_folder, relative};
+use super::{Prepared, relative};
 
 /// The mounts of one container.
 pub(in super::super) fn mounts(
@@ -81,7 +82,7 @@ fn inside(folder: &Path, path: &str, create: bool) -> io::Result<PathBuf> {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-                create_folder(&current, 0o755)?;
+                folders::create(&current, 0o755)?;
             }
             Err(error) => return Err(error),
         }
