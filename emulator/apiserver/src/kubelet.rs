@@ -33,7 +33,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::claims::Claims;
 use self::events::Events;
@@ -47,6 +49,8 @@ use crate::logs::Logs;
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
 const HEARTBEAT: Duration = Duration::from_secs(300);
+/// How long the end of the containers is waited for after they have been killed.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a kubelet is.
 #[derive(Clone, Debug)]
@@ -137,6 +141,7 @@ impl Kubelet {
     pub async fn run(self, shutdown: CancellationToken) {
         let Options { node_name, root, logs, runtime, allow_host_paths, back_off } = self.options;
         let node = Arc::new(Node {
+            containers: TaskTracker::new(),
             events: Events::start(self.client.clone(), node_name.clone()),
             client: self.client,
             name: node_name,
@@ -156,6 +161,10 @@ impl Kubelet {
             () = node.claims.watch(node.client.clone()) => {}
         }
         pods.tasks.shutdown().await;
+        node.containers.close();
+        if timeout(LAST_WORDS, node.containers.wait()).await.is_err() {
+            tracing::warn!(node.name, "containers have not ended with their kubelet");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,8 @@ pub struct Logs {
     root: Arc<Path>,
     segment_bytes: u64,
     live: Arc<Mutex<HashMap<Container, Live>>>,
+    /// Containers whose newest run has ended and that are about to run again.
+    awaited: Arc<Mutex<HashSet<Container>>>,
 }
 
 /// Which part of a log is wanted, as the query parameters of `pods/log` say it.
@@ -106,7 +108,7 @@ impl Logs {
     }
 
     fn with_segment_bytes(root: PathBuf, segment_bytes: u64) -> Logs {
-        Logs { root: root.into(), segment_bytes, live: Arc::default() }
+        Logs { root: root.into(), segment_bytes, live: Arc::default(), awaited: Arc::default() }
     }
 
     /// Opens the log of one run of a container; runs are numbered by the restart count.
@@ -129,6 +131,7 @@ impl Logs {
         let key = Container { pod_uid: pod_uid.to_owned(), name: container.to_owned() };
         let live = Live { run: restart_count, progress };
         let writer = LogWriter::open(self.clone(), key.clone(), folder, restart_count, sender)?;
+        self.awaited().remove(&key);
         self.live().insert(key, live);
         Ok(writer)
     }
@@ -150,7 +153,7 @@ impl Logs {
             Err(error) => return Err(LogError::Unreadable(error)),
         };
         let newest = on_disk.iter().map(|(run, _)| *run).max().ok_or_else(missing)?;
-        let run = match options.previous {
+        let run = match options.previous && !self.awaited().contains(&key) {
             false => newest,
             true => on_disk
                 .iter()
@@ -166,9 +169,16 @@ impl Logs {
         Ok(Reader::new(folder, run, progress, options).into_stream())
     }
 
+    /// Says that a container will run again, so that its newest run is already the previous one.
+    pub fn await_restart(&self, pod_uid: &str, container: &str) {
+        let key = Container { pod_uid: pod_uid.to_owned(), name: container.to_owned() };
+        self.awaited().insert(key);
+    }
+
     /// Deletes all logs of a pod; who follows them sees the end.
     pub fn remove(&self, pod_uid: &str) -> io::Result<()> {
         self.live().retain(|container, _| container.pod_uid != pod_uid);
+        self.awaited().retain(|container| container.pod_uid != pod_uid);
         if !is_name(pod_uid) {
             return Ok(());
         }
@@ -216,6 +226,10 @@ impl Logs {
 
     fn folder(&self, pod_uid: &str, container: &str) -> Option<PathBuf> {
         (is_name(pod_uid) && is_name(container)).then(|| self.root.join(pod_uid).join(container))
+    }
+
+    fn awaited(&self) -> std::sync::MutexGuard<'_, HashSet<Container>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, HashMap<Container, Live>> {

@@ -111,6 +111,7 @@ impl Job {
                 return Ok(());
             }
             crashes = if begun.elapsed() > FORGIVEN_AFTER { 0 } else { crashes + 1 };
+            self.node.logs.await_restart(&self.pod.uid().unwrap_or_default(), &self.container.name);
             if crashes > 1 {
                 self.back_off(crashes - 2).await?;
             }

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use tokio_util::task::TaskTracker;
 
 use super::claims::Claims;
 use super::environment::Place;
@@ -37,6 +38,8 @@ pub(super) struct Node {
     pub(super) allow_host_paths: bool,
     pub(super) back_off: Duration,
     pub(super) events: Events,
+    /// The tasks of all containers.
+    pub(super) containers: TaskTracker,
 }
 
 impl Node {

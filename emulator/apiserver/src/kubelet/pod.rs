@@ -326,7 +326,7 @@ impl PodTask {
             stop,
             reports,
         };
-        tokio::spawn(job.run());
+        self.node.containers.spawn(job.run());
     }
 
     /// Waits for something to happen.

@@ -128,6 +128,11 @@ async fn previous_is_the_run_before_the_newest() {
     }
     assert_eq!(read(&logs, LogOptions::default()).await, "run 2\n");
     assert_eq!(read(&logs, previous()).await, "run 1\n");
+    logs.await_restart(UID, "main");
+    assert_eq!(read(&logs, LogOptions::default()).await, "run 2\n");
+    assert_eq!(read(&logs, previous()).await, "run 2\n", "between two runs the last one is both");
+    let _writer = logs.writer(UID, "main", 3).unwrap();
+    assert_eq!(read(&logs, previous()).await, "run 2\n");
 }
 
 #[tokio::test]

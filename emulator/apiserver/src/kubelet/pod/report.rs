@@ -45,7 +45,7 @@ impl PodTask {
                 true
             }
             // The watch will tell that the pod is gone.
-            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
+            Err(kube::Error::Api(answer)) if answer.code == 404 => {
                 tracing::debug!(pod.name = self.pod.name_any(), "the pod of a status is gone");
                 self.before = status;
                 true
@@ -79,13 +79,14 @@ impl PodTask {
         loop {
             match self.api().delete(&self.pod.name_any(), &parameters).await {
                 Ok(_) => return,
-                Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
+                Err(kube::Error::Api(answer)) if answer.code == 404 => return,
                 Err(error) => {
                     tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod is not deleted");
                 }
             }
-            // The API server is away; a change of the orders would say that it is back.
-            if let Ok(Err(_)) = timeout(RETRY, self.orders.changed()).await {
+            // A pod of the same name and another uid would be answered for ever with a conflict.
+            let ended = timeout(RETRY, self.orders.wait_for(|orders| orders.gone)).await;
+            if ended.is_ok() {
                 return;
             }
         }

@@ -32,7 +32,8 @@ impl Simulate {
                 && rule.pod.as_ref().is_none_or(|pattern| matches(pattern, &run.pod))
         });
         let command = [run.command, run.arguments].concat().join(" ");
-        let mut lines = vec![format!("simulated: {command}")];
+        let what = if command.is_empty() { run.image } else { command };
+        let mut lines = vec![format!("simulated: {what}")];
         let (mut code, mut duration) = (0, Some(DEFAULT_DURATION));
         if let Some(rule) = rule {
             lines.extend(rule.log.iter().cloned());

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
 use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 use tokio::time::timeout;
+
+use crate::{Fault, When};
 
 use super::{Cluster, PATIENCE, SimulateRule, container, ending, phase};
 
@@ -119,6 +121,49 @@ async fn a_deleted_pod_takes_its_logs_along() {
         }
     };
     timeout(PATIENCE, gone).await.expect("the logs are removed");
+}
+
+#[tokio::test]
+async fn faults_of_the_api_delay_pods_and_lose_none() {
+    let rule = SimulateRule {
+        pod: Some("deleted-*".to_owned()),
+        never_ends: true,
+        ..SimulateRule::default()
+    };
+    let cluster = Cluster::simulated(vec![rule]).await;
+    cluster
+        .create::<Secret>(json!({ "metadata": { "name": "access" }, "stringData": { "k": "v" } }))
+        .await;
+    let faults = cluster.server.faults();
+    for (method, path, code) in [
+        ("PATCH", "/status", 500),
+        ("PATCH", "/status", 409),
+        ("PATCH", "/status", 503),
+        ("GET", "/secrets/access", 500),
+        ("POST", "/events", 500),
+        ("DELETE", "/pods", 500),
+    ] {
+        faults.lay(Fault { skip: 3, times: 3, ..Fault::next(method, path, code) });
+        faults.lay(Fault { when: When::After, skip: 7, ..Fault::next(method, path, code) });
+    }
+    for number in 0..20 {
+        let mut main = container("x");
+        main["envFrom"] = json!([{ "secretRef": { "name": "access" } }]);
+        cluster.run(&format!("pod-{number}"), json!({ "containers": [main] })).await;
+        cluster.script(&format!("deleted-{number}"), "x").await;
+        if number % 7 == 0 {
+            faults.drop_watches();
+            cluster.server.compact();
+        }
+    }
+    for number in 0..20 {
+        let pod = cluster.until_phase(&format!("pod-{number}"), "Succeeded").await;
+        assert_eq!(ending(&pod).0, 0);
+        let name = format!("deleted-{number}");
+        cluster.until_phase(&name, "Running").await;
+        while cluster.pods().delete(&name, &Default::default()).await.is_err() {}
+        cluster.until_gone(&name).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
