@@ -29,20 +29,23 @@
     } catch {
       text = "Error";
     }
+    let between = ""; // native functions, which are of interest only if the script called them
     for (const site of sites) {
-      let file, line, column, name;
-      file = site.getFileName();
-      if (typeof file === "string" && file.startsWith(inner)) continue;
-      name = site.getFunctionName();
-      if (site.isNative() || typeof file !== "string") {
-        if (name) text += `\n    at ${name} (native)`;
+      const file = site.getFileName();
+      if (typeof file === "string" && file.startsWith(inner)) {
+        between = "";
         continue;
       }
-      line = site.getLineNumber();
-      column = site.getColumnNumber();
-      if (line === 1 && wrapped.has(file)) {
-        column = Math.max(1, column - host.wrapper);
+      const name = site.getFunctionName();
+      if (site.isNative() || typeof file !== "string") {
+        if (name) between += `\n    at ${name} (native)`;
+        continue;
       }
+      text += between;
+      between = "";
+      const line = site.getLineNumber();
+      let column = site.getColumnNumber();
+      if (line === 1 && wrapped.has(file)) column = Math.max(1, column - host.wrapper);
       const place = `${file}:${line}:${column}`;
       text += name && name !== "<anonymous>" ? `\n    at ${name} (${place})` : `\n    at ${place}`;
     }

@@ -51,6 +51,8 @@ struct Entry {
     deadline: Instant,
     stuck: Option<(Stuck, Instant)>,
     standing: Standing,
+    /// The version of the pod that says so.
+    version: u64,
     result: Option<Result<Ended, Failure>>,
     /// Whether its promise has been settled, or is about to be.
     settled: bool,
@@ -91,6 +93,7 @@ impl Jobs {
             deadline,
             stuck: None,
             standing: Standing::Pending,
+            version: 0,
             result: None,
             settled: false,
             streams: false,
@@ -181,6 +184,8 @@ impl Jobs {
             log(LogLevel::Log, &format!("{} phase {}", entry.pod, phase.unwrap_or("Pending")));
         }
         entry.standing = standing.clone();
+        let version = pod.metadata.resource_version.as_ref();
+        entry.version = version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX);
         let name = &entry.pod;
         match standing {
             Standing::Pending => entry.stuck = None,
@@ -302,7 +307,7 @@ impl Jobs {
         if again && (creating || !self.synced) {
             return None;
         }
-        let mut earliest: Option<(Option<Timestamp>, usize)> = None;
+        let mut earliest: Option<((Option<Timestamp>, u64), usize)> = None;
         for (at, event) in self.events.iter().enumerate() {
             let finished = match event {
                 Event::ReadResult { id, .. } | Event::Failed(id, _) => self.finished_at(*id),
@@ -316,11 +321,15 @@ impl Jobs {
         earliest.and_then(|(_, at)| self.events.remove(at))
     }
 
-    fn finished_at(&self, id: usize) -> Option<Timestamp> {
-        match &self.all[id].standing {
+    /// When a job ended; within a second, which is as exact as Kubernetes is, the pod that was
+    /// changed earlier ended earlier.
+    fn finished_at(&self, id: usize) -> (Option<Timestamp>, u64) {
+        let entry = &self.all[id];
+        let finished = match &entry.standing {
             Standing::Succeeded(ended) | Standing::Failed(ended) => ended.finished,
             _ => None,
-        }
+        };
+        (finished, entry.version)
     }
 
     /// What the script is told of a log that needs no reading.

@@ -1,0 +1,81 @@
+//! Workers that die: at every call, before it and after it, the next worker goes on.
+
+use crate::world::{Hang, PROJECT, World, event};
+
+const SCRIPT: &str = "
+const { events, Job, Group } = require('brigadier');
+const job = (name) => new Job(name, 'alpine', [`echo ${name}`]);
+events.on('push', async () => {
+  const first = await job('first').run();
+  const both = await Group.runAll([job('left'), job('right')]);
+  const last = await job('last').run();
+  console.log([first, ...both, last].join('').replaceAll('\\n', ';'));
+});
+events.on('after', () => { job('tidy').run(); });
+";
+
+#[tokio::test]
+async fn a_worker_that_dies_at_any_call_is_survived() {
+    for carried_out in [false, true] {
+        let mut deaths = 0;
+        for after in 0.. {
+            let world = World::new();
+            let context = world.build(PROJECT, event("push"), SCRIPT).await;
+            let kubelet = world.end_all();
+            let build = async {
+                let ended = world.run_until(&context, Hang { after, carried_out }).await;
+                let lived = ended.is_some();
+                let outcome = match ended {
+                    Some(outcome) => outcome.unwrap(),
+                    None => {
+                        world.lines.lock().unwrap().clear();
+                        world.run(&context, async {}).await
+                    }
+                };
+                (lived, outcome)
+            };
+            let (lived, outcome) = tokio::select! {
+                ended = build => ended,
+                () = kubelet => unreachable!("it watches for ever"),
+            };
+            assert_eq!(outcome.exit_code, 0, "{after}: {:#?}", world.printed());
+            let mut jobs = world.jobs().await;
+            jobs.sort();
+            assert_eq!(jobs, ["first", "last", "left", "right", "tidy"], "{after}");
+            assert_eq!(
+                world.said(),
+                ["log of first;log of left;log of right;log of last;"],
+                "{after} {carried_out}"
+            );
+            if lived {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!(deaths > 15, "{deaths}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_and_then_a_worker_that_die_are_survived() {
+    let world = World::new();
+    let context = world.build(PROJECT, event("push"), SCRIPT).await;
+    let kubelet = world.end_all();
+    let build = async {
+        world.start(&context).await;
+        for after in [1, 3, 5, 7] {
+            if world.run_until(&context, Hang { after, carried_out: true }).await.is_some() {
+                break;
+            }
+        }
+        world.lines.lock().unwrap().clear();
+        world.run(&context, async {}).await
+    };
+    let outcome = tokio::select! {
+        outcome = build => outcome,
+        () = kubelet => unreachable!("it watches for ever"),
+    };
+    assert_eq!(outcome.exit_code, 0);
+    assert_eq!(world.jobs().await.len(), 5);
+    assert_eq!(world.said(), ["log of first;log of left;log of right;log of last;"]);
+}

@@ -1,0 +1,9 @@
+//! Builds against a cluster in memory, whose kubelet is the test itself.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod examples;
+mod kill;
+mod life;
+mod start;
+mod world;

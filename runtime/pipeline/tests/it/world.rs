@@ -1,0 +1,333 @@
+//! A cluster in memory whose calls are counted and whose pods the test lets end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apiserver::Server;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode};
+use futures::TryStreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use pipeline::script::{Script, ScriptOrigin};
+use pipeline::{Context, Options, Outcome, Output, PipelineError, Start};
+use runtime::build::Build;
+use runtime::cluster::{Cluster, Creation};
+use runtime::event::Event;
+use runtime::project::{Project, values};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tower::ServiceExt;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const PROJECT: &str = "
+project: org/app
+repository: github.com/org/app
+cloneURL: https://github.com/org/app.git
+sharedSecret: not-so-secret
+vcsSidecar: git-sidecar:1
+secrets:
+  DOCKER_USER: captain
+  DOCKER_PASS: correct-horse
+";
+
+pub(crate) struct World {
+    pub(crate) server: Server,
+    /// The calls that went through the pipeline's client: `POST pods`.
+    pub(crate) calls: Arc<Mutex<Vec<String>>>,
+    /// The logs of the jobs; a job without one has said its own name.
+    pub(crate) logs: Arc<Mutex<HashMap<String, String>>>,
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    hang: Arc<Mutex<Option<Hang>>>,
+    hanging: Arc<Notify>,
+}
+
+/// After how many more calls every further one hangs, and whether that one is carried out.
+#[derive(Clone, Copy)]
+pub(crate) struct Hang {
+    pub(crate) after: usize,
+    pub(crate) carried_out: bool,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            server: Server::new(apiserver::Options::default()).unwrap(),
+            calls: Arc::default(),
+            logs: Arc::default(),
+            lines: Arc::default(),
+            hang: Arc::default(),
+            hanging: Arc::default(),
+        }
+    }
+
+    /// A client that counts its calls.
+    fn client(&self) -> kube::Client {
+        let router = self.server.router();
+        let (calls, logs) = (Arc::clone(&self.calls), Arc::clone(&self.logs));
+        let (hang, hanging) = (Arc::clone(&self.hang), Arc::clone(&self.hanging));
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let request = request.map(Body::new);
+            let (router, logs) = (router.clone(), Arc::clone(&logs));
+            let path = request.uri().path().to_owned();
+            let part = path.rsplit('/').next().unwrap_or_default().to_owned();
+            let query = request.uri().query().unwrap_or_default();
+            let watches = if query.contains("watch=true") { "watch " } else { "" };
+            calls.lock().unwrap().push(format!("{watches}{} {part}", request.method()));
+            let fate = hang.lock().unwrap().as_mut().map(|hang| {
+                let now = hang.after == 0;
+                hang.after = hang.after.saturating_sub(1);
+                (now, hang.carried_out)
+            });
+            let hanging = Arc::clone(&hanging);
+            async move {
+                if let Some((true, false)) = fate {
+                    hanging.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                let response = match path.strip_suffix("/log") {
+                    Some(path) => {
+                        let pod = path.rsplit('/').next().unwrap_or_default();
+                        let own = logs.lock().unwrap().get(pod).cloned();
+                        let text = own.unwrap_or_else(|| format!("log of {}\n", name_of(pod)));
+                        Response::builder().status(StatusCode::OK).body(Body::from(text)).unwrap()
+                    }
+                    None => router.oneshot(request).await.unwrap(),
+                };
+                if let Some((true, true)) = fate {
+                    hanging.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    pub(crate) fn cluster(&self) -> Cluster {
+        Cluster::new(self.client(), "default")
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        let lines = Arc::clone(&self.lines);
+        Arc::new(move |line| lines.lock().unwrap().push(line.text))
+    }
+
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// What the script itself printed.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let own = |line: &String| !line.starts_with("[brigade") && !line.starts_with("    at ");
+        self.printed().into_iter().filter(own).collect()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// A build of this script, which is in the cluster.
+    pub(crate) async fn build(&self, values: &str, event: Event, script: &str) -> Context {
+        let (project, warnings) = values::read(values, "default").unwrap();
+        assert_eq!(warnings, [""; 0]);
+        self.build_of(project, event, script).await
+    }
+
+    pub(crate) async fn build_of(&self, project: Project, event: Event, script: &str) -> Context {
+        let build = Build::new(&project, event, Timestamp::now());
+        let cluster = Cluster::new(self.server.client(), "default");
+        let (Creation::Made(build) | Creation::Exists(build)) =
+            cluster.create_build(&build).await.unwrap();
+        Context {
+            cluster: self.cluster(),
+            project,
+            build,
+            script: Script {
+                text: script.to_owned(),
+                name: "brigade.js".to_owned(),
+                origin: ScriptOrigin::Event,
+                workspace: None,
+            },
+            options: Options::default(),
+        }
+    }
+
+    pub(crate) async fn start(&self, context: &Context) -> Start {
+        let start = pipeline::start(context, self.output());
+        tokio::time::timeout(PATIENCE, start).await.unwrap().unwrap()
+    }
+
+    /// Runs a build, while its pods end by the hands of `kubelet`.
+    pub(crate) async fn run(&self, context: &Context, kubelet: impl Future<Output = ()>) -> Outcome {
+        let run = pipeline::run(context, self.output(), std::future::pending());
+        let kubelet = async {
+            kubelet.await;
+            std::future::pending::<()>().await;
+        };
+        let run = async {
+            tokio::select! {
+                outcome = run => outcome,
+                () = kubelet => unreachable!("it waits for ever"),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, run).await {
+            Ok(outcome) => outcome.unwrap(),
+            Err(_) => panic!("the build does not end; it printed {:#?}", self.printed()),
+        }
+    }
+
+    /// Runs a build until a call hangs; `None` then.
+    pub(crate) async fn run_until(
+        &self,
+        context: &Context,
+        hang: Hang,
+    ) -> Option<Result<Outcome, PipelineError>> {
+        *self.hang.lock().unwrap() = Some(hang);
+        let run = pipeline::run(context, self.output(), std::future::pending());
+        let ended = tokio::select! {
+            biased;
+            () = self.hanging.notified() => None,
+            outcome = tokio::time::timeout(PATIENCE, run) => Some(outcome.unwrap()),
+        };
+        *self.hang.lock().unwrap() = None;
+        ended
+    }
+
+    fn pods_api(&self) -> Api<Pod> {
+        Api::default_namespaced(self.server.client())
+    }
+
+    /// The pods of jobs, in the order of their creation.
+    pub(crate) async fn pods(&self) -> Vec<Pod> {
+        let mut pods = self
+            .pods_api()
+            .list(&ListParams::default().labels("component=job"))
+            .await
+            .unwrap()
+            .items;
+        pods.sort_by_key(|pod| {
+            pod.metadata.resource_version.as_ref().and_then(|at| at.parse::<u64>().ok())
+        });
+        pods
+    }
+
+    /// The names of the jobs that have pods.
+    pub(crate) async fn jobs(&self) -> Vec<String> {
+        self.pods().await.iter().map(|pod| job_of(pod)).collect()
+    }
+
+    pub(crate) async fn job_pod(&self, job: &str) -> Pod {
+        let pods = self.pods().await;
+        pods.into_iter().find(|pod| job_of(pod) == job).unwrap_or_else(|| panic!("no pod of {job}"))
+    }
+
+    pub(crate) async fn claims(&self) -> Vec<String> {
+        let api: Api<PersistentVolumeClaim> = Api::default_namespaced(self.server.client());
+        let claims = api.list(&ListParams::default()).await.unwrap().items;
+        claims.into_iter().filter_map(|claim| claim.metadata.name).collect()
+    }
+
+    /// The Secret of a job.
+    pub(crate) async fn secret(&self, job: &str) -> Secret {
+        let api: Api<Secret> = Api::default_namespaced(self.server.client());
+        let secrets =
+            api.list(&ListParams::default().labels(&format!("jobname={job}"))).await.unwrap().items;
+        secrets.into_iter().next().unwrap_or_else(|| panic!("no Secret of {job}"))
+    }
+
+    pub(crate) async fn key(&self, job: &str, key: &str) -> Option<String> {
+        let data = self.secret(job).await.data.unwrap_or_default();
+        data.get(key).map(|value| String::from_utf8(value.0.clone()).unwrap())
+    }
+
+    /// Waits until these jobs have pods that have not ended.
+    pub(crate) async fn wait_for(&self, jobs: &[&str]) {
+        let api = self.pods_api();
+        let seen = async {
+            let mut missing: Vec<&str> = jobs.to_vec();
+            let watch = WatchParams::default().labels("component=job");
+            let mut changes = Box::pin(api.watch(&watch, "0").await.unwrap());
+            while !missing.is_empty() {
+                match changes.try_next().await.unwrap() {
+                    Some(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => {
+                        missing.retain(|name| *name != job_of(&pod));
+                    }
+                    Some(_) => {}
+                    None => panic!("the watch ended"),
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+            panic!("no pods of {jobs:?}, only of {:?}; {:#?}", self.jobs().await, self.printed());
+        }
+    }
+
+    /// Lets the pod of a job end.
+    pub(crate) async fn end(&self, job: &str, exit_code: i32) {
+        let (phase, reason) =
+            if exit_code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
+        let now = Timestamp::now().to_string();
+        let state = json!({ "terminated": {
+            "exitCode": exit_code, "reason": reason, "startedAt": now, "finishedAt": now,
+        }});
+        self.report(job, json!({ "phase": phase, "containerStatuses": [container(state)] })).await;
+    }
+
+    pub(crate) async fn report(&self, job: &str, status: Value) {
+        let name = self.job_pod(job).await.metadata.name.unwrap();
+        let patch = Patch::Merge(json!({ "status": status }));
+        self.pods_api().patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    pub(crate) async fn delete(&self, job: &str) {
+        let name = self.job_pod(job).await.metadata.name.unwrap();
+        let at_once = kube::api::DeleteParams::default().grace_period(0);
+        self.pods_api().delete(&name, &at_once).await.unwrap();
+    }
+
+    /// Ends every pod well, as soon as it is there.
+    pub(crate) async fn end_all(&self) {
+        self.end_all_but(&HashMap::new()).await;
+    }
+
+    /// Ends every pod as soon as it is there, with 0 unless said otherwise.
+    pub(crate) async fn end_all_but(&self, codes: &HashMap<&str, i32>) {
+        let watch = WatchParams::default().labels("component=job");
+        let mut changes = Box::pin(self.pods_api().watch(&watch, "0").await.unwrap());
+        while let Some(change) = changes.try_next().await.unwrap() {
+            if let WatchEvent::Added(pod) = change {
+                let ended = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                if !matches!(ended, Some("Succeeded" | "Failed")) {
+                    let job = job_of(&pod);
+                    self.end(&job, codes.get(job.as_str()).copied().unwrap_or(0)).await;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn container(state: Value) -> Value {
+    json!({
+        "name": "brigaderun", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": state,
+    })
+}
+
+pub(crate) fn event(kind: &str) -> Event {
+    let mut event = Event::new("test", kind, "{\"n\":1}");
+    event.revision.commit = "c0ffee".to_owned();
+    event.revision.reference = "refs/heads/main".to_owned();
+    event
+}
+
+fn job_of(pod: &Pod) -> String {
+    pod.metadata.labels.as_ref().unwrap()["jobname"].clone()
+}
+
+fn name_of(pod: &str) -> &str {
+    pod.rsplit_once('-').map_or(pod, |(name, _)| name)
+}
