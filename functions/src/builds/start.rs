@@ -1,18 +1,22 @@
 //! Starts the script of a build in this process, as far as it goes without waiting.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script, ScriptOrigin};
-use pipeline::{Context, Limits, Line, Options, Output, Start, StartEnd};
+use pipeline::{Context, Line, Options, Output, Start, StartEnd};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
 use runtime::project::Project;
 use runtime::settings::Inline;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::answer::Made;
 use crate::app::{App, Workers};
@@ -21,6 +25,9 @@ use crate::rejection::chain;
 
 /// How much of its log the sender of a failed build is told.
 const LOG_LINES: usize = 10;
+
+/// How many scripts may be starting at once: each may take as much memory as a script may.
+static STARTS: Semaphore = Semaphore::const_new(32);
 
 /// Why a script is not started where it could be.
 const NEVER: &str = "scripts are started by workers here (INLINE=never)";
@@ -72,13 +79,11 @@ pub(super) async fn start(
         return Next::Worker { script: Some(script) };
     }
     let origin = script.origin;
-    let mut context = context(app, cluster, project, build, script.clone());
-    limit(&mut context.options.limits, until);
-    let started = match tokio::time::timeout_at(until, pipeline::start(&context, log(build))).await
-    {
+    let context = context(app, cluster, project, build, script.clone());
+    let started = match tokio::time::timeout_at(until, evaluate(context, until)).await {
         Ok(Ok(started)) => started,
         Ok(Err(error)) => {
-            tracing::warn!(build.id = %build.id, error = chain(&error), "a script was not started");
+            tracing::warn!(build.id = %build.id, error = chain(&*error), "a script did not start");
             "the script could not be started here".clone_into(&mut made.reason);
             return Next::Worker { script: Some(script) };
         }
@@ -91,6 +96,27 @@ pub(super) async fn start(
     match started.end {
         StartEnd::Detached | StartEnd::Ended(_) => Next::Nothing,
         StartEnd::Awaits { .. } => Next::Worker { script: Some(script) },
+    }
+}
+
+/// Evaluates the script on a thread of its own, where it can compute without holding up others.
+///
+/// It ends by the deadline even if nobody waits for it, because nothing that it does takes longer.
+async fn evaluate(mut context: Context, until: Instant) -> Result<Start, Box<dyn Error + Send>> {
+    let permit = STARTS.acquire().await.expect("nobody closes it");
+    let left = until.saturating_duration_since(Instant::now());
+    let limits = &mut context.options.limits;
+    limits.running = limits.running.min(left.max(Duration::from_millis(1)));
+    let (runtime, span) = (Handle::current(), Span::current());
+    let evaluated = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let output = log(&context.build);
+        span.in_scope(|| runtime.block_on(pipeline::start(&context, output)))
+    });
+    match evaluated.await {
+        Ok(Ok(started)) => Ok(started),
+        Ok(Err(error)) => Err(Box::new(error)),
+        Err(panic) => Err(Box::new(panic)),
     }
 }
 
@@ -167,10 +193,4 @@ fn note(
     if !started.log.is_empty() {
         notes.insert(annotation::LOG.to_owned(), started.log.clone());
     }
-}
-
-/// A script that computes for longer than there is time is left to a worker.
-fn limit(limits: &mut Limits, until: Instant) {
-    let left = until.saturating_duration_since(Instant::now());
-    limits.running = limits.running.min(left.max(Duration::from_millis(1)));
 }

@@ -1,7 +1,7 @@
 //! Each way of attacking a receiver that we know, tried.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::Mutex;
 
 use axum::body::Body;
 
@@ -287,13 +287,17 @@ async fn what_happened_inside_is_not_told() {
     assert_eq!(told.body, json!({"status": "internal error", "reason": reason}));
 }
 
-/// A log that a test can read.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What was logged on this thread, which is a test's own.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes to the log of this thread.
+struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -305,14 +309,10 @@ impl Write for Log {
 #[tokio::test]
 async fn the_log_tells_the_story_and_no_secret() {
     let world = World::without_scripts().await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(move || writer.clone())
-        .finish();
-    let logging = tracing::subscriber::set_default(subscriber);
+    // For all threads: one of them alone would be forgotten where another logs first.
+    let subscriber =
+        tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Log).finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     world.send(delivery("push", push())).await;
     world.send(delivery("push", push())).await;
     for token in ["aye+aye", "wrong-secret"] {
@@ -324,8 +324,7 @@ async fn the_log_tells_the_story_and_no_secret() {
     let wrong = signature::sign_github("wrong-secret", push().as_bytes());
     forged.headers_mut().insert("x-hub-signature-256", wrong.parse().unwrap());
     world.send(forged).await;
-    drop(logging);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(LOGGED.take()).unwrap();
     let right = signature::sign_github(SECRET, push().as_bytes());
     for secret in ["aye", "wrong-secret", &wrong, &right, "2222222"] {
         assert!(!text.contains(secret), "{secret} in {text}");
