@@ -2,6 +2,7 @@
 //!
 //! The line names the route, never the path or the query, because those may hold tokens.
 
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::{MatchedPath, Request};
@@ -10,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tokio::time::Instant;
-use tracing::{Instrument, Span, field};
+use tracing::Instrument;
 use ulid::Ulid;
 
 use crate::rejection::Rejection;
@@ -36,14 +37,25 @@ pub(crate) struct Record {
     pub(crate) error: Option<String>,
 }
 
+tokio::task_local! {
+    /// What the request that this task answers is about.
+    static ABOUT: RefCell<About>;
+}
+
+#[derive(Default)]
+struct About {
+    project: String,
+    event: String,
+}
+
 /// Notes, for the line in the log, which project this request is about.
 pub(crate) fn about_project(name: &str) {
-    Span::current().record("project.name", name);
+    note(|about| name.clone_into(&mut about.project));
 }
 
 /// Notes, for the line in the log, which event this request is about.
 pub(crate) fn about_event(kind: &str) {
-    Span::current().record("event.kind", kind);
+    note(|about| kind.clone_into(&mut about.event));
 }
 
 /// Answers a request, and logs what became of it.
@@ -55,32 +67,36 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
         http.route = route.as_deref().unwrap_or("none"),
-        project.name = field::Empty,
-        event.kind = field::Empty,
     );
     let begun = Instant::now();
-    async {
+    let answer = async {
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| Rejection::Broken.into_response());
         if let Some(record) = response.extensions_mut().remove::<Record>() {
-            log(&record, response.status().as_u16(), begun);
+            let status = response.status().as_u16();
+            ABOUT.with(|about| log(&record, &about.borrow(), status, begun));
         }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
-    }
-    .instrument(span)
-    .await
+    };
+    ABOUT.scope(RefCell::default(), answer).instrument(span).await
 }
 
-fn log(record: &Record, status: u16, begun: Instant) {
+fn note(note: impl FnOnce(&mut About)) {
+    let _outside_of_requests = ABOUT.try_with(|about| note(&mut about.borrow_mut()));
+}
+
+fn log(record: &Record, about: &About, status: u16, begun: Instant) {
     let build = record.build.as_deref().unwrap_or_default();
     let milliseconds = begun.elapsed().as_millis() as u64;
     if let Some(error) = &record.error {
         tracing::error!(
             outcome = record.outcome,
             build.id = build,
+            project.name = about.project,
+            event.kind = about.event,
             http.status = status,
             duration.ms = milliseconds,
             reason = record.reason,
@@ -98,6 +114,8 @@ fn log(record: &Record, status: u16, begun: Instant) {
     tracing::info!(
         outcome = record.outcome,
         build.id = build,
+        project.name = about.project,
+        event.kind = about.event,
         jobs = record.jobs,
         http.status = status,
         duration.ms = milliseconds,
