@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use runtime::project::Project;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -26,6 +27,8 @@ pub(crate) enum Answer {
         word: &'static str,
         /// The rule, and the value that it saw.
         reason: String,
+        /// The name of the project, if the delivery was proved to be one's.
+        project: Option<String>,
     },
 }
 
@@ -66,8 +69,19 @@ pub(crate) const HERE: &str = "this process";
 
 impl Answer {
     /// A delivery that nobody could care about, in Brigade's words.
-    pub(crate) fn ignored(reason: impl Into<String>) -> Answer {
-        Answer::Passed { key: "message", word: "Ignored", reason: reason.into() }
+    pub(crate) fn ignored(reason: impl Into<String>, project: Option<&Project>) -> Answer {
+        Answer::passed("message", "Ignored", reason, project)
+    }
+
+    /// A delivery of which nothing is to be built, in Brigade's words.
+    pub(crate) fn passed(
+        key: &'static str,
+        word: &'static str,
+        reason: impl Into<String>,
+        project: Option<&Project>,
+    ) -> Answer {
+        let project = project.map(|project| project.name.clone());
+        Answer::Passed { key, word, reason: reason.into(), project }
     }
 }
 
@@ -86,10 +100,12 @@ impl IntoResponse for Answer {
                 body["status"] = json!(status);
                 (body, record)
             }
-            Answer::Passed { key, word, reason } => {
-                let record =
-                    Record { outcome: "ignored", reason: reason.clone(), ..Record::default() };
-                (json!({key: word, "reason": reason}), record)
+            Answer::Passed { key, word, reason, project } => {
+                let mut body = json!({key: word, "reason": reason});
+                if let Some(project) = project {
+                    body["project"] = json!(project);
+                }
+                (body, Record { outcome: "ignored", reason, ..Record::default() })
             }
         };
         let mut response = (StatusCode::OK, Json(body)).into_response();

@@ -65,18 +65,19 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
 
     // Translate.
     if name == "ping" {
-        return Ok(pong());
+        return Ok(pong(Some(&project)));
     }
     if !is_known(name) {
-        return Ok(Answer::ignored(format!("`{}` events are not built", line(name, 50))));
+        let reason = format!("`{}` events are not built", line(name, 50));
+        return Ok(Answer::ignored(reason, Some(&project)));
     }
     let delivery = Delivery { name, json, signed };
     let event = match translate(delivery, &app.settings.allowed_authors)? {
         Meaning::Event(event) => *event,
         Meaning::Skipped { status, reason } => {
-            return Ok(Answer::Passed { key: "status", word: status, reason });
+            return Ok(Answer::passed("status", status, reason, Some(&project)));
         }
-        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason)),
+        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
     };
 
     // Act.
@@ -114,15 +115,14 @@ fn prove(
 /// What is said to deliveries that no project can prove. Nothing of them is repeated or kept.
 fn without_repository(name: &str) -> Result<Answer, Rejection> {
     match name {
-        "ping" => Ok(pong()),
+        "ping" => Ok(pong(None)),
         _ if is_known(name) => Err(Rejection::malformed("the body names no repository")),
-        _ => Ok(Answer::ignored("the event is about no repository")),
+        _ => Ok(Answer::ignored("the event is about no repository", None)),
     }
 }
 
-fn pong() -> Answer {
-    let reason = "nothing is built for a ping".to_owned();
-    Answer::Passed { key: "message", word: "OK", reason }
+fn pong(project: Option<&Project>) -> Answer {
+    Answer::passed("message", "OK", "nothing is built for a ping", project)
 }
 
 fn event_name(headers: &HeaderMap) -> Result<&str, Rejection> {

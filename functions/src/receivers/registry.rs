@@ -103,10 +103,10 @@ async fn receive(
     let mut event = match translate(body, &commit)? {
         Meaning::Event(event) => *event,
         Meaning::Ping => {
-            let reason = "nothing is built for a ping".to_owned();
-            return Ok(Answer::Passed { key: "status", word: "pong", reason });
+            let reason = "nothing is built for a ping";
+            return Ok(Answer::passed("status", "pong", reason, Some(&project)));
         }
-        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason)),
+        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
     };
     // As in Brigade: for registries the project's script goes before the repository's.
     event.script = Some(project.default_script.clone()).filter(|script| !script.is_empty());
