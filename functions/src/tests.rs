@@ -64,13 +64,18 @@ impl World {
             settings: Arc::new(settings),
             workers: Workers::Pods,
         };
-        let accounts = Api::<ServiceAccount>::namespaced(server.client(), "default");
+        let world = World { server, router: router(app.clone(), &Function::ALL), app };
+        world.service_account("default").await;
+        world.project("ocean/brig", json!({"sharedSecret": SECRET})).await;
+        world
+    }
+
+    /// Creates the account that workers and jobs run as.
+    async fn service_account(&self, namespace: &str) {
+        let accounts = Api::<ServiceAccount>::namespaced(self.server.client(), namespace);
         let mut account = ServiceAccount::default();
         account.metadata.name = Some("brigade-worker".to_owned());
         accounts.create(&PostParams::default(), &account).await.unwrap();
-        let world = World { server, router: router(app.clone(), &Function::ALL), app };
-        world.project("ocean/brig", json!({"sharedSecret": SECRET})).await;
-        world
     }
 
     /// Creates a project with these keys.

@@ -4,6 +4,10 @@ use std::cell::RefCell;
 use std::io::Write;
 
 use axum::body::Body;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::get;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -363,4 +367,60 @@ async fn a_request_id_is_kept_only_if_a_log_can_bear_it() {
     let request = Request::get("/livez").header("x-github-delivery", github);
     let told = world.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(told.headers["x-request-id"], github);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer_and_no_lost_connection() {
+    let broken = async || -> Response { panic!("a defect, made on purpose") };
+    let router = Router::new().route("/", get(broken)).layer(from_fn(crate::delivery::record));
+    let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status().as_u16(), 500);
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["status"], "internal error");
+}
+
+#[tokio::test]
+async fn a_damaged_project_is_not_told_about() {
+    let world = World::new().await;
+    let secrets = Api::<Secret>::namespaced(world.server.client(), "default");
+    let id = runtime::project::id_of("ocean/brig");
+    let patch = json!({"stringData": {"secrets": "{\"PASSWORD\": hunter2"}});
+    let patch = kube::api::Patch::Merge(&patch);
+    secrets.patch(&id, &Default::default(), &patch).await.unwrap();
+    let body = refused(&world, delivery("push", push()), 500).await;
+    let reason = "the project's Secret is damaged; the log says how";
+    assert_eq!(body, json!({"status": "project cannot be loaded", "reason": reason}));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_request_makes_the_router_fail(
+        method in "(GET|POST|PUT|OPTIONS|HEAD)",
+        uri in "/(events/(github|webhook)|livez|simpleevents)?(/[a-z.%]{0,4}){0,4}(\\?[a-z=&%+]{0,12})?",
+        event in "[ -~]{0,12}",
+        media in "(application/json|application/x-www-form-urlencoded|text/plain)",
+        body: Vec<u8>,
+        signed: bool,
+    ) {
+        let Ok(uri) = uri.parse::<axum::http::Uri>() else { return Ok(()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let world = World::without_scripts().await;
+            let signature = signature::sign_github(SECRET, &body);
+            let mut request = Request::builder()
+                .method(method.as_str())
+                .uri(uri)
+                .header("content-type", media)
+                .header("x-github-event", event);
+            if signed {
+                request = request.header("x-hub-signature-256", signature);
+            }
+            let told = world.send(request.body(body.into()).unwrap()).await;
+            assert!(told.code < 500, "{told:?}");
+            assert!(world.is_untouched().await);
+        });
+    }
 }

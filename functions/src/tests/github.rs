@@ -231,3 +231,26 @@ async fn without_the_cluster_the_sender_is_asked_to_come_back() {
     assert!(world.is_untouched().await);
     assert_eq!(world.send(delivery("push", push())).await.code, 200);
 }
+
+#[tokio::test]
+async fn a_projects_builds_are_where_the_project_says() {
+    let world = World::without_scripts().await;
+    world.app.cluster.create_namespace("hold").await.unwrap();
+    world.service_account("hold").await;
+    world.project("ocean/brig", json!({"sharedSecret": SECRET, "namespace": "hold"})).await;
+    let told = world.send(delivery("push", push())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert!(world.is_untouched().await);
+    assert_eq!(world.app.cluster.builds("hold").await.unwrap().len(), 1);
+    let again = world.send(delivery("push", push())).await;
+    assert_eq!(again.body["duplicate"], true);
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_no_reason_to_come_back() {
+    let world = World::without_scripts().await;
+    world.project("ocean/brig", json!({"sharedSecret": SECRET, "namespace": "gone"})).await;
+    let told = world.send(delivery("push", push())).await;
+    assert_eq!((told.code, &told.body["status"]), (500, &json!("internal error")));
+    assert!(!told.headers.contains_key("retry-after"));
+}
