@@ -3,6 +3,7 @@
 //! A setting that is not understood stops the program with an error that names its variable.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -58,6 +59,48 @@ pub struct Settings {
     /// `WORKER_SERVICE_ACCOUNT`, Brigade's `BRIGADE_WORKER_SERVICE_ACCOUNT`: the service account of
     /// worker pods. Default: `brigade-worker`.
     pub worker_service_account: String,
+}
+
+/// What a worker's pod tells the worker, in Brigade's own variables.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// `BRIGADE_BUILD_ID`: the build's id. Required.
+    pub build: String,
+    /// `BRIGADE_PROJECT_NAMESPACE`: where the build is. Required.
+    pub namespace: String,
+    /// `BRIGADE_PROJECT_ID`: the project's id. Required.
+    pub project: String,
+    /// `BRIGADE_SERVICE_ACCOUNT`: the service account of jobs that name none. Default: that of
+    /// `JOB_SERVICE_ACCOUNT`.
+    pub service_account: String,
+    /// `BRIGADE_WORKSPACE`: where the repository was cloned to, if it was. Default: `/vcs`.
+    pub workspace: PathBuf,
+}
+
+impl WorkerSettings {
+    /// Reads the environment of this process.
+    pub fn from_environment() -> Result<WorkerSettings, SettingsError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        WorkerSettings::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables. An empty one is one that is not set.
+    pub fn read(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<WorkerSettings, SettingsError> {
+        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let required = |name| get(name).ok_or(wrong(name, "set, as it is in a worker's pod"));
+        Ok(WorkerSettings {
+            build: required("BRIGADE_BUILD_ID")?,
+            namespace: required("BRIGADE_PROJECT_NAMESPACE")?,
+            project: required("BRIGADE_PROJECT_ID")?,
+            service_account: match get("BRIGADE_SERVICE_ACCOUNT") {
+                Some(account) => account,
+                None => Settings::read(&variable)?.job_service_account,
+            },
+            workspace: get("BRIGADE_WORKSPACE").unwrap_or_else(|| "/vcs".to_owned()).into(),
+        })
+    }
 }
 
 /// Whether scripts are started in the function.
@@ -235,6 +278,12 @@ fn a_setting_that_is_not_understood_is_named() {
     ] {
         assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
     }
+}
+
+#[test]
+fn a_worker_says_which_variable_is_missing() {
+    let error = WorkerSettings::read(|_name| None).unwrap_err().to_string();
+    assert_eq!(error, "the variable BRIGADE_BUILD_ID must be set, as it is in a worker's pod");
 }
 
 #[test]

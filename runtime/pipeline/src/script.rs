@@ -6,7 +6,7 @@
 //! repository's script to one that somebody had sent with the event.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub enum Repository {
     Fetch(Box<Fetcher>),
     /// Only by cloning it, in a worker.
     Clone,
+    /// From this folder, where it was cloned to.
+    Folder(PathBuf),
     /// Not at all: scripts come with the event or the project.
     Ignore,
 }
@@ -101,15 +103,25 @@ pub async fn find(
     build: &Build,
     repository: &Repository,
 ) -> Result<Found, ClusterError> {
+    let workspace = match repository {
+        Repository::Folder(folder) => Some(folder.clone()),
+        Repository::Fetch(_) | Repository::Clone | Repository::Ignore => None,
+    };
     let found = |text: String, origin| {
         let name = match origin {
             ScriptOrigin::Repository => project.script_file(),
             _ => "brigade.js",
         };
-        Ok(Found::Script(Script { text, name: name.to_owned(), origin, workspace: None }))
+        let workspace = workspace.clone();
+        Ok(Found::Script(Script { text, name: name.to_owned(), origin, workspace }))
     };
     if let Some(script) = &build.event.script {
         return found(script.clone(), ScriptOrigin::Event);
+    }
+    if let Some(folder) = &workspace
+        && let Some(script) = read(folder, project.script_file())
+    {
+        return found(script, ScriptOrigin::Repository);
     }
     if !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty() {
         match repository {
@@ -117,6 +129,7 @@ pub async fn find(
             Repository::Clone => {
                 return Ok(Found::Clone("scripts are read from a clone".to_owned()));
             }
+            Repository::Folder(_) => {}
             Repository::Fetch(fetcher) => match fetcher.fetch(project, build).await {
                 Ok(Some(script)) => return found(script, ScriptOrigin::Repository),
                 Ok(None) => {}
@@ -250,6 +263,16 @@ impl Fetcher {
         let script = String::from_utf8(script).map_err(|_no_text| "the script is no UTF-8 text")?;
         Ok(Some(script).filter(|script| !script.trim().is_empty()))
     }
+}
+
+/// The script in a clone, if there is one. A path cannot lead out of the clone, nor can a link.
+fn read(folder: &Path, path: &str) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let file = folder.join(path).canonicalize().ok()?;
+    if !file.starts_with(&folder) || file.metadata().ok()?.len() > SCRIPT_LIMIT as u64 {
+        return None;
+    }
+    std::fs::read_to_string(file).ok().filter(|script| !script.trim().is_empty())
 }
 
 /// A clone URL as one that can be parsed: `git@host:path` becomes `https://host/path`.

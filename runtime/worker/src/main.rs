@@ -1,2 +1,50 @@
-//! Placeholder.
-fn main() {}
+//! The program `worker`: what runs in worker pods.
+
+mod run;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use runtime::cluster::Cluster;
+use runtime::serve::interrupted;
+use runtime::settings::{Settings, WorkerSettings};
+use runtime::telemetry;
+
+/// Runs in worker pods, which the functions make; the pod's environment says for which build
+#[derive(Parser)]
+#[command(name = "worker", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Run a build to its end, adopting what it has made before
+    ///
+    /// Ends with the script's exit code: 0 when the build succeeded. A worker that is killed may be
+    /// started again; no job runs twice.
+    Run,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let Arguments { role } = Arguments::parse();
+    let settings = Settings::from_environment()?;
+    // Standard output is the script's.
+    telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
+        .context("the variable LOG is not understood")?;
+    match role {
+        Role::Run => {
+            let worker = WorkerSettings::from_environment()?;
+            // Installed once for the process; nothing else has had the chance.
+            let _installed = rustls::crypto::ring::default_provider().install_default();
+            let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
+            let client =
+                kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+            let cluster = Cluster::new(client, &settings.namespace);
+            run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
+        }
+    }
+}

@@ -95,6 +95,20 @@ fn a_repository_is_found_by_its_clone_url() {
     }
 }
 
+#[test]
+fn a_script_is_read_from_a_clone_and_from_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let clone = folder.path().join("clone");
+    std::fs::create_dir_all(clone.join("ci")).unwrap();
+    std::fs::write(clone.join("ci/brigade.js"), "1").unwrap();
+    std::fs::write(folder.path().join("secret.js"), "2").unwrap();
+    std::os::unix::fs::symlink(folder.path().join("secret.js"), clone.join("link.js")).unwrap();
+    assert_eq!(read(&clone, "ci/brigade.js").as_deref(), Some("1"));
+    for path in ["brigade.js", "../secret.js", "link.js", "/etc/hostname"] {
+        assert_eq!(read(&clone, path), None, "{path}");
+    }
+}
+
 fn fetcher(github: &MockServer) -> Fetcher {
     Fetcher::with_api(Duration::from_millis(500), &github.uri()).unwrap()
 }

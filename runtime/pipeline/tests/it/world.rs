@@ -162,7 +162,11 @@ impl World {
     }
 
     /// Runs a build, while its pods end by the hands of `kubelet`.
-    pub(crate) async fn run(&self, context: &Context, kubelet: impl Future<Output = ()>) -> Outcome {
+    pub(crate) async fn run(
+        &self,
+        context: &Context,
+        kubelet: impl Future<Output = ()>,
+    ) -> Outcome {
         let run = pipeline::run(context, self.output(), std::future::pending());
         let kubelet = async {
             kubelet.await;

@@ -1,0 +1,153 @@
+//! Tests of a worker, against a cluster in memory whose pods are simulated.
+
+use std::fs;
+use std::future::pending;
+use std::io;
+
+use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
+use apiserver::logs::Logs;
+use apiserver::{Options as ServerOptions, Server};
+use jiff::Timestamp;
+use runtime::build::Build;
+use runtime::cluster::Creation;
+use runtime::event::Event;
+use runtime::project::{Project, values};
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::*;
+
+const TWO_JOBS: &str = "
+    const { events, Job } = require('brigadier');
+    events.on('exec', async () => {
+      await new Job('first', 'alpine', ['true']).run();
+      await new Job('second', 'alpine', ['true']).run();
+      console.log('both are done');
+    });";
+
+#[tokio::test]
+async fn a_build_is_run_to_its_end() {
+    let world = World::new(&[]).await;
+    let (code, printed) = world.run(TWO_JOBS, None).await;
+    assert_eq!(code.unwrap(), ExitCode::SUCCESS);
+    assert!(printed.contains("both are done"), "{printed}");
+    let build = world.build().await;
+    assert_eq!(build.phase(), Some(Phase::Succeeded));
+}
+
+#[tokio::test]
+async fn a_failed_job_fails_the_worker() {
+    let rule =
+        SimulateRule { pod: Some("second-*".to_owned()), exit_code: 3, ..SimulateRule::default() };
+    let world = World::new(&[rule]).await;
+    let (code, printed) = world.run(TWO_JOBS, None).await;
+    assert_eq!(code.unwrap(), ExitCode::from(1), "{printed}");
+    assert_eq!(world.build().await.phase(), Some(Phase::Failed));
+}
+
+#[tokio::test]
+async fn a_build_is_not_run_again() {
+    let world = World::new(&[]).await;
+    world.run(TWO_JOBS, None).await.0.unwrap();
+    let (code, _) = world.again().await;
+    assert!(code.unwrap_err().to_string().contains("has ended before"));
+}
+
+#[tokio::test]
+async fn the_script_is_read_from_the_clone() {
+    let world = World::new(&[]).await;
+    let (code, printed) = world.run("", Some("console.log('cloned')")).await;
+    assert_eq!(code.unwrap(), ExitCode::SUCCESS);
+    assert!(printed.contains("cloned"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_build_that_does_not_exist_is_named() {
+    let world = World::new(&[]).await;
+    let (code, _) = world.again().await;
+    assert!(code.unwrap_err().to_string().starts_with("there is no build 0"));
+}
+
+struct World {
+    cluster: Cluster,
+    project: Project,
+    folder: TempDir,
+    worker: Mutex<WorkerSettings>,
+    _running: DropGuard,
+}
+
+/// Collects what is printed.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    async fn new(rules: &[SimulateRule]) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::new(ServerOptions::default()).unwrap();
+        let running = CancellationToken::new();
+        let options = kubelet::Options {
+            node_name: "node".to_owned(),
+            root: folder.path().join("pods"),
+            logs: Logs::new(folder.path().join("logs")),
+            runtime: Runtime::Simulate(Simulate::new(SimulateOptions { rules: rules.to_vec() })),
+            allow_host_paths: false,
+            back_off: kubelet::BACK_OFF,
+        };
+        tokio::spawn(Kubelet::new(server.client(), options).run(running.clone()));
+        let cluster = Cluster::new(server.client(), "default");
+        cluster.create_service_account("default", "brigade-worker").await.unwrap();
+        let yaml = "project: acme/app\nsharedSecret: s\ncloneURL: https://example.com/app.git";
+        let (project, _) = values::read(yaml, "default").unwrap();
+        cluster.put_project(&project).await.unwrap();
+        let worker = WorkerSettings {
+            build: "00000000000000000000000000".to_owned(),
+            namespace: "default".to_owned(),
+            project: project.id.clone(),
+            service_account: "brigade-worker".to_owned(),
+            workspace: folder.path().join("vcs"),
+        };
+        let (worker, running) = (Mutex::new(worker), running.drop_guard());
+        World { cluster, project, folder, worker, _running: running }
+    }
+
+    /// Makes a build and runs it: with the event's own script, or with one that was cloned.
+    async fn run(&self, script: &str, cloned: Option<&str>) -> (Result<ExitCode>, String) {
+        if let Some(cloned) = cloned {
+            fs::create_dir_all(self.folder.path().join("vcs")).unwrap();
+            fs::write(self.folder.path().join("vcs/brigade.js"), cloned).unwrap();
+        }
+        let script = Some(script.to_owned()).filter(|script| !script.is_empty());
+        let event = Event { script, ..Event::new("brigade-cli", "exec", "") };
+        let build = Build::new(&self.project, event, Timestamp::now());
+        let Creation::Made(build) = self.cluster.create_build(&build).await.unwrap() else {
+            panic!("the build exists")
+        };
+        self.worker.lock().unwrap().build = build.id.to_string();
+        self.again().await
+    }
+
+    async fn again(&self) -> (Result<ExitCode>, String) {
+        let printed = Printed::default();
+        let worker = self.worker.lock().unwrap().clone();
+        let settings = Settings::default();
+        let code = run(&self.cluster, &worker, &settings, printed.clone(), pending()).await;
+        let printed = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+        (code, printed)
+    }
+
+    async fn build(&self) -> Build {
+        let id = BuildId::parse(&self.worker.lock().unwrap().build).unwrap();
+        self.cluster.build("default", id).await.unwrap().unwrap()
+    }
+}
