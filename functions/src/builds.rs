@@ -32,8 +32,8 @@ mod start;
 
 /// Makes a build of an event, and starts it. The answer is given by the deadline.
 ///
-/// If time runs out before the build is in the cluster, nothing was made and the sender must
-/// deliver again. If it runs out later, a worker is given the build; only if there is no time even
+/// If time runs out before the build is known to be in the cluster, the sender must deliver again,
+/// which makes the same build. If it runs out later, a worker is given the build; only if there is no time even
 /// for that must the sender deliver again, which starts the same build.
 pub(crate) async fn make(
     app: &App,

@@ -77,12 +77,13 @@ impl Rejection {
             Rejection::Slow => ("timeout", "the body did not arrive in time"),
             Rejection::TooLarge { reason } => ("too large", reason),
             Rejection::Unsupported { reason } => ("unsupported media type", reason),
-            Rejection::Away { build: None, .. } => {
-                ("unavailable", "the cluster does not answer and nothing was kept: deliver again")
-            }
+            Rejection::Away { build: None, .. } => (
+                "unavailable",
+                "the cluster does not answer, so that nothing is certain: deliver again",
+            ),
             Rejection::Away { build: Some(_), .. } => (
                 "unavailable",
-                "the build is kept but could not be started in time: deliver again to start it",
+                "the build is kept, but it is not certain that it was started: deliver again",
             ),
             Rejection::Broken => ("internal error", "this is a defect; the log says where"),
             Rejection::Refused { error: ClusterError::Project(_) } => {
