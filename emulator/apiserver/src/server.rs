@@ -16,6 +16,7 @@ use tower::ServiceExt;
 use crate::api;
 use crate::controllers;
 use crate::faults::Faults;
+use crate::logs::Logs;
 use crate::resources::Catalogue;
 use crate::store::Store;
 use crate::verbs;
@@ -31,6 +32,8 @@ pub struct Options {
     pub bind_volumes: bool,
     /// Whether pods are given to nodes.
     pub schedule: bool,
+    /// Where the logs of containers are read from; a kubelet writes them.
+    pub logs: Option<Logs>,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
 }
@@ -42,6 +45,7 @@ impl Default for Options {
             history: 20_000,
             bind_volumes: true,
             schedule: true,
+            logs: None,
             faults: Faults::default(),
         }
     }
@@ -73,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) catalogue: Catalogue,
     pub(crate) faults: Faults,
+    pub(crate) logs: Option<Logs>,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
     /// Ends the controllers and the open watches.
@@ -93,6 +98,7 @@ impl Server {
             store: Store::new(options.history),
             catalogue: Catalogue::built_in(),
             faults: options.faults,
+            logs: options.logs,
             bind_volumes: options.bind_volumes,
             schedule: options.schedule,
             stop: stop.clone(),

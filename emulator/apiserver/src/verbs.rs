@@ -4,9 +4,11 @@ mod bootstrap;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod list;
+mod log;
 mod parts;
 mod patch;
 mod reviews;
+mod token;
 pub(crate) mod update;
 mod watch;
 
@@ -41,6 +43,8 @@ pub(crate) async fn run(
             Err(Failure::method_not_allowed())
         }
         (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::GET, true, "log") => log::log(shared, target, call),
+        (&Method::POST, true, "token") => token::create(shared, target, call),
         (&Method::POST, true, "binding") => parts::bind(shared, target, call),
         (&Method::POST, true, "eviction") => parts::evict(shared, target, call),
         (&Method::POST, false, "") => create::create(shared, target, call),

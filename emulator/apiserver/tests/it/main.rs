@@ -1,4 +1,5 @@
 //! The server, used by the clients that people use.
 
+mod kubectl;
 mod objects;
 mod replay;
