@@ -69,6 +69,7 @@ impl Events {
 
 async fn write(client: Client, node: String, mut receiver: mpsc::UnboundedReceiver<Note>) {
     let mut written: HashMap<Note, (String, i32)> = HashMap::new();
+    let mut number = 0;
     while let Some(note) = receiver.recv().await {
         let api = Api::<Event>::namespaced(client.clone(), &note.namespace);
         let now = Timestamp::now();
@@ -80,7 +81,8 @@ async fn write(client: Client, node: String, mut receiver: mpsc::UnboundedReceiv
                 Err(error) => tracing::debug!(%error, "an event is written anew"),
             }
         }
-        let event = event(&note, &node, now);
+        number = now.as_nanosecond().max(number + 1);
+        let event = event(&note, &node, now, number);
         let name = event.name_any();
         match api.create(&PostParams::default(), &event).await {
             Ok(_) => {
@@ -97,7 +99,8 @@ async fn write(client: Client, node: String, mut receiver: mpsc::UnboundedReceiv
     }
 }
 
-fn event(note: &Note, node: &str, now: Timestamp) -> Event {
+/// `number` ends the name: events of one second are shown in the order of their names.
+fn event(note: &Note, node: &str, now: Timestamp, number: i128) -> Event {
     let mut event = Event {
         count: Some(1),
         first_timestamp: Some(seconds(now)),
@@ -125,10 +128,9 @@ fn event(note: &Note, node: &str, now: Timestamp) -> Event {
         reporting_instance: Some(node.to_owned()),
         ..Event::default()
     };
-    let unique = uuid::Uuid::new_v4().simple().to_string();
     // A pod's name may be as long as an event's.
     let stem: String = note.name.chars().take(220).collect();
-    event.metadata.name = Some(format!("{}.{}", stem.trim_end_matches(['.', '-']), &unique[..16]));
+    event.metadata.name = Some(format!("{}.{number:016x}", stem.trim_end_matches(['.', '-'])));
     event.metadata.namespace = Some(note.namespace.clone());
     event
 }

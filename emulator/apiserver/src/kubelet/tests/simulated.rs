@@ -95,6 +95,20 @@ async fn a_simulated_pod_that_never_ends_is_deleted_or_exceeds_its_deadline() {
 }
 
 #[tokio::test]
+async fn events_have_names_in_the_order_of_what_happened() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    cluster.script("pod", "x").await;
+    cluster.event("pod", "Started", "Started container main").await;
+    let api =
+        Api::<k8s_openapi::api::core::v1::Event>::namespaced(cluster.client.clone(), "default");
+    let mut events = api.list(&ListParams::default()).await.unwrap().items;
+    events.retain(|event| event.reporting_component.as_deref() == Some("kubelet"));
+    events.sort_by_key(|event| event.metadata.name.clone());
+    let reasons: Vec<_> = events.into_iter().filter_map(|event| event.reason).collect();
+    assert_eq!(reasons, ["Pulled", "Created", "Started"]);
+}
+
+#[tokio::test]
 async fn a_pod_of_another_node_is_left_alone() {
     let cluster = Cluster::simulated(Vec::new()).await;
     cluster.run("other", json!({ "nodeName": "elsewhere", "containers": [container("x")] })).await;

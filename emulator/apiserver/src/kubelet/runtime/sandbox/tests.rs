@@ -249,6 +249,14 @@ async fn a_program_that_closed_its_outputs_is_still_signalled() {
 }
 
 #[tokio::test]
+async fn containers_end_with_their_sandbox() {
+    let Some(bench) = bench(SandboxOptions::default()).await else { return };
+    let running = bench.start(bench.shell("trap '' TERM; exec sleep 600")).await.unwrap();
+    drop(bench.sandbox);
+    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 137);
+}
+
+#[tokio::test]
 async fn a_program_that_forks_leaves_nothing() {
     let Some(bench) = bench(SandboxOptions::default()).await else { return };
     let mark = format!("{}.5", std::process::id() + 600);
