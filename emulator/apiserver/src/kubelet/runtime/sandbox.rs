@@ -18,16 +18,17 @@ mod root;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::process::Spawner;
 use super::{ContainerRun, Running, StartError, image};
-use crate::kubelet::SandboxOptions;
+use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
 /// Runs containers with bubblewrap.
@@ -35,6 +36,8 @@ use crate::logs::LogWriter;
 pub struct Sandbox {
     options: Arc<SandboxOptions>,
     spawner: Spawner,
+    /// Containers that are being started at one time; more would only wait for each other.
+    starts: Arc<Semaphore>,
 }
 
 impl Sandbox {
@@ -43,7 +46,8 @@ impl Sandbox {
     /// It raises the process's limit of open files to what is allowed, as a container has four.
     pub fn new(options: SandboxOptions) -> Sandbox {
         raise_file_limit();
-        Sandbox { options: Arc::new(options), spawner: Spawner::start() }
+        let starts = Arc::new(Semaphore::new(2 * quantity::processors()));
+        Sandbox { options: Arc::new(options), spawner: Spawner::start(), starts }
     }
 
     /// Runs `true` in a sandbox; the error is the reason why that is not possible.
@@ -89,6 +93,7 @@ impl Sandbox {
         run: ContainerRun,
         log: LogWriter,
     ) -> Result<Running, StartError> {
+        let _start = self.starts.acquire().await.map_err(io::Error::other)?;
         let process = self.spawn(&run)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
@@ -98,7 +103,7 @@ impl Sandbox {
 
     fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {
         let overlay = self.overlay(&run.image);
-        let refused = |error: std::io::Error| StartError::Refused(error.to_string());
+        let refused = |error: io::Error| StartError::Refused(error.to_string());
         let etc = arguments::write_etc(run)?;
         let is_root = rustix::process::geteuid().is_root();
         let options = arguments::options(run, &self.options, overlay.as_deref(), &etc, is_root);

@@ -402,3 +402,19 @@ async fn a_privileged_container_runs_without_and_it_is_said() {
     assert_eq!(cluster.log("pod").await, "CapEff:\t0000000000000000\n");
     cluster.event("pod", "PrivilegedIgnored", "runs without").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_pods_at_once() {
+    const PODS: usize = 200;
+    let Some(cluster) = Cluster::sandboxed().await else { return };
+    let begun = Instant::now();
+    for number in 0..PODS {
+        cluster.script(&format!("pod-{number}"), "echo done").await;
+    }
+    for number in 0..PODS {
+        let name = format!("pod-{number}");
+        cluster.until_phase(&name, "Succeeded").await;
+        assert_eq!(cluster.log(&name).await, "done\n");
+    }
+    println!("{PODS} pods, created to succeeded: {:?}", begun.elapsed());
+}

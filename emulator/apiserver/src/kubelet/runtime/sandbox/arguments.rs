@@ -113,15 +113,26 @@ fn root(
     for name in ETC {
         put_host(&mut root, &Path::new("/etc").join(name))?;
     }
+    for entry in fs::read_dir("/etc")? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("java-") {
+            put_host(&mut root, &entry.path())?;
+        }
+    }
     for name in ["passwd", "group", "hosts", "hostname", "resolv.conf"] {
         root.put(&Path::new("/etc").join(name), Source::Host(etc.join(name)))?;
     }
     root.put(Path::new("/etc/mtab"), Source::Symlink("/proc/mounts".into()))?;
     root.put(Path::new("/proc"), Source::Proc)?;
     root.put(Path::new("/dev"), Source::Dev)?;
-    let scratch = if run.read_only_root { Source::Folder } else { Source::Tmpfs };
-    for folder in ["/tmp", "/root", "/run", "/var/tmp"] {
-        root.put(Path::new(folder), scratch.clone())?;
+    for (folder, source) in [
+        ("/tmp", Source::Scratch),
+        ("/var/tmp", Source::Scratch),
+        ("/root", Source::Tmpfs),
+        ("/run", Source::Tmpfs),
+    ] {
+        let source = if run.read_only_root { Source::Folder } else { source };
+        root.put(Path::new(folder), source)?;
     }
     root.put(Path::new("/var/run"), Source::Symlink("/run".into()))?;
     for (source, path) in &options.binds {

@@ -25,7 +25,7 @@ use tokio::time::MissedTickBehavior;
 use super::super::{Signal, StartError};
 use crate::logs::{LogWriter, Output};
 
-const LAUNCH: &str = r#"program=$1; shift; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
+const LAUNCH: &str = r#"program=$1; shift; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
 
 /// A thread that starts the processes.
 ///

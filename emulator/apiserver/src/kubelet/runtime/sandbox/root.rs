@@ -23,6 +23,8 @@ pub(super) enum Source {
     },
     Symlink(PathBuf),
     Tmpfs,
+    /// A folder in memory where every user may create files.
+    Scratch,
     Proc,
     Dev,
 }
@@ -201,6 +203,9 @@ impl Node {
             }
             Source::Symlink(target) => push(&["--symlink".as_ref(), target.as_os_str(), at]),
             Source::Tmpfs => push(&["--tmpfs".as_ref(), at]),
+            Source::Scratch => {
+                push(&["--perms".as_ref(), "1777".as_ref(), "--tmpfs".as_ref(), at]);
+            }
             // Root may write to much of /proc without any capability.
             Source::Proc => push(&["--proc".as_ref(), at, "--remount-ro".as_ref(), at]),
             Source::Dev => push(&["--dev".as_ref(), at]),

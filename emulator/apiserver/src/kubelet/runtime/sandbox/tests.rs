@@ -316,6 +316,16 @@ async fn a_user_of_the_pod_is_that_user_inside() {
 }
 
 #[tokio::test]
+async fn without_a_network_there_is_only_loopback() {
+    let options = SandboxOptions { network: false, ..SandboxOptions::default() };
+    let Some(bench) = bench(options).await else { return };
+    let (_, said) = bench
+        .finish(bench.shell("tail -n +3 /proc/net/dev | cut -d: -f1; stat -c %a /tmp; umask"))
+        .await;
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["lo", "1777", "0022"]);
+}
+
+#[tokio::test]
 async fn a_read_only_root_is_one() {
     let Some(bench) = bench(SandboxOptions::default()).await else { return };
     let mut run = bench.shell("echo x > /x || echo x > /tmp/x || echo refused; echo x > /dev/null");
