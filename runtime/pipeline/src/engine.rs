@@ -104,6 +104,8 @@ struct Guard {
     abandoned: AtomicBool,
     timed_out: AtomicBool,
     exiting: AtomicBool,
+    /// Whether a failure could not be noted, for lack of memory.
+    unnoted: AtomicBool,
     exit_code: AtomicI32,
     /// Where the stack of the running turn begins.
     stack: AtomicU64,
@@ -229,6 +231,7 @@ impl Engine {
             abandoned: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
+            unnoted: AtomicBool::new(false),
             exit_code: AtomicI32::new(0),
             stack: AtomicU64::new(0),
         };
@@ -248,10 +251,13 @@ impl Engine {
         });
         let watch = Arc::clone(&shared);
         runtime.set_interrupt_handler(Some(Box::new(move || watch.guard.interrupts())));
+        let note = Arc::clone(&shared);
         runtime.set_host_promise_rejection_tracker(Some(Box::new(
-            |ctx: Ctx<'_>, promise, reason, handled| {
-                // Nothing can be done about a rejection that cannot be noted.
-                let _noted = dispatch::<()>(&ctx, ("rejection", promise, reason, handled));
+            move |ctx: Ctx<'_>, promise, reason, handled| {
+                if dispatch::<()>(&ctx, ("rejection", promise, reason, handled)).is_err() {
+                    ctx.catch();
+                    note.guard.unnoted.store(true, Ordering::Relaxed);
+                }
             },
         )));
         runtime
@@ -270,7 +276,7 @@ impl Engine {
         let started = Instant::now();
         let left = self.shared.limits.running.saturating_sub(self.spent);
         self.shared.guard.arm(left);
-        let mut turn = self.context.with(|ctx| self.shared.run(&ctx, delivery));
+        let mut turn = self.run(delivery);
         self.spent += started.elapsed();
         let mut state = self.shared.state();
         turn.commands = std::mem::take(&mut state.commands);
@@ -292,8 +298,64 @@ impl Engine {
     }
 }
 
+impl Engine {
+    fn run(&self, delivery: Delivery) -> Turn {
+        let shared = &self.shared;
+        let mut turn = self.context.with(|ctx| shared.deliver(&ctx, delivery));
+        // A script that cannot be loaded has no events, and nobody whom a failure could be told.
+        if turn.thrown.is_some() || turn.stop.is_some() {
+            return turn;
+        }
+        loop {
+            if let Err(stop) = self.run_jobs() {
+                turn.stop = stop;
+                return turn;
+            }
+            match self.context.with(|ctx| dispatch_or_stop::<usize>(&ctx, ("review",))) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(stop) => {
+                    turn.stop = Some(stop);
+                    return turn;
+                }
+            }
+        }
+        let state = self.context.with(|ctx| dispatch_or_stop::<String>(&ctx, ("state",)));
+        let read = |json: String| {
+            serde_json::from_str(&json).map_err(|error| Stop::Broken(error.to_string()))
+        };
+        match state.and_then(read) {
+            Ok(state) => turn.state = state,
+            Err(stop) => turn.stop = Some(stop),
+        }
+        turn
+    }
+
+    /// Runs what promises have queued.
+    fn run_jobs(&self) -> Result<(), Option<Stop>> {
+        loop {
+            if self.shared.guard.stops() {
+                return Err(None);
+            }
+            match self.context.runtime().execute_pending_job() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                // What a script throws rejects a promise; this is the engine's own failure.
+                Err(failed) => {
+                    let text = failed.0.with(|ctx| {
+                        let value = ctx.catch();
+                        explain(&ctx, CaughtError::from_error(&ctx, ctx.throw(value)))
+                    });
+                    let stop = Stop::Broken(format!("the script cannot go on: {text}"));
+                    return Err(self.shared.guard.stop().or(Some(stop)));
+                }
+            }
+        }
+    }
+}
+
 impl Shared {
-    fn run(&self, ctx: &Ctx<'_>, delivery: Delivery) -> Turn {
+    fn deliver(&self, ctx: &Ctx<'_>, delivery: Delivery) -> Turn {
         let mut turn = Turn::default();
         let delivered = match delivery {
             Delivery::Load { name, text } => {
@@ -301,54 +363,27 @@ impl Shared {
                 Ok(())
             }
             Delivery::Fire(name) => {
-                dispatch::<bool>(ctx, ("fire", name)).map(|heard| turn.heard = heard)
+                dispatch_or_stop::<bool>(ctx, ("fire", name)).map(|heard| turn.heard = heard)
             }
             Delivery::Settle { id, result: Ok(text) } => {
-                dispatch(ctx, ("settle", id, true, text, ""))
+                dispatch_or_stop(ctx, ("settle", id, true, text, ""))
             }
             Delivery::Settle { id, result: Err(failure) } => {
                 let details = serde_json::to_string(&failure).unwrap_or_default();
-                dispatch(ctx, ("settle", id, false, failure.message, details))
+                dispatch_or_stop(ctx, ("settle", id, false, failure.message, details))
             }
             Delivery::Logs { token, result } => {
                 let ok = result.is_ok();
                 let text = result.unwrap_or_else(|message| message);
-                dispatch(ctx, ("logs", token, ok, text))
+                dispatch_or_stop(ctx, ("logs", token, ok, text))
             }
             Delivery::Timer(id) => {
                 self.state().timers.remove(&id);
-                dispatch(ctx, ("timer", id))
+                dispatch_or_stop(ctx, ("timer", id))
             }
-            Delivery::After => dispatch(ctx, ("after",)),
+            Delivery::After => dispatch_or_stop(ctx, ("after",)),
         };
-        if let Err(error) = delivered.catch(ctx) {
-            turn.stop = Some(Stop::Broken(explain(ctx, error)));
-            return turn;
-        }
-        // A script that cannot be loaded has no events, and nobody whom a failure could be told.
-        if turn.thrown.is_some() {
-            return turn;
-        }
-        loop {
-            while !self.guard.stops() && ctx.execute_pending_job() {}
-            if self.guard.stops() {
-                return turn;
-            }
-            match dispatch::<usize>(ctx, ("review",)).catch(ctx) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    turn.stop = Some(Stop::Broken(explain(ctx, error)));
-                    return turn;
-                }
-            }
-        }
-        let state = dispatch::<String>(ctx, ("state",)).catch(ctx);
-        match state.map(|json| serde_json::from_str(&json)) {
-            Ok(Ok(state)) => turn.state = state,
-            Ok(Err(error)) => turn.stop = Some(Stop::Broken(error.to_string())),
-            Err(error) => turn.stop = Some(Stop::Broken(explain(ctx, error))),
-        }
+        turn.stop = delivered.err();
         turn
     }
 
@@ -414,7 +449,11 @@ impl Guard {
             return Some(Stop::Exit(self.exit_code.load(Ordering::Relaxed)));
         }
         let late = self.timed_out.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed);
-        late.then_some(Stop::Time)
+        if late {
+            return Some(Stop::Time);
+        }
+        let unnoted = self.unnoted.load(Ordering::Relaxed);
+        unnoted.then(|| Stop::Broken("the script cannot go on: out of memory".to_owned()))
     }
 }
 
@@ -435,6 +474,14 @@ fn dispatch<'js, R: rquickjs::FromJs<'js>>(
         Some(function) => function.call(arguments),
         None => Err(rquickjs::Error::Unknown),
     }
+}
+
+/// Calls it where only an engine that cannot go on throws.
+fn dispatch_or_stop<'js, R: rquickjs::FromJs<'js>>(
+    ctx: &Ctx<'js>,
+    arguments: impl rquickjs::function::IntoArgs<'js>,
+) -> Result<R, Stop> {
+    dispatch(ctx, arguments).catch(ctx).map_err(|error| Stop::Broken(explain(ctx, error)))
 }
 
 /// What a thrown value says: its stack where it has one.

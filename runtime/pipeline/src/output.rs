@@ -42,6 +42,8 @@ struct Inner {
     /// How many bytes may still be printed.
     left: usize,
     limit: usize,
+    /// Whether that has been said to be too little.
+    full: bool,
     /// What was written without the end of its line, by stream.
     unfinished: [String; 2],
     tail: VecDeque<String>,
@@ -56,6 +58,7 @@ impl Printer {
             least,
             left: limit,
             limit,
+            full: false,
             unfinished: Default::default(),
             tail: VecDeque::new(),
             tail_bytes: 0,
@@ -137,13 +140,14 @@ impl Printer {
 
 impl Inner {
     fn print(&mut self, stream: Stream, level: LogLevel, text: &str) {
-        if self.left == 0 {
+        if self.full {
             return;
         }
         // Masked before it is cut, or the cut would show a part of a secret.
         let masked = self.mask.apply(text);
         for line in masked.split('\n') {
             if line.len() >= self.left {
+                self.full = true;
                 self.left = 0;
                 let limit = self.limit;
                 let text =

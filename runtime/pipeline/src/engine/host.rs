@@ -78,11 +78,18 @@ fn values(host: &Object<'_>, shared: &Shared) -> Result<()> {
 
 fn printing<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
     let own = Arc::clone(shared);
-    let print = move |level: String, text: String| own.printer.console(&level, &text);
+    // A script that has called `process.exit` may run on for a moment, but says nothing more.
+    let print = move |level: String, text: String| {
+        if own.guard.stop().is_none() {
+            own.printer.console(&level, &text);
+        }
+    };
     host.set("print", Function::new(ctx.clone(), print)?)?;
     let own = Arc::clone(shared);
     let write = move |stream: u32, text: String| {
-        own.printer.write(if stream == 2 { Stream::Err } else { Stream::Out }, &text);
+        if own.guard.stop().is_none() {
+            own.printer.write(if stream == 2 { Stream::Err } else { Stream::Out }, &text);
+        }
     };
     host.set("write", Function::new(ctx.clone(), write)?)?;
     let own = Arc::clone(shared);

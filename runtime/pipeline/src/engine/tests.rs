@@ -11,6 +11,11 @@ use serde_json::json;
 use super::*;
 use crate::mask::Mask;
 
+mod brigadier;
+mod hostile;
+mod language;
+mod node;
+
 /// A script with what it printed.
 pub(crate) struct Script {
     pub(crate) engine: Engine,
@@ -83,6 +88,7 @@ impl Script {
     }
 }
 
+/// What a script prints that must not fail.
 fn printed(text: &str) -> String {
     let mut script = Script::new(Limits::default(), None);
     let turn = script.load(text);
@@ -91,22 +97,27 @@ fn printed(text: &str) -> String {
     script.printed()
 }
 
-#[test]
-fn it_starts() {
-    let begin = Instant::now();
-    let mut script = Script::new(Limits::default(), None);
-    eprintln!("init {:?}", begin.elapsed());
-    let turn = script.load("console.log('hi', {a:1}); console.log(new Error('x').stack)");
-    eprintln!("load {:?}", begin.elapsed());
-    eprintln!("{turn:?}\n{}", script.printed());
-    let turn = Script::new(Limits::default(), None).load("let a = 1;\n  let b = ;\n");
-    eprintln!("{turn:?}");
-    let turn = Script::new(Limits::default(), None).load("function f() { null.x }\n f();\n");
-    eprintln!("{turn:?}");
-    let turn = Script::new(Limits::default(), None).load("null.x");
-    eprintln!("{turn:?}");
-    let turn = Script::new(Limits::default(), None).load("import { events, Job } from 'brigadier'; import os from 'os';\nevents.on('push', () => console.log(os.EOL)); const x = await 3; console.log(x)");
-    eprintln!("{turn:?}");
-    let turn = Script::new(Limits::default(), None).load("require('http')");
-    eprintln!("{turn:?}");
+/// What a script says that fails while it is loaded.
+fn thrown(text: &str) -> String {
+    let turn = Script::new(Limits::default(), None).load(text);
+    turn.thrown.clone().unwrap_or_else(|| panic!("it does not fail: {turn:?}"))
+}
+
+/// A repository with these files.
+fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+fn printed_in(folder: &tempfile::TempDir, text: &str) -> String {
+    let mut script = Script::new(Limits::default(), Some(folder.path().to_owned()));
+    let turn = script.load(text);
+    assert_eq!(turn.thrown, None);
+    assert_eq!(turn.stop, None);
+    script.printed()
 }

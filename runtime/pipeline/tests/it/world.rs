@@ -221,7 +221,7 @@ impl World {
 
     /// The names of the jobs that have pods.
     pub(crate) async fn jobs(&self) -> Vec<String> {
-        self.pods().await.iter().map(|pod| job_of(pod)).collect()
+        self.pods().await.iter().map(job_of).collect()
     }
 
     pub(crate) async fn job_pod(&self, job: &str) -> Pod {
