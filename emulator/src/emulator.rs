@@ -142,6 +142,7 @@ impl Emulator {
                 let kept = options.state.as_ref().map(|folder| folder.join("cluster"));
                 let server = Server::new(apiserver::Options {
                     state: kept,
+                    logs: Some(logs.clone()),
                     ..apiserver::Options::default()
                 })
                 .context("the embedded cluster does not start")?;
