@@ -46,11 +46,11 @@ enum Output {
 }
 
 /// What came back.
-pub(crate) struct Answer {
+pub struct Answer {
     /// The status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The body, as JSON if it is that, else as a text.
-    pub(crate) body: Value,
+    pub body: Value,
 }
 
 /// Sends the files' requests in order; whether every answer was as expected.
@@ -82,7 +82,7 @@ pub async fn run(options: &Options, out: &mut impl Write) -> Result<bool> {
 }
 
 /// A client that follows nothing and waits as long as a sender would.
-pub(crate) fn client() -> Result<reqwest::Client> {
+pub fn client() -> Result<reqwest::Client> {
     // Installed once for the process; a second time changes nothing.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
@@ -92,7 +92,7 @@ pub(crate) fn client() -> Result<reqwest::Client> {
 }
 
 /// Sends one request.
-pub(crate) async fn send(
+pub async fn send(
     http: &reqwest::Client,
     to: &Url,
     request: &Request,

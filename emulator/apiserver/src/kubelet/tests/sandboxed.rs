@@ -26,8 +26,8 @@ async fn a_job_pod_with_hook_and_source_runs_as_in_a_cluster() {
                 "initContainers": [{
                     "name": "vcs-sidecar",
                     "image": "git:1",
-                    "command": ["/bin/sh", "-c", "echo cloned $BRIGADE_WORKSPACE > /src/README"],
-                    "env": [{ "name": "BRIGADE_WORKSPACE", "value": "/src" }],
+                    "command": ["/bin/sh", "-c", "echo cloned $WORKSPACE > /src/README"],
+                    "env": [{ "name": "WORKSPACE", "value": "/src" }],
                     "volumeMounts": [{ "name": "vcs-sidecar", "mountPath": "/src" }],
                 }],
                 "containers": [{

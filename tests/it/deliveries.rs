@@ -1,0 +1,154 @@
+//! Recorded requests, replayed to the whole product: every sender's, with what they come to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use emulator::emulator::{Emulator, Options, Pods, Target};
+use emulator::replay;
+use emulator::request;
+use expect_test::expect;
+use runtime::settings::Settings;
+use serde_json::Value;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_recorded_request_comes_to_what_it_should() {
+    let mut told = String::new();
+    let emulator = start().await;
+    for file in requests() {
+        let (status, answer) = send(&emulator, &file).await;
+        let name = file.strip_prefix(payloads()).unwrap().with_extension("");
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let list = |key: &str| {
+            let all = answer[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            all.map(without_id).collect::<Vec<_>>().join(" ")
+        };
+        let outcome = match text("status") {
+            status if status.is_empty() => text("message"),
+            status => status,
+        };
+        told += &format!("{status} {} | {outcome}", name.display());
+        for (what, said) in [("fires", list("events")), ("made", list("jobs"))] {
+            if !said.is_empty() {
+                told += &format!(" | {what} {said}");
+            }
+        }
+        if answer["build"].is_null() && !text("reason").is_empty() {
+            told += &format!(" | {}", text("reason"));
+        }
+        told.push('\n');
+    }
+    emulator.stop().await;
+    expect![[r#"
+        200 github/commit_comment-created | Complete | fires commit_comment commit_comment:created
+        200 github/create-tag | Complete | fires create
+        200 github/deployment | Complete | fires deployment
+        200 github/deployment_status | Complete | fires deployment_status
+        200 github/issue_comment-created | Complete | fires issue_comment issue_comment:created
+        200 github/ping | OK | nothing is built for a ping
+        200 github/pull_request-assigned | build skipped | the action is `assigned`; these are built: closed, labeled, opened, reopened, synchronize, unlabeled
+        200 github/pull_request-opened | Complete | fires pull_request pull_request:opened | made heard-pull-request-<id> heard-pull-request-opened-<id>
+        200 github/pull_request-stranger | build skipped | the pull request comes from a fork; its author association is `NONE`, these are built: COLLABORATOR, OWNER, MEMBER
+        200 github/pull_request_review-submitted | Complete | fires pull_request_review pull_request_review:submitted
+        200 github/pull_request_review_comment-created | Complete | fires pull_request_review_comment pull_request_review_comment:created
+        200 github/push-deleted | build skipped on branch deletion | `refs/heads/topic` was deleted
+        200 github/push | Complete | fires push | made heard-push-<id>
+        200 github/release-published | Complete | fires release release:published | made heard-release-published-<id>
+        200 github/star-created | Ignored | `star` events are not built
+        200 github/status | Complete | fires status
+        200 registry/acr-chart-push | Success | fires chart_push
+        200 registry/acr-delete | Success | fires image_delete | made heard-image-delete-<id>
+        200 registry/acr-ping | pong | nothing is built for a ping
+        200 registry/acr-push-untagged | Success | fires image_push | made heard-image-push-<id>
+        200 registry/acr-push | Success | fires image_push | made heard-image-push-<id>
+        200 registry/dockerhub-push | Success | fires image_push | made heard-image-push-<id>
+    "#]].assert_eq(&told);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_request_repeated_makes_nothing_new() {
+    let emulator = start().await;
+    for file in requests() {
+        let (_, first) = send(&emulator, &file).await;
+        let (status, second) = send(&emulator, &file).await;
+        assert_eq!(first["build"], second["build"], "{}", file.display());
+        if first["build"].is_string() {
+            assert_eq!((status, &second["duplicate"]), (200, &Value::Bool(true)));
+            assert_eq!(first["jobs"], second["jobs"]);
+        }
+    }
+    emulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_request_with_another_secret_makes_nothing() {
+    let emulator = start().await;
+    for file in requests() {
+        let text = fs::read_to_string(&file).unwrap();
+        let request = request::parse(&text).unwrap().remove(0);
+        let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another";
+        let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
+        let headers = request.headers(Some(&other)).unwrap();
+        let answer = send_with(&emulator, &request, headers).await;
+        assert!(matches!(answer.0, 401 | 403), "{}: {answer:?}", file.display());
+        assert!(answer.1["build"].is_null());
+    }
+    let builds = emulator.cluster.builds("default").await.unwrap();
+    assert_eq!(builds.len(), 0);
+    emulator.stop().await;
+}
+
+async fn start() -> Emulator {
+    let options = Options {
+        folders: vec![payloads()],
+        listen: ([127, 0, 0, 1], 0).into(),
+        api_listen: ([127, 0, 0, 1], 0).into(),
+        cluster: Target::Embedded,
+        pods: Pods::Simulate,
+        state: None,
+        kubeconfig: None,
+        namespace: "default".to_owned(),
+        stand_ins: Vec::new(),
+        settings: Settings::default(),
+    };
+    Emulator::start(options).await.unwrap()
+}
+
+async fn send(emulator: &Emulator, file: &Path) -> (u16, Value) {
+    let text = fs::read_to_string(file).unwrap();
+    let request = request::parse(&text).unwrap().remove(0);
+    let headers = request.headers(Some(&emulator.folders[0].project)).unwrap();
+    send_with(emulator, &request, headers).await
+}
+
+async fn send_with(
+    emulator: &Emulator,
+    request: &request::Request,
+    headers: http::HeaderMap,
+) -> (u16, Value) {
+    let http = replay::client().unwrap();
+    let answer = replay::send(&http, &emulator.functions, request, headers).await.unwrap();
+    (answer.status, answer.body)
+}
+
+fn payloads() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("payloads")
+}
+
+/// The files of recorded requests, in the order of their names.
+fn requests() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for folder in ["github", "registry"] {
+        let entries = fs::read_dir(payloads().join(folder)).unwrap();
+        files.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    files.sort();
+    files
+}
+
+/// A pod's name without the build's id.
+fn without_id(name: &str) -> String {
+    match name.rsplit_once('-') {
+        Some((job, id)) if id.len() == 26 => format!("{job}-<id>"),
+        _ => name.to_owned(),
+    }
+}

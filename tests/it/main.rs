@@ -1,0 +1,6 @@
+//! Tests that cross crates.
+
+#[cfg(test)]
+mod deliveries;
+#[cfg(test)]
+mod tidy;
