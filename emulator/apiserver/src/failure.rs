@@ -131,6 +131,11 @@ impl Failure {
             .without_details()
     }
 
+    /// The disk did not take a change, so it was not made.
+    pub(crate) fn unwritable() -> Self {
+        Failure::new(500, "InternalError", "the change could not be written to disk")
+    }
+
     /// Some answers of the real server carry details that say nothing.
     pub(crate) fn without_details(mut self) -> Self {
         self.details = Some(Value::Object(Map::new()));

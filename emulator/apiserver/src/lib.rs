@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
-#![expect(dead_code, reason = "defaults, validation and discovery follow and use it")]
 
 mod api;
 mod controllers;

@@ -94,8 +94,13 @@ impl Server {
     /// Outside a Tokio runtime.
     pub fn new(options: Options) -> Result<Self, StartError> {
         let stop = CancellationToken::new();
+        let store = match &options.state {
+            None => Store::new(options.history),
+            Some(path) => Store::open(path, options.history)
+                .map_err(|source| StartError::State { path: path.clone(), source })?,
+        };
         let shared = Arc::new(Shared {
-            store: Store::new(options.history),
+            store,
             catalogue: Catalogue::built_in(),
             faults: options.faults,
             logs: options.logs,

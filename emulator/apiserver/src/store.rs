@@ -5,13 +5,18 @@
 //! watchers are told only that there is something new and read the history themselves,
 //! so that a slow watcher costs nothing and is told 410 when the history no longer reaches back.
 
+mod journal;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use self::journal::Journal;
 use crate::object;
 
 /// An object at one version, without `kind` and `apiVersion` unless it is a custom resource.
@@ -68,11 +73,17 @@ pub(crate) enum CreateError {
     Exists(Arc<Object>),
     NoNamespace,
     Terminating,
+    Unwritable,
 }
 
-/// The object is not at the version the writer saw.
+/// Why a change was refused.
 #[derive(Debug)]
-pub(crate) struct Stale;
+pub(crate) enum WriteError {
+    /// The object is not at the version that the writer saw.
+    Stale,
+    /// The disk did not take it.
+    Unwritable,
+}
 
 /// The history does not reach back so far; the first version that it knows is the field.
 #[derive(Debug)]
@@ -89,6 +100,7 @@ pub(crate) struct Store {
 struct State {
     revision: u64,
     collections: HashMap<String, Collection>,
+    journal: Option<Journal>,
     followers: Vec<mpsc::UnboundedSender<(Arc<str>, Arc<Change>)>>,
 }
 
@@ -139,8 +151,43 @@ impl Collection {
 impl Store {
     /// A store that remembers `history` changes of each resource.
     pub(crate) fn new(history: usize) -> Self {
-        let state = State { revision: 1, collections: HashMap::new(), followers: Vec::new() };
+        let state = State {
+            revision: 1,
+            collections: HashMap::new(),
+            journal: None,
+            followers: Vec::new(),
+        };
         Store { state: Mutex::new(state), history }
+    }
+
+    /// A store that is kept in a folder, with what was kept there.
+    pub(crate) fn open(folder: &Path, history: usize) -> io::Result<Self> {
+        let (journal, records) = Journal::open(folder)?;
+        let store = Store::new(history);
+        let mut state = store.lock();
+        for record in records {
+            state.revision = state.revision.max(record.revision);
+            if record.resource.is_empty() {
+                continue;
+            }
+            let collection = state.collection(&record.resource);
+            match record.value {
+                Some(value) => {
+                    let object = Object::new(value, record.revision);
+                    collection.objects.insert(record.key, Arc::new(object));
+                }
+                None => {
+                    collection.objects.remove(&record.key);
+                }
+            }
+        }
+        let revision = state.revision;
+        for collection in state.collections.values_mut() {
+            collection.floor = revision;
+        }
+        state.journal = Some(journal);
+        drop(state);
+        Ok(store)
     }
 
     /// The version of the last write.
@@ -210,8 +257,11 @@ impl Store {
             return Err(CreateError::Exists(Arc::clone(existing)));
         }
         stamp(&mut value, revision);
+        if !state.keep(revision, resource, &key, Some(&value)) {
+            return Err(CreateError::Unwritable);
+        }
         let new = Arc::new(Object::new(value, revision));
-        collection.objects.insert(key.clone(), Arc::clone(&new));
+        state.collection(resource).objects.insert(key.clone(), Arc::clone(&new));
         let change = Change { revision, key, old: None, new: Arc::clone(&new), deleted: false };
         state.commit(resource, change, self.history);
         Ok(new)
@@ -224,7 +274,7 @@ impl Store {
         key: &Key,
         revision: u64,
         value: Value,
-    ) -> Result<Arc<Object>, Stale> {
+    ) -> Result<Arc<Object>, WriteError> {
         self.write(resource, key, revision, value, false)
     }
 
@@ -235,7 +285,7 @@ impl Store {
         key: &Key,
         revision: u64,
         value: Value,
-    ) -> Result<Arc<Object>, Stale> {
+    ) -> Result<Arc<Object>, WriteError> {
         self.write(resource, key, revision, value, true)
     }
 
@@ -246,15 +296,19 @@ impl Store {
         seen: u64,
         mut value: Value,
         deleted: bool,
-    ) -> Result<Arc<Object>, Stale> {
+    ) -> Result<Arc<Object>, WriteError> {
         let mut state = self.lock();
         let (revision, collection) = state.next(resource);
         let old = match collection.objects.get(key) {
             Some(old) if old.revision == seen => Arc::clone(old),
-            _ => return Err(Stale),
+            _ => return Err(WriteError::Stale),
         };
         stamp(&mut value, revision);
+        if !state.keep(revision, resource, key, Some(&value).filter(|_| !deleted)) {
+            return Err(WriteError::Unwritable);
+        }
         let new = Arc::new(Object::new(value, revision));
+        let collection = state.collection(resource);
         if deleted {
             collection.objects.remove(key);
         } else {
@@ -319,8 +373,34 @@ impl State {
         let collection = self.collection(resource);
         let name = Arc::clone(&collection.name);
         collection.remember(Arc::clone(&change), history);
+        if self.journal.as_ref().is_some_and(Journal::is_large) {
+            self.rewrite();
+        }
         self.followers
             .retain(|follower| follower.send((Arc::clone(&name), Arc::clone(&change))).is_ok());
+    }
+
+    /// Writes a change to the journal, if there is one; whether it is safe.
+    fn keep(&mut self, revision: u64, resource: &str, key: &Key, value: Option<&Value>) -> bool {
+        let Some(journal) = &mut self.journal else { return true };
+        match journal.append(revision, resource, key, value) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "a change could not be written to the journal");
+                false
+            }
+        }
+    }
+
+    fn rewrite(&mut self) {
+        let State { revision, collections, journal, .. } = self;
+        let Some(journal) = journal else { return };
+        let objects = collections.iter().flat_map(|(resource, collection)| {
+            collection.objects.iter().map(|(key, object)| (resource.as_str(), key, object))
+        });
+        if let Err(error) = journal.rewrite(*revision, objects) {
+            tracing::error!(%error, "the journal could not be written anew");
+        }
     }
 
     fn collection(&mut self, resource: &str) -> &mut Collection {

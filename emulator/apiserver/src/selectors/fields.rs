@@ -44,14 +44,6 @@ impl Fields {
         self.requirements.is_empty()
     }
 
-    /// The one name it asks for, if it does.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.requirements
-            .iter()
-            .find(|one| one.equal && one.field == "metadata.name")
-            .map(|one| one.value.as_str())
-    }
-
     pub(crate) fn matches(&self, resource: &Resource, object: &Value) -> bool {
         self.requirements
             .iter()

@@ -119,6 +119,7 @@ fn store(
     created.map_err(|error| {
         match error {
             CreateError::Exists(existing) => exists(resource, &existing),
+            CreateError::Unwritable => Failure::unwritable(),
             CreateError::NoNamespace => {
                 Failure::not_found(&shared.catalogue.storage("namespaces"), &namespace)
             }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
-use crate::store::{Key, Object};
+use crate::store::{Key, Object, WriteError};
 
 /// Keeps an object until its dependents are gone.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -244,8 +244,10 @@ pub(crate) fn remove(
                 .and_then(|marked| store.remove(&resource.storage, key, marked.revision, value))
                 .map(Outcome::Gone),
         };
-        if let Ok(outcome) = done {
-            return Ok(outcome);
+        match done {
+            Ok(outcome) => return Ok(outcome),
+            Err(WriteError::Stale) => {}
+            Err(WriteError::Unwritable) => return Err(Failure::unwritable()),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::managed::{self, Writer};
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
-use crate::store::{Key, Object};
+use crate::store::{Key, Object, WriteError};
 use crate::strategy;
 
 pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
@@ -109,8 +109,10 @@ pub(crate) fn modify(
         } else {
             shared.store.replace(&resource.storage, key, old.revision, new)
         };
-        if let Ok(object) = written {
-            return Ok(object);
+        match written {
+            Ok(object) => return Ok(object),
+            Err(WriteError::Stale) => {}
+            Err(WriteError::Unwritable) => return Err(Failure::unwritable()),
         }
     }
 }

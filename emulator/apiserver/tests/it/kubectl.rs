@@ -23,7 +23,7 @@ impl Drop for Session {
 impl Session {
     async fn start() -> Option<Session> {
         if Command::new("kubectl").arg("version").arg("--client").output().await.is_err() {
-            println!("skipped: there is no kubectl on PATH");
+            skipped("there is no kubectl on PATH");
             return None;
         }
         let server = Server::new(Options::default()).expect("a server in memory starts");
@@ -78,6 +78,11 @@ impl Session {
         std::fs::write(Path::new(self.folder.path()).join(name), text)
             .expect("a file can be written");
     }
+}
+
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+fn skipped(why: &str) {
+    println!("skipped: {why}");
 }
 
 fn has(text: &str, part: &str) {

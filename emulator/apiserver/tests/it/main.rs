@@ -3,3 +3,4 @@
 mod kubectl;
 mod objects;
 mod replay;
+mod state;
