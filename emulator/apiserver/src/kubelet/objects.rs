@@ -13,8 +13,10 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-/// How long an error waits that no watched object can mend, as when the API server is away.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long to wait when the API server is away.
+const SHORT_RETRY: Duration = Duration::from_secs(1);
+/// How long to wait with an error that no watched object can mend.
+const LONG_RETRY: Duration = Duration::from_secs(10);
 
 /// An object that a pod needs, in the pod's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,8 @@ pub(super) struct ConfigError {
     pub(super) message: String,
     /// What has to change for the next attempt to succeed.
     pub(super) awaits: Option<Reference>,
+    /// The API did not answer as it should, which may pass soon.
+    pub(super) is_transient: bool,
 }
 
 /// The data of an object, by key; of a claim, its uid.
@@ -56,7 +60,7 @@ impl fmt::Display for Reference {
 impl ConfigError {
     /// An error that no object's change can mend.
     pub(super) fn lasting(message: impl Into<String>) -> ConfigError {
-        ConfigError { message: message.into(), awaits: None }
+        ConfigError { message: message.into(), awaits: None, is_transient: false }
     }
 }
 
@@ -73,7 +77,8 @@ impl Objects {
             }
             let data = fetch(client, namespace, &reference).await.map_err(|error| {
                 tracing::warn!(%error, object = %reference, "an object of a pod cannot be read");
-                ConfigError::lasting(format!("failed to get {reference}: {error}"))
+                let message = format!("failed to get {reference}: {error}");
+                ConfigError { is_transient: true, ..ConfigError::lasting(message) }
             })?;
             objects.found.insert(reference, data);
         }
@@ -92,6 +97,7 @@ impl Objects {
             None => Err(ConfigError {
                 message: format!("{reference} not found"),
                 awaits: Some(reference.clone()),
+                is_transient: false,
             }),
         }
     }
@@ -116,6 +122,7 @@ impl Objects {
                 Err(ConfigError {
                     message: format!("couldn't find key {key} in {kind} {}/{name}", self.namespace),
                     awaits: Some(reference.clone()),
+                    is_transient: false,
                 })
             }
         }
@@ -162,10 +169,10 @@ pub(super) type Watched = Option<(Reference, BoxStream<'static, ()>)>;
 pub(super) async fn await_change(
     client: &Client,
     namespace: &str,
-    awaits: Option<&Reference>,
+    error: &ConfigError,
     watched: &mut Watched,
 ) {
-    match (awaits, watched) {
+    match (&error.awaits, watched) {
         (Some(reference), Some((same, stream))) if same == reference => {
             stream.next().await;
         }
@@ -176,7 +183,8 @@ pub(super) async fn await_change(
         }
         (None, _) => {
             // Nothing tells when it may work again.
-            let _ = timeout(RETRY, std::future::pending::<()>()).await;
+            let pause = if error.is_transient { SHORT_RETRY } else { LONG_RETRY };
+            let _ = timeout(pause, std::future::pending::<()>()).await;
         }
     }
 }

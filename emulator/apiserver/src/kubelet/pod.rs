@@ -64,9 +64,8 @@ impl PodTask {
         let before = pod.status.clone().unwrap_or_default();
         let (reports, received) = mpsc::unbounded_channel();
         let started = before.start_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
-        let has_init = spec.init_containers.as_ref().is_some_and(|init| !init.is_empty());
+        let waiting = waiting_reason(&spec);
         let init = spec.init_containers.iter().flatten();
-        let waiting = if has_init { "PodInitializing" } else { "ContainerCreating" };
         let init = init
             .map(|container| {
                 let known = known(before.init_container_statuses.as_ref(), container);
@@ -126,6 +125,7 @@ impl PodTask {
         self.obey();
         if self.stopping.is_none() {
             self.prepare().await;
+            self.obey();
         }
         self.advance();
         // Most containers run by then, which saves a first status that says only that they do not.
@@ -169,6 +169,9 @@ impl PodTask {
     fn obey(&mut self) {
         let orders = self.orders.borrow_and_update().clone();
         self.pod = orders.pod;
+        // The deadline is the one thing of a pod that may be changed while it runs.
+        self.spec.active_deadline_seconds =
+            self.pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
         if orders.gone {
             self.stop_all(Stop { kill_at: Instant::now() });
         } else if self.pod.metadata.deletion_timestamp.is_some() {
@@ -206,6 +209,9 @@ impl PodTask {
             let error = match self.make_volumes().await {
                 Ok(volumes) => {
                     self.volumes = Some(Arc::new(volumes));
+                    if last.is_some() {
+                        self.set_waiting(waiting_reason(&self.spec), None);
+                    }
                     return;
                 }
                 Err(error) => error,
@@ -221,17 +227,14 @@ impl PodTask {
                     Some(_) => "ContainerCreating",
                     None => "CreateContainerConfigError",
                 };
-                for slot in 0..self.main.len() {
-                    let change = Change::Waiting { reason, message: Some(error.message.clone()) };
-                    status::apply(&mut self.main[slot].status, change, false);
-                }
+                self.set_waiting(reason, Some(&error.message));
                 self.publish().await;
             }
             let client = self.node.client.clone();
             let namespace = self.pod.namespace().unwrap_or_default();
             let deadline = self.deadline();
             tokio::select! {
-                () = await_change(&client, &namespace, error.awaits.as_ref(), &mut watched) => {}
+                () = await_change(&client, &namespace, &error, &mut watched) => {}
                 Ok(()) = self.orders.changed() => self.obey(),
                 () = at(deadline) => self.exceed_deadline(),
             }
@@ -239,6 +242,13 @@ impl PodTask {
                 return;
             }
             last = Some(error);
+        }
+    }
+
+    fn set_waiting(&mut self, reason: &'static str, message: Option<&str>) {
+        for member in self.main.iter_mut().filter(|member| !member.ended) {
+            let change = Change::Waiting { reason, message: message.map(str::to_owned) };
+            status::apply(&mut member.status, change, false);
         }
     }
 
@@ -313,7 +323,7 @@ impl PodTask {
         let (folder, reports) = (self.folder.clone(), self.reports.clone());
         let member = self.member(slot);
         member.stop = Some(sender);
-        let before = member.status.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        let before = member.has_run();
         let job = Job {
             node,
             pod,
@@ -371,6 +381,14 @@ impl PodTask {
         self.node.events.record(&self.pod, None, Kind::Normal, "DeadlineExceeded", message);
         self.failure = Some(Failure { reason: "DeadlineExceeded", message: message.to_owned() });
         self.stop_all(self.grace());
+    }
+}
+
+/// What the containers wait for that cannot be started yet.
+fn waiting_reason(spec: &PodSpec) -> &'static str {
+    match spec.init_containers.as_ref().is_some_and(|init| !init.is_empty()) {
+        true => "PodInitializing",
+        false => "ContainerCreating",
     }
 }
 

@@ -240,6 +240,7 @@ fn add_keys(
                 return Err(ConfigError {
                     message: format!("references non-existent {kind} key: {}", item.key),
                     awaits: Some(reference.clone()),
+                    is_transient: false,
                 });
             }
         }

@@ -37,7 +37,7 @@ impl Job {
             }
             let mut stop = self.stop.clone();
             tokio::select! {
-                () = await_change(&self.node.client, &namespace, error.awaits.as_ref(), &mut watched) => {}
+                () = await_change(&self.node.client, &namespace, &error, &mut watched) => {}
                 _ = stop.wait_for(Option::is_some) => return Err(Stopped),
             }
             last = Some(error);

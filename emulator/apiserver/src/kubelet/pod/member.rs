@@ -62,6 +62,12 @@ impl Member {
         }
     }
 
+    /// Whether the run that the restart count stands for has ended.
+    pub(super) fn has_run(&self) -> bool {
+        let states = [&self.status.state, &self.status.last_state];
+        states.into_iter().flatten().any(|state| state.terminated.is_some())
+    }
+
     pub(super) fn has_succeeded(&self) -> bool {
         let state = self.status.state.as_ref();
         let terminated = state.and_then(|state| state.terminated.as_ref());

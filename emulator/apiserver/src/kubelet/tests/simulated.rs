@@ -138,6 +138,32 @@ async fn a_deleted_pod_takes_its_logs_along() {
 }
 
 #[tokio::test]
+async fn a_restarted_kubelet_goes_on_counting_runs() {
+    let mut cluster =
+        Cluster::simulated(vec![SimulateRule { exit_code: 1, ..SimulateRule::default() }]).await;
+    cluster.stop().await;
+    cluster.options.back_off = Duration::from_secs(3600);
+    cluster.start();
+    cluster
+        .run("pod", json!({ "restartPolicy": "OnFailure", "containers": [container("x")] }))
+        .await;
+    let restarts = |pod: &Pod| {
+        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+        statuses.map_or(0, |statuses| statuses[0].restart_count)
+    };
+    let pod = cluster.until_waiting("pod", "CrashLoopBackOff").await;
+    assert_eq!(restarts(&pod), 1, "the first restart has no pause");
+    let message = super::state(&pod).unwrap().waiting.clone().unwrap().message.unwrap();
+    assert!(message.starts_with("back-off 5m0s restarting failed container=main"), "{message}");
+    cluster.stop().await;
+    cluster.start();
+    let again = |pod: &Pod| restarts(pod) == 3 && super::phase(pod) == "Running";
+    cluster.until("pod", "run again", again).await;
+    cluster.delete("pod", 30).await;
+    cluster.until_gone("pod").await;
+}
+
+#[tokio::test]
 async fn faults_of_the_api_delay_pods_and_lose_none() {
     let rule = SimulateRule {
         pod: Some("deleted-*".to_owned()),
