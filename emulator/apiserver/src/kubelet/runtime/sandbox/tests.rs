@@ -413,7 +413,7 @@ async fn a_hundred_megabytes_of_output_are_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_containers_run_at_once() {
-    const CONTAINERS: usize = 300;
+    const CONTAINERS: usize = 100;
     let Some(bench) = bench(SandboxOptions::default()).await else { return };
     let begun = Instant::now();
     let mut all = Vec::new();
