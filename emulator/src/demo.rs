@@ -151,7 +151,9 @@ impl<W: Write> Demo<W> {
         if refused.status < 400 {
             bail!("a forged delivery was answered {}", refused.status);
         }
-        self.say("emulator", "done")
+        let pods: Vec<&str> = self.phases.keys().map(String::as_str).collect();
+        let pods = pods.join(" and ");
+        self.say("emulator", &format!("done: two webhooks made {pods}; nothing else ran"))
     }
 
     /// Waits until the user interrupts.

@@ -89,11 +89,18 @@ async fn follow_pods(cluster: Cluster, namespace: String, lines: mpsc::Unbounded
             PodChange::Synced => synced = true,
             PodChange::Gone(name) => {
                 if phases.remove(&name).is_some() {
-                    tell_phase(&lines, &name, "Gone", "pod deleted");
+                    tell_phase(
+                        &lines,
+                        &short(&name),
+                        &name,
+                        "Gone",
+                        &format!("pod {name} deleted"),
+                    );
                 }
             }
             PodChange::Applied(pod) => {
                 let name = pod.metadata.name.clone().unwrap_or_default();
+                let who = short(&name);
                 let phase = phase(&pod);
                 let known = phases.insert(name.clone(), phase.clone());
                 if known.as_ref() == Some(&phase) || !synced {
@@ -102,9 +109,11 @@ async fn follow_pods(cluster: Cluster, namespace: String, lines: mpsc::Unbounded
                 let begun = |phase: Option<&str>| !matches!(phase, None | Some("Pending"));
                 if begun(Some(&phase)) && !begun(known.as_deref()) {
                     let (cluster, lines) = (cluster.clone(), lines.clone());
-                    tokio::spawn(follow_log(cluster, namespace.clone(), name.clone(), lines));
+                    let name = name.clone();
+                    tokio::spawn(follow_log(cluster, namespace.clone(), name, lines));
                 }
-                tell_phase(&lines, &name, &phase, &format!("pod {phase}{}", why(&pod)));
+                let text = format!("pod {name} {phase}{}", why(&pod));
+                tell_phase(&lines, &who, &name, &phase, &text);
             }
         }
     }
@@ -120,7 +129,7 @@ async fn follow_log(
     let Ok(log) = log else { return };
     let mut log = std::pin::pin!(log.lines());
     while let Some(Ok(text)) = log.next().await {
-        let line = Line { who: pod.clone(), text: printable(&text), log: true, phase: None };
+        let line = Line { log: true, ..Line::of(&short(&pod), &printable(&text)) };
         if lines.send(line).is_err() {
             return;
         }
@@ -151,10 +160,21 @@ async fn follow_news(mut news: broadcast::Receiver<News>, lines: mpsc::Unbounded
     }
 }
 
-fn tell_phase(lines: &mpsc::UnboundedSender<Line>, pod: &str, phase: &str, text: &str) {
+fn tell_phase(lines: &mpsc::UnboundedSender<Line>, who: &str, pod: &str, phase: &str, text: &str) {
     let phase = Phase { pod: pod.to_owned(), name: phase.to_owned() };
-    let line = Line { phase: Some(phase), ..Line::of(pod, text) };
+    let line = Line { phase: Some(phase), ..Line::of(who, text) };
     let _nobody_listens = lines.send(line);
+}
+
+/// A pod's name for a narrow column: its job, and the end of its build, where builds differ.
+fn short(pod: &str) -> String {
+    match pod.rsplit_once('-') {
+        Some((job, id)) if id.len() == 26 && id.is_ascii() => {
+            let job: String = job.chars().take(WHO - 5).collect();
+            format!("{job} {}", &id[22..])
+        }
+        _ => pod.to_owned(),
+    }
 }
 
 /// What an answer of the functions says, in a line.
@@ -241,8 +261,6 @@ impl<W: Write> Teller<W> {
         let (bold, dim, end) =
             if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
         let Line { who, text, log, .. } = line;
-        // The build is in every pod's name: its beginning tells pods apart.
-        let who: String = who.chars().take(WHO).collect();
         if *log {
             writeln!(self.out, "{dim}{when}  {who:WHO$} | {text}{end}")
         } else {
@@ -252,7 +270,7 @@ impl<W: Write> Teller<W> {
 }
 
 /// How wide the column of speakers is.
-const WHO: usize = 24;
+const WHO: usize = 18;
 
 #[test]
 fn an_answer_is_told_in_a_line() {
@@ -260,6 +278,13 @@ fn an_answer_is_told_in_a_line() {
         "status": "Complete", "build": "01x", "events": ["push"], "jobs": ["dind-01x"],
     });
     assert_eq!(summary(&answer), "Complete; build 01x; fires push; made dind-01x");
+}
+
+#[test]
+fn a_pod_is_told_by_its_job_and_the_end_of_its_build() {
+    assert_eq!(short("dind-01kqry9q58p4hebgpyv3td5r62"), "dind 5r62");
+    assert_eq!(short("ééé-01kqry9q58p4hebgpyv3téd5r6"), "ééé-01kqry9q58p4hebgpyv3téd5r6");
+    assert_eq!(short("other"), "other");
 }
 
 #[test]

@@ -116,12 +116,12 @@ async fn string_data_of_a_secret_becomes_data_and_types_select() {
     let (server, _) = config_maps();
     let api: Api<Secret> = Api::default_namespaced(server.client());
     let secret = serde_json::from_value(json!({
-        "metadata": {"name": "s"}, "type": "brigade.sh/build", "stringData": {"a": "b"},
+        "metadata": {"name": "s"}, "type": "example.com/build", "stringData": {"a": "b"},
     }))
     .unwrap();
     let made = api.create(&PostParams::default(), &secret).await.unwrap();
     assert_eq!(made.data.unwrap()["a"].0, b"b");
-    let list = api.list(&ListParams::default().fields("type=brigade.sh/build")).await.unwrap();
+    let list = api.list(&ListParams::default().fields("type=example.com/build")).await.unwrap();
     assert_eq!(list.items.len(), 1);
     let unknown = api.list(&ListParams::default().fields("data=1")).await;
     assert_eq!(code(unknown.unwrap_err()), 400);
