@@ -2,9 +2,10 @@
 //!
 //! The root is an empty memory file system; folders of the host are bound whole. Where something
 //! has to be put into a folder of the host that has no place for it, that folder is taken apart:
-//! it becomes a folder in memory with the host's entries bound one by one.
+//! it becomes a folder in memory with the host's entries bound one by one, or, where they are many
+//! (each bind takes longer than the one before), with links to the host's folder below `/.host`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
@@ -22,6 +23,8 @@ pub(super) enum Source {
         read_only: bool,
     },
     Symlink(PathBuf),
+    /// A link to a file or folder of the host, which is bound below `/.host`.
+    HostLink(PathBuf),
     Tmpfs,
     /// A folder in memory where every user may create files.
     Scratch,
@@ -34,6 +37,11 @@ pub(super) struct Node {
     source: Source,
     children: BTreeMap<OsString, Node>,
 }
+
+/// Up to so many entries of a folder are bound one by one.
+const MAX_BINDS: usize = 64;
+
+const LINKED: &str = "/.host";
 
 /// Symbolic links followed on the way to one path.
 const MAX_LINKS: usize = 16;
@@ -65,6 +73,9 @@ impl Node {
         for (depth, folder) in folders.iter().enumerate() {
             node.make_room(folder, false)?;
             let child = node.children.entry(folder.clone()).or_insert_with(Node::new);
+            if let Source::HostLink(host) = &child.source {
+                child.source = Source::Host(host.clone());
+            }
             if let Source::Symlink(target) = &child.source {
                 if links == 0 {
                     return Err(invalid("too many symbolic links"));
@@ -107,14 +118,15 @@ impl Node {
         let Source::Host(host) = std::mem::replace(&mut self.source, Source::Tmpfs) else {
             return Ok(());
         };
-        for entry in fs::read_dir(&host)? {
-            let entry = entry?;
+        let entries = fs::read_dir(&host)?.collect::<io::Result<Vec<_>>>()?;
+        for entry in &entries {
             let name = entry.file_name();
             if name == except || self.children.contains_key(&name) {
                 continue;
             }
             let source = match entry.file_type()?.is_symlink() {
                 true => Source::Symlink(fs::read_link(entry.path())?),
+                false if entries.len() > MAX_BINDS => Source::HostLink(entry.path()),
                 false => Source::Host(entry.path()),
             };
             self.children.insert(name, Node::of(source));
@@ -160,7 +172,7 @@ impl Node {
                         break;
                     }
                     node = child;
-                } else if let Source::Host(host) = &node.source {
+                } else if let Source::Host(host) | Source::HostLink(host) = &node.source {
                     return host.join(path[depth..].iter().collect::<PathBuf>()).is_dir();
                 } else {
                     return false;
@@ -168,7 +180,7 @@ impl Node {
             }
             let Some((depth, target)) = link else {
                 return match &node.source {
-                    Source::Host(host) => host.is_dir(),
+                    Source::Host(host) | Source::HostLink(host) => host.is_dir(),
                     _ => true,
                 };
             };
@@ -184,8 +196,29 @@ impl Node {
     /// The arguments that build this tree, parents first.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
+        let mut linked = BTreeSet::new();
+        self.collect_linked(&mut linked);
+        for host in linked {
+            let at = Path::new(LINKED).join(host.strip_prefix("/").unwrap_or(&host));
+            arguments.extend(["--ro-bind".into(), host.into(), at.into()]);
+        }
         self.append_children(Path::new("/"), &mut arguments);
         arguments
+    }
+
+    /// The folders of the host that links lead to.
+    fn collect_linked(&self, linked: &mut BTreeSet<PathBuf>) {
+        if let Source::HostLink(path) = &self.source {
+            // Programs look for their libraries beside the folder that they are in.
+            let folder = match path.starts_with("/usr") {
+                true => Some(Path::new("/usr")),
+                false => path.parent(),
+            };
+            linked.extend(folder.map(Path::to_owned));
+        }
+        for child in self.children.values() {
+            child.collect_linked(linked);
+        }
     }
 
     fn append_own(&self, path: &Path, arguments: &mut Vec<OsString>) {
@@ -202,6 +235,10 @@ impl Node {
                 push(&["--bind".as_ref(), path.as_os_str(), at]);
             }
             Source::Symlink(target) => push(&["--symlink".as_ref(), target.as_os_str(), at]),
+            Source::HostLink(host) => {
+                let target = Path::new(LINKED).join(host.strip_prefix("/").unwrap_or(host));
+                push(&["--symlink".as_ref(), target.as_os_str(), at]);
+            }
             Source::Tmpfs => push(&["--tmpfs".as_ref(), at]),
             Source::Scratch => {
                 push(&["--perms".as_ref(), "1777".as_ref(), "--tmpfs".as_ref(), at]);

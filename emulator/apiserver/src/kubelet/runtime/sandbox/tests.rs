@@ -435,3 +435,20 @@ async fn many_containers_run_at_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_new_command_among_the_host_s_own_is_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = folder.path().join("tool/usr/bin/new-tool");
+    fs::create_dir_all(tool.parent().unwrap()).unwrap();
+    let script =
+        "#!/bin/sh\necho new | cat\nif [ -x /usr/bin/python3 ]; then python3 -c 'import json'; fi";
+    fs::write(&tool, script).unwrap();
+    fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let options =
+        SandboxOptions { overlays: vec![folder.path().to_owned()], ..SandboxOptions::default() };
+    let Some(bench) = bench(options).await else { return };
+    let begun = Instant::now();
+    assert_eq!(bench.finish(bench.run(&["new-tool"])).await, (0, "new\n".to_owned()));
+    println!("with links to the host's commands: {:?}", begun.elapsed());
+}
