@@ -19,6 +19,7 @@ use runtime::project::Project;
 
 use crate::output::Printer;
 
+mod builtins;
 mod bytes;
 mod files;
 mod host;
@@ -60,9 +61,9 @@ impl Default for Limits {
 /// How deep JavaScript may call, in bytes of the thread's stack, which has 2 MiB.
 const STACK: usize = 512 << 10;
 
-/// How much stack may be in use when another file is compiled: the compiler's own check of the
-/// stack begins anew at that depth.
-const STACK_TO_COMPILE: usize = 192 << 10;
+/// How much stack may be in use when another file is compiled. The check of the stack begins anew
+/// at that depth, so that at most twice as much is ever used.
+const STACK_TO_COMPILE: usize = STACK;
 
 pub(crate) struct Engine {
     context: Context,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use runtime::build::{Phase, annotation};
+use runtime::build::{Build, Phase, annotation};
 
 /// How a build ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,22 @@ const JOBS: &str = "brigantine.dev/jobs";
 const REASON_LIMIT: usize = 1024;
 
 impl Outcome {
+    /// How a build ended that has ended, without its jobs and its log.
+    pub(crate) fn noted(build: &Build) -> Option<Outcome> {
+        let phase = build.phase().filter(|phase| phase.is_terminal())?;
+        let time = |name: &str| build.annotations.get(name).and_then(|text| text.parse().ok());
+        let finished = time(annotation::FINISHED).unwrap_or_else(Timestamp::now);
+        Some(Outcome {
+            phase,
+            exit_code: i32::from(phase != Phase::Succeeded),
+            reason: build.annotations.get(annotation::REASON).cloned(),
+            jobs: Vec::new(),
+            started: time(annotation::STARTED).unwrap_or(finished),
+            finished,
+            log: String::new(),
+        })
+    }
+
     /// What is noted on the build.
     pub fn annotations(&self) -> BTreeMap<String, String> {
         let count = |wanted: fn(&JobResult) -> bool| {

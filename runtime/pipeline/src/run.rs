@@ -17,6 +17,10 @@ pub async fn run(
     output: Output,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, PipelineError> {
+    // What has ended is not run again: its pods may be gone, and would be made once more.
+    if let Some(outcome) = Outcome::noted(&context.build) {
+        return Ok(outcome);
+    }
     let mut life = Life::new(context, output);
     tokio::select! {
         biased;

@@ -11,27 +11,12 @@ use runtime::event::LogLevel;
 use runtime::job::Job;
 use sha2::{Digest, Sha256};
 
-use super::{Command, Shared, bytes, files};
+use super::{Command, Shared, builtins, bytes, files};
 use crate::output::Stream;
 use crate::view;
 
 /// What a CommonJS file begins with, on its first line.
 const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname) {";
-
-const BOOT: &str = include_str!("../js/boot.js");
-
-const BUILTINS: [(&str, &str); 7] = [
-    ("events", include_str!("../js/events.js")),
-    ("brigadier", include_str!("../js/brigadier.js")),
-    ("util", include_str!("../js/util.js")),
-    ("path", include_str!("../js/path.js")),
-    ("buffer", include_str!("../js/buffer.js")),
-    ("url", include_str!("../js/url.js")),
-    ("assert", include_str!("../js/assert.js")),
-];
-
-/// The built-in modules that take a few lines each, in one object.
-const SMALL: &str = include_str!("../js/small.js");
 
 /// Makes the globals of a script, and keeps the function that drives it.
 pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
@@ -43,7 +28,8 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     sources(ctx, &host, shared)?;
     repository(ctx, &host, shared)?;
     content(ctx, &host)?;
-    let boot: Function<'js> = evaluate(ctx, BOOT, "brigantine:boot.js")?;
+    let boot: Option<Function<'js>> = builtins::evaluate(ctx, "brigantine:boot.js")?;
+    let boot = boot.ok_or(rquickjs::Error::Unknown)?;
     let dispatch: Function<'js> = boot.call((host,))?;
     // Nothing was stored before, and nothing is being read.
     let _stored = ctx.store_userdata(dispatch);
@@ -212,13 +198,15 @@ fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
 }
 
 fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
     let builtin = move |ctx: Ctx<'js>, name: String| -> Result<Function<'js>> {
-        match BUILTINS.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => evaluate(&ctx, text, &format!("brigantine:{name}.js")),
+        own.may_compile(&ctx)?;
+        match builtins::evaluate(&ctx, &format!("brigantine:{name}.js"))? {
+            Some(found) => Ok(found),
             None => {
-                let small: HashMap<String, Function<'js>> =
-                    evaluate(&ctx, SMALL, "brigantine:small.js")?;
-                small.get(&name).cloned().ok_or(rquickjs::Error::Unknown)
+                let small: Option<HashMap<String, Function<'js>>> =
+                    builtins::evaluate(&ctx, builtins::SMALL)?;
+                small.and_then(|mut all| all.remove(&name)).ok_or(rquickjs::Error::Unknown)
             }
         }
     };
@@ -242,12 +230,18 @@ fn compile<'js>(shared: &Shared, ctx: &Ctx<'js>, name: &str, text: &str) -> Resu
 }
 
 impl Shared {
+    /// Refuses to compile where the stack could be overrun by what is compiled.
+    fn may_compile(&self, ctx: &Ctx<'_>) -> Result<()> {
+        if self.guard.may_compile() {
+            return Ok(());
+        }
+        Err(Exception::throw_range(ctx, "Maximum call stack size exceeded"))
+    }
+
     /// Counts the modules, and refuses to compile where little of the stack is left.
     pub(super) fn one_more_module(&self, ctx: &Ctx<'_>) -> Result<()> {
         const MOST: usize = 500;
-        if !self.guard.may_compile() {
-            return Err(Exception::throw_range(ctx, "Maximum call stack size exceeded"));
-        }
+        self.may_compile(ctx)?;
         let mut state = self.state();
         state.modules += 1;
         let count = state.modules;

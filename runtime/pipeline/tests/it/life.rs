@@ -471,3 +471,17 @@ async fn the_worker_logs_no_less_than_its_level() {
     world.run(&context, async {}).await;
     assert_eq!(world.printed(), ["still here"]);
 }
+
+#[tokio::test]
+async fn what_has_ended_is_not_run_again() {
+    let world = World::new();
+    let script = format!("{HEAD}events.on('push', () => {{ job('bad').run(); }})");
+    let mut context = world.build(PROJECT, event("push"), &script).await;
+    let ended = world.run(&context, world.end_all_but(&[("bad", 1)].into())).await;
+    world.delete("bad").await;
+    context.build =
+        context.cluster.build(&context.build.namespace, context.build.id).await.unwrap().unwrap();
+    let again = world.run(&context, async {}).await;
+    assert_eq!((again.phase, again.exit_code, again.reason), (ended.phase, 1, ended.reason));
+    assert_eq!(world.jobs().await, [""; 0]);
+}

@@ -105,6 +105,21 @@ fn recursion_through_modules_is_bounded() {
 }
 
 #[test]
+fn recursion_through_built_in_modules_is_bounded() {
+    let mut script = Script::new(Limits::default(), None);
+    // Each module is loaded as deep as the stack lets it be.
+    let turn = script.load(
+        "const names = ['util', 'url', 'buffer', 'assert', 'path', 'crypto', 'fs', 'os', 'querystring', 'timers/promises'];
+         function dive() {
+             try { dive(); } catch {}
+             while (names.length) { try { require(names.at(-1)); names.pop(); dive(); } catch { break; } }
+         }
+         dive(); console.log('survived');",
+    );
+    assert!(turn.stop.is_some() || script.printed() == "survived", "{turn:?}");
+}
+
+#[test]
 fn jobs_and_timers_are_counted() {
     let (printed, ..) = ends(
         "const { Job } = require('brigadier');
