@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod deliveries;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod tidy;
