@@ -160,7 +160,15 @@ impl Process {
             return Err(StartError::Refused(said));
         };
         let Process { child, status, mut output, .. } = self;
-        let mut running = Supervised { child, status, reaper, log, last: Vec::new(), code: None };
+        let mut running = Supervised {
+            child,
+            status,
+            reaper,
+            log,
+            last: Vec::new(),
+            code: None,
+            is_log_lost: false,
+        };
         match running.until_executed(&mut output).await? {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
@@ -186,6 +194,8 @@ struct Supervised {
     /// The end of what was said, for the reason if the program was never executed.
     last: Vec<u8>,
     code: Option<i32>,
+    /// A full disk is told once, not for every line.
+    is_log_lost: bool,
 }
 
 /// The exit code, if the container's program was executed at all.
@@ -255,12 +265,16 @@ impl Supervised {
             }
         }
         // Without output there are still signals to take.
+        let mut killed = false;
         let ended = loop {
             tokio::select! {
                 ended = self.end() => break ended,
-                Some(signal) = signals.recv() => match signal {
-                    Signal::Terminate => self.terminate(),
-                    Signal::Kill => { let _ = self.child.start_kill(); }
+                signal = signals.recv(), if !killed => match signal {
+                    Some(Signal::Terminate) => self.terminate(),
+                    Some(Signal::Kill) | None => {
+                        let _ = self.child.start_kill();
+                        killed = true;
+                    }
                 },
             }
         };
@@ -298,7 +312,10 @@ impl Supervised {
     fn store(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(1024)..]);
         self.last.drain(..self.last.len().saturating_sub(1024));
-        if let Err(error) = self.log.write(Output::Stdout, bytes) {
+        if let Err(error) = self.log.write(Output::Stdout, bytes)
+            && !self.is_log_lost
+        {
+            self.is_log_lost = true;
             tracing::warn!(%error, "a container's log cannot be written");
         }
     }
@@ -320,15 +337,30 @@ impl Supervised {
     }
 }
 
-/// The container's first program: process 2 of the reaper's namespace.
+/// The container's first program: the reaper's oldest child, by the numbers of its own namespace.
 fn main_process(reaper: Pid) -> Option<Pid> {
-    let reaper = reaper.as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{reaper}/task/{reaper}/children")).ok()?;
-    children.split_whitespace().find_map(|child| {
+    let numbered = children(reaper).into_iter().filter_map(|child| {
         let status = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
-        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-        (ids.split_whitespace().last() == Some("2")).then(|| Pid::from_raw(child.parse().ok()?))?
-    })
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        Some((numbers.split_whitespace().last()?.parse::<u32>().ok()?, child))
+    });
+    Pid::from_raw(numbered.min()?.1)
+}
+
+fn children(parent: Pid) -> Vec<i32> {
+    let parent = parent.as_raw_nonzero();
+    if let Ok(children) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
+        return children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
+    }
+    // Some kernels are built without that list.
+    let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let is_child = |process: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The name, in parentheses, may contain anything.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+    };
+    processes.filter_map(|it| it.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
 /// Whether a process runs another program than the reaper, which is bubblewrap's own.

@@ -246,6 +246,9 @@ async fn a_program_that_closed_its_outputs_is_still_signalled() {
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     running.signals.send(Signal::Terminate).unwrap();
     assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 143);
+    let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
+    drop(running.signals);
+    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 137);
 }
 
 #[tokio::test]
