@@ -8,6 +8,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long a program may take for a whole test, before it is killed and the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -117,8 +119,7 @@ impl Up {
     }
 
     fn interrupt(&self) {
-        let id = self.child.id().to_string();
-        let _ended_already = Command::new("kill").args(["-INT", &id]).status();
+        signal(self.child.id(), Signal::INT);
     }
 }
 
@@ -127,10 +128,15 @@ fn kill_late(id: u32) -> mpsc::Sender<()> {
     let (in_time, late) = mpsc::channel();
     thread::spawn(move || {
         if late.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let _ended_already = Command::new("kill").args(["-KILL", &id.to_string()]).status();
+            signal(id, Signal::KILL);
         }
     });
     in_time
+}
+
+fn signal(id: u32, signal: Signal) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).unwrap();
+    let _ended_already = kill_process(id, signal);
 }
 
 impl Drop for Up {
