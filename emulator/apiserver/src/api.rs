@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
-pub(crate) use body::{Validation, decode, parse, typed as typed_object, yaml};
+pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
 pub(crate) use query::Query;
 pub(crate) use target::{Path, Target};
 pub(crate) use view::View;
@@ -70,11 +70,17 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Resp
 
 async fn carry_out(shared: &Arc<Shared>, mut request: Request<Body>) -> Response {
     let head = request.method() == Method::HEAD;
-    if head {
+    if head && !is_object(request.uri().path()) {
         *request.method_mut() = Method::GET;
     }
     let response = respond(shared, request).await;
     if head { response.map(|_| Body::empty()) } else { response }
+}
+
+/// Whether a path is below the API's objects, where HEAD is not allowed.
+fn is_object(path: &str) -> bool {
+    path.starts_with("/api/v1/")
+        || path.strip_prefix("/apis/").is_some_and(|rest| rest.matches('/').count() > 1)
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {

@@ -41,6 +41,12 @@ impl FieldError {
         FieldError { reason: "FieldValueInvalid", field: field.into(), message }
     }
 
+    /// `value` is printed as it is.
+    pub(crate) fn invalid_text(field: impl Into<String>, value: &str, detail: &str) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        FieldError { reason: "FieldValueInvalid", field: field.into(), message }
+    }
+
     pub(crate) fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         let message = format!("Forbidden: {detail}");
         FieldError { reason: "FieldValueForbidden", field: field.into(), message }

@@ -14,6 +14,7 @@
 
 pub(crate) mod normalize;
 pub(crate) mod quantity;
+pub(crate) mod scan;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

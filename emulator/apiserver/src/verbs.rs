@@ -3,6 +3,7 @@
 mod bootstrap;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod go;
 mod list;
 mod log;
 mod parts;
@@ -60,11 +61,30 @@ pub(crate) async fn run(
 fn get(shared: &Arc<Shared>, target: &Target, call: &Call) -> Result<Response, Failure> {
     let view = View::of(call, &target.resource, false)?;
     let key = target.key();
+    if let Some(version) = call.query.get("resourceVersion").filter(|one| !one.is_empty()) {
+        let wanted: u64 = version.parse().map_err(|_| Failure::internal(format!(
+            "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+        )))?;
+        let current = shared.store.revision();
+        if wanted > current {
+            return Err(list::too_large(wanted, current));
+        }
+    }
     let object = shared
         .store
         .get(&target.resource.storage, &key)
         .ok_or_else(|| Failure::not_found(&target.resource, &key.name))?;
     Ok(json(200, view.object(&target.resource, &object)))
+}
+
+/// The fault of a `fieldValidation` that is none.
+fn field_validation(call: &Call) -> Option<FieldError> {
+    const ALLOWED: &[&str] = &["", "Ignore", "Strict", "Warn"];
+    let value = call.query.get("fieldValidation").unwrap_or_default();
+    let known = ALLOWED.contains(&value);
+    (!known).then(|| {
+        FieldError::unsupported("fieldValidation", &serde_json::Value::from(value), ALLOWED)
+    })
 }
 
 /// Whether the request asks only what would happen.
@@ -76,6 +96,12 @@ fn dry_run(call: &Call, kind: &str) -> Result<bool, Failure> {
     if values.iter().any(|value| *value != "All") {
         let shown = serde_json::Value::from(values);
         let error = FieldError::unsupported("dryRun", &shown, &["All"]);
+        return Err(Failure::invalid_kind("meta.k8s.io", kind, "", &[error]));
+    }
+    if kind != "DeleteOptions"
+        && kind != "PatchOptions"
+        && let Some(error) = field_validation(call)
+    {
         return Err(Failure::invalid_kind("meta.k8s.io", kind, "", &[error]));
     }
     Ok(!values.is_empty())

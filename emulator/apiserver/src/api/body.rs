@@ -6,7 +6,7 @@ use super::{Call, PROTOBUF};
 use crate::failure::Failure;
 use crate::protobuf;
 use crate::resources::Resource;
-use crate::schema::{TYPES, normalize};
+use crate::schema::{TYPES, normalize, scan};
 
 /// How unknown fields are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,75 +29,80 @@ impl Validation {
 /// Reads the body as an object of the resource; also gives the warnings.
 pub(crate) fn decode(call: &Call, resource: &Resource) -> Result<(Value, Vec<String>), Failure> {
     let value = parse(call, &resource.kind)?;
-    typed(value, resource, Validation::of(call))
+    let text = |key: &str, otherwise: String| match value[key].as_str() {
+        None | Some("") => otherwise,
+        Some(text) => text.to_owned(),
+    };
+    let kind = text("kind", resource.kind.clone());
+    let api_version = text("apiVersion", resource.api_version());
+    let version = api_version.rsplit('/').next().unwrap_or_default().to_owned();
+    let findings = findings(call, &resource.schema);
+    typed_raw(value, resource, Validation::of(call), findings).map_err(|error| {
+        Failure::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {}: {error}",
+            resource.kind
+        ))
+    })
 }
 
-/// Checks kind and version, and normalizes.
-pub(crate) fn typed(
+/// Checks kind and version, and normalizes. `findings` are the unknown and duplicate fields, where
+/// the text has been looked at; else the unknown ones are those of the value.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn typed_raw(
     mut value: Value,
     resource: &Resource,
     validation: Validation,
-) -> Result<(Value, Vec<String>), Failure> {
+    findings: Option<Vec<String>>,
+) -> Result<(Value, Vec<String>), String> {
     if value.is_null() {
         value = Value::Object(Map::new());
     }
-    let kind = value["kind"].as_str().unwrap_or_default();
-    let api_version = value["apiVersion"].as_str().unwrap_or_default();
-    let kind = if kind.is_empty() { resource.kind.clone() } else { kind.to_owned() };
+    let kind = value["kind"].as_str().filter(|kind| !kind.is_empty());
+    let api_version = value["apiVersion"].as_str().filter(|version| !version.is_empty());
     let expected = resource.api_version();
-    let api_version =
-        if api_version.is_empty() { expected.clone() } else { api_version.to_owned() };
-    let version = api_version.rsplit('/').next().unwrap_or_default().to_owned();
+    let (kind, api_version) = (kind.unwrap_or(&resource.kind), api_version.unwrap_or(&expected));
     if kind != resource.kind || api_version != expected {
-        return Err(unhandled(
-            resource,
-            &kind,
-            &version,
-            &format!(
-                "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-            ),
+        return Err(format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
         ));
     }
     let Some(root) = TYPES.find(&resource.schema) else { return Ok((value, Vec::new())) };
-    let findings = normalize::normalize(&TYPES, root, &mut value)
-        .map_err(|error| unhandled(resource, &kind, &version, &error))?;
-    let faults: Vec<String> =
-        findings.unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+    let found = normalize::normalize(&TYPES, root, &mut value)?;
+    let faults = findings.unwrap_or_else(|| {
+        found.unknown.iter().map(|path| format!("unknown field {path:?}")).collect()
+    });
     if let Value::Object(map) = &mut value {
         map.remove("kind");
         map.remove("apiVersion");
     }
     match validation {
         Validation::Ignore => Ok((value, Vec::new())),
-        Validation::Warn => Ok((value, faults)),
-        Validation::Strict if faults.is_empty() => Ok((value, faults)),
-        Validation::Strict => {
-            let error = format!("strict decoding error: {}", faults.join(", "));
-            Err(unhandled(resource, &kind, &version, &error))
+        Validation::Strict if !faults.is_empty() => {
+            Err(format!("strict decoding error: {}", faults.join(", ")))
         }
+        Validation::Warn | Validation::Strict => Ok((value, faults)),
     }
 }
 
-fn unhandled(resource: &Resource, kind: &str, version: &str, error: &str) -> Failure {
-    Failure::bad_request(format!(
-        "{kind} in version {version:?} cannot be handled as a {}: {error}",
-        resource.kind
-    ))
+/// The unknown and duplicate fields of a JSON body, in its order.
+fn findings(call: &Call, schema: &str) -> Option<Vec<String>> {
+    let json = matches!(media(call), "" | "application/json");
+    if !json || Validation::of(call) == Validation::Ignore {
+        return None;
+    }
+    scan::scan(&TYPES, TYPES.find(schema), &call.body).ok()
+}
+
+fn media(call: &Call) -> &str {
+    call.header("content-type").split(';').next().unwrap_or_default().trim()
 }
 
 /// Parses the body by its media type.
 pub(crate) fn parse(call: &Call, kind: &str) -> Result<Value, Failure> {
-    let media = call.header("content-type").split(';').next().unwrap_or_default().trim();
-    match media {
-        "" | "application/json" => match serde_json::from_slice(&call.body) {
-            Ok(value @ (Value::Object(_) | Value::Null)) => Ok(value),
-            Ok(_) => Err(unrecognized(
-                kind,
-                "json: cannot unmarshal the body into an object",
-                &call.body,
-            )),
-            Err(error) => Err(unrecognized(kind, &error.to_string(), &call.body)),
-        },
+    match media(call) {
+        "" | "application/json" => parse_json(&call.body, kind),
         "application/yaml" => match yaml(&call.body) {
             Ok(value @ (Value::Object(_) | Value::Null)) => Ok(value),
             Ok(_) => Err(unrecognized(kind, "yaml: the body is not an object", &call.body)),
@@ -116,16 +121,41 @@ pub(crate) fn parse(call: &Call, kind: &str) -> Result<Value, Failure> {
     }
 }
 
+fn parse_json(body: &[u8], kind: &str) -> Result<Value, Failure> {
+    let error = match serde_json::from_slice(body) {
+        Ok(value @ (Value::Object(_) | Value::Null)) => return Ok(value),
+        Ok(other) => {
+            let found = go_kind(&other);
+            format!(
+                r#"json: cannot unmarshal {found} into Go value of type struct {{ APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }}"#
+            )
+        }
+        Err(error) => scan::syntax_error(&TYPES, body).unwrap_or(error.to_string()),
+    };
+    let error = format!("couldn't get version/kind; json parse error: {error}");
+    Err(unrecognized(kind, &error, body))
+}
+
+/// The kind of a value in the messages of the real server.
+pub(crate) fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 fn unrecognized(kind: &str, error: &str, body: &[u8]) -> Failure {
-    let shown = if body.is_empty() {
-        "<empty>".to_owned()
-    } else if body.len() > 30 {
-        format!("{} ...", String::from_utf8_lossy(&body[..30]))
-    } else {
-        body.iter().map(|byte| format!("{byte:02x}")).collect()
+    let shown = match body {
+        [] => "<empty>".to_owned(),
+        long if long.len() > 30 => format!("{} ...", String::from_utf8_lossy(&long[..30])),
+        short => short.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
     Failure::bad_request(format!(
-        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse error: {error} ({shown})"
+        "the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
     ))
 }
 
@@ -139,8 +169,9 @@ pub(crate) fn yaml(body: &[u8]) -> Result<Value, String> {
     }
     let text = std::str::from_utf8(body).map_err(|_| "the body is not UTF-8".to_owned())?;
     serde_saphyr::from_str(text).map_err(|error| {
-        let first = error.to_string();
-        let first = first.lines().next().unwrap_or_default();
-        format!("error converting YAML to JSON: yaml: {first}")
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let what = first.split_once("column ").and_then(|(_, rest)| rest.split_once(": "));
+        format!("yaml: {}", what.map_or(first, |(_, what)| what))
     })
 }

@@ -87,13 +87,15 @@ impl View {
                 }
                 ("PartialObjectMetadata", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadata, but the requested object is a list (*core.{}List)",
+                        "you requested PartialObjectMetadata, but the requested object is a list (*{}.{}List)",
+                        package(resource),
                         resource.kind
                     )));
                 }
                 ("PartialObjectMetadataList", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadataList, but the requested object is not a list (*core.{})",
+                        "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
+                        package(resource),
                         resource.kind
                     )));
                 }
@@ -152,7 +154,7 @@ impl View {
                 _ => body.put_slice(&item(resource, object)),
             }
         }
-        body.put_slice(b"]}\n");
+        body.put_slice(b"]}");
         body.freeze()
     }
 
@@ -226,8 +228,16 @@ impl View {
             }
             body.put_u8(b'}');
         }
-        body.put_slice(b"]}\n");
+        body.put_slice(b"]}");
         body.freeze()
+    }
+}
+
+/// The first part of the group, as types are named in messages.
+fn package(resource: &Resource) -> &str {
+    match resource.group.split('.').next() {
+        None | Some("") => "core",
+        Some(first) => first,
     }
 }
 

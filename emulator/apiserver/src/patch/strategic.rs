@@ -6,18 +6,24 @@ use serde_json::{Map, Value};
 use crate::object;
 use crate::schema::{Field, Kind, Types};
 
+/// What is wrong with a patch.
+#[derive(Debug)]
+pub(crate) enum PatchFault {
+    /// It does not fit the type.
+    Unfit(String),
+    /// It has a directive that nobody knows.
+    Unknown(String),
+}
+
 /// Applies a strategic merge patch to an object of a type.
-///
-/// # Errors
-/// What is wrong with the patch.
 pub(crate) fn strategic(
     types: &Types,
     root: usize,
     target: &mut Value,
     patch: &Value,
-) -> Result<(), String> {
+) -> Result<(), PatchFault> {
     let Value::Object(patch) = patch else {
-        return Err("the patch is not an object".to_owned());
+        return Err(PatchFault::Unfit("the patch is not an object".to_owned()));
     };
     let target = object::map_mut(target);
     map(types, Some(root), None, target, patch)
@@ -30,7 +36,7 @@ fn map(
     item: Option<&Kind>,
     target: &mut Map<String, Value>,
     patch: &Map<String, Value>,
-) -> Result<(), String> {
+) -> Result<(), PatchFault> {
     match patch.get("$patch").map(|value| value.as_str().unwrap_or_default()) {
         None | Some("merge") => {}
         Some("replace") => {
@@ -43,10 +49,16 @@ fn map(
             return Ok(());
         }
         Some(other) => {
-            return Err(format!("Unknown patch type found: {other}"));
+            let shown = crate::verbs::go::map(&Value::Object(patch.clone()));
+            return Err(PatchFault::Unknown(format!(
+                "unknown patch type: {other} in map: {shown}"
+            )));
         }
     }
     if let Some(Value::Array(keys)) = patch.get("$retainKeys") {
+        if of.is_none() {
+            return Err(PatchFault::Unfit("unrecognized type: string".to_owned()));
+        }
         target.retain(|key, _| keys.iter().any(|one| one == key));
     }
     for (key, value) in patch {
@@ -64,6 +76,12 @@ fn map(
             continue;
         }
         let field = of.and_then(|index| types.get(index).fields.get(key.as_str()));
+        if let Some(Kind::Struct(_)) = field.map(|field| &field.kind)
+            && let Value::String(_) | Value::Number(_) | Value::Bool(_) = value
+        {
+            let found = if value.is_string() { "string" } else { "scalar" };
+            return Err(PatchFault::Unfit(format!("cannot restore struct from: {found}")));
+        }
         let kind = field.map(|field| &field.kind).or(item);
         let order = patch.get(&format!("$setElementOrder/{key}"));
         match value {
@@ -109,7 +127,7 @@ fn list(
     name: &str,
     patch: &[Value],
     order: Option<&Value>,
-) -> Result<(), String> {
+) -> Result<(), PatchFault> {
     let merge_key = field.and_then(|field| field.merge_key);
     let set = field.is_some_and(|field| field.set);
     let mut items = match target.remove(name) {
@@ -135,13 +153,15 @@ fn list(
             } else {
                 for one in patch {
                     let Value::Object(one) = one else {
-                        return Err(format!("an item of the list {name} is not an object"));
+                        return Err(PatchFault::Unfit(format!(
+                            "an item of the list {name} is not an object"
+                        )));
                     };
                     let wanted = one.get(key).ok_or_else(|| {
-                        format!(
-                            "map: {} does not contain declared merge key: {key}",
-                            Value::Object(one.clone())
-                        )
+                        let shown = crate::verbs::go::map(&Value::Object(one.clone()));
+                        PatchFault::Unknown(format!(
+                            "map: {shown} does not contain declared merge key: {key}"
+                        ))
                     })?;
                     let found = items.iter().position(|item| item.get(key) == Some(wanted));
                     if one.get("$patch").is_some_and(|patch| patch == "delete") {

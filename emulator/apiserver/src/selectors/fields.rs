@@ -119,8 +119,8 @@ fn unknown(resource: &Resource, field: &str) -> String {
             "Namespace" | "Secret" | "Pod" | "Node" | "Event" | "ReplicationController" | "Service",
         )
         | ("events.k8s.io", "Event")
-        | ("batch", "Job")
         | ("apps", "ReplicaSet") => format!("field label not supported: {field}"),
+        ("batch", "Job") => format!("field label {field:?} not supported for Job"),
         _ => format!(
             "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         ),

@@ -9,6 +9,10 @@ use crate::object;
 pub(crate) fn job_defaults(job: &mut Value) {
     let spec = object::child_mut(object::map_mut(job), "spec");
     job_spec(spec);
+    let labels = spec["template"]["metadata"]["labels"].clone();
+    if labels.as_object().is_some_and(|labels| !labels.is_empty()) {
+        super::default(object::metadata_mut(job), "labels", labels);
+    }
 }
 
 fn job_spec(spec: &mut serde_json::Map<String, Value>) {

@@ -12,6 +12,7 @@ fn rule(resource: &Resource) -> Rule {
         ("", "Namespace") => Rule::Label,
         ("", "Service") => Rule::OldLabel,
         ("rbac.authorization.k8s.io", _) => Rule::Segment,
+        (_, "Event") => Rule::Any,
         _ => Rule::Subdomain,
     }
 }
@@ -113,9 +114,9 @@ fn check_owners(references: &Value, errors: &mut Vec<FieldError>) {
                 let named = |one: &Value| {
                     format!("{}/{}", object::text(one, &["kind"]), object::text(one, &["name"]))
                 };
-                errors.push(FieldError::invalid(
+                errors.push(FieldError::invalid_text(
                     FIELD,
-                    references,
+                    &shown(references),
                     &format!(
                         "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
                         named(first),
@@ -125,4 +126,23 @@ fn check_owners(references: &Value, errors: &mut Vec<FieldError>) {
             }
         }
     }
+}
+
+/// References as the real server prints them: their fields in the order of the type.
+fn shown(references: &Value) -> String {
+    const ORDER: &[&str] =
+        &["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let all: Vec<String> = references
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| {
+            let fields: Vec<String> = ORDER
+                .iter()
+                .filter_map(|key| Some(format!("{key:?}:{}", one.get(*key)?)))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        })
+        .collect();
+    format!("[{}]", all.join(","))
 }

@@ -101,6 +101,9 @@ pub(crate) fn field_defaults(holder: &mut Value) {
     if let Some(Value::Object(field)) = holder.get_mut("fieldRef") {
         default(field, "apiVersion", json!("v1"));
     }
+    if let Some(Value::Object(resource)) = holder.get_mut("resourceFieldRef") {
+        default(resource, "divisor", json!("0"));
+    }
 }
 
 /// The faults of a specification, in the order in which the real server finds them.

@@ -103,7 +103,7 @@ fn check_binding(resource: &Resource, value: &Value, errors: &mut Vec<FieldError
                         &[""],
                     ));
                 }
-                if object::text(subject, &["namespace"]).is_empty() {
+                if !resource.namespaced && object::text(subject, &["namespace"]).is_empty() {
                     errors.push(FieldError::required(format!("{field}.namespace"), ""));
                 }
             }

@@ -54,28 +54,29 @@ pub(crate) async fn list(
     };
     let (revision, objects) = snapshot(shared, target, call, start.as_ref()).await?;
     let start = start.map(|page| page.start).unwrap_or_default();
-    let mut matching = objects
+    // A list at version 0 is answered whole, as from a cache.
+    let whole = call.query.get("resourceVersion") == Some("0");
+    let limit = limit.filter(|limit| *limit > 0 && !whole).unwrap_or(usize::MAX);
+    let mut rest = objects
         .iter()
-        .filter(|object| {
-            !start.is_empty() || selection.is_all() || selection.matches(resource, &object.value)
-        })
-        .filter(|object| {
-            start.is_empty()
-                || (position(object, target) >= start && selection.matches(resource, &object.value))
-        });
-    let page: Vec<&Object> = match limit.filter(|limit| *limit > 0) {
-        None => matching.by_ref().map(Arc::as_ref).collect(),
-        Some(limit) => matching.by_ref().take(limit).map(Arc::as_ref).collect(),
-    };
-    let remaining = matching.count();
+        .skip_while(|object| !start.is_empty() && position(object, target) < start)
+        .peekable();
+    let mut page: Vec<&Object> = Vec::new();
+    while page.len() < limit
+        && let Some(object) = rest.next()
+    {
+        if selection.is_all() || selection.matches(resource, &object.value) {
+            page.push(object);
+        }
+    }
     let mut metadata = json!({"resourceVersion": revision.to_string()});
-    if remaining > 0
+    if rest.peek().is_some()
         && let Some(last) = page.last()
     {
         let next = Page { revision, start: format!("{}\0", position(last, target)) };
         metadata["continue"] = json!(next.write());
         if selection.is_all() {
-            metadata["remainingItemCount"] = json!(remaining);
+            metadata["remainingItemCount"] = json!(rest.count());
         }
     }
     Ok(answer(200, view.list(resource, &metadata, page.into_iter())))
@@ -92,6 +93,13 @@ async fn snapshot(
     let version = call.query.get("resourceVersion").unwrap_or_default();
     let matching = call.query.get("resourceVersionMatch").unwrap_or_default();
     if let Some(page) = page {
+        if !matching.is_empty() {
+            let error = FieldError::forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for continue",
+            );
+            return Err(Failure::invalid_kind("meta.k8s.io", "ListOptions", "", &[error]));
+        }
         if !version.is_empty() && version != "0" {
             return Err(Failure::bad_request(
                 "specifying resource version is not allowed when using continue",
@@ -128,7 +136,8 @@ async fn snapshot(
     if wanted > current {
         return Err(too_large(wanted, current));
     }
-    if matching == "Exact" {
+    let limited = call.query.number("limit")?.is_some_and(|limit| limit > 0);
+    if matching == "Exact" || (limited && matching.is_empty()) {
         return match shared.store.list_at(storage, namespace, wanted) {
             Ok(objects) => Ok((wanted, objects)),
             Err(_) => {

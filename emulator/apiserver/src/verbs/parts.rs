@@ -42,7 +42,8 @@ pub(crate) fn bind(shared: &Shared, target: &Target, call: &Call) -> Result<Resp
         }
         let mut new = old.clone();
         controllers::assign(&mut new, &node);
-        Ok(Change::Update(new))
+        // A binding is in nobody's books.
+        Ok(Change::Applied(new))
     })?;
     Ok(done())
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::go;
 use super::update::{Change, modify};
 use super::{create, dry_run};
-use crate::api::{Call, Target, Validation, View, json as answer, typed_object, warn, yaml};
+use crate::api::{Call, Target, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Conflict, Writer};
 use crate::object;
-use crate::patch;
+use crate::patch::{self, PatchError, PatchFault};
 use crate::resources::Resource;
-use crate::schema::TYPES;
+use crate::schema::{TYPES, scan};
 use crate::server::Shared;
 use crate::store::Object;
 use crate::strategy;
@@ -39,40 +40,44 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
                 .without_details());
         }
     };
-    let body: Value = serde_json::from_slice(&call.body)
-        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    let body: Value = serde_json::from_slice(&call.body).map_err(|error| {
+        let error = scan::syntax_error(&TYPES, &call.body).unwrap_or(error.to_string());
+        Failure::bad_request(format!("error decoding patch: {error}"))
+    })?;
+    if matches!(kind, Kind::Merge | Kind::Strategic) && !body.is_object() {
+        return Err(not_a_map(kind, &body));
+    }
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let mut warnings = Vec::new();
     let object = modify(shared, resource, &key, &writer, dry_run, |old| {
         let mut new = with_kind(resource, old);
         match kind {
-            Kind::Json => patch::json(&mut new, &body).map_err(|(code, message)| match code {
-                413 => Failure::new(413, "RequestEntityTooLarge", message),
-                422 => Failure::new(422, "Invalid", message).without_details(),
-                _ => Failure::bad_request(message),
-            })?,
-            Kind::Merge => {
-                if !body.is_object() {
-                    return Err(Failure::bad_request("error decoding patch: it is not an object"));
-                }
-                patch::merge(&mut new, &body);
-            }
+            Kind::Json => patch::json(&mut new, &body).map_err(refused)?,
+            Kind::Merge => patch::merge(&mut new, &body),
             Kind::Strategic => {
                 let root = TYPES.find(&resource.schema).unwrap_or_default();
-                patch::strategic(&TYPES, root, &mut new, &body).map_err(Failure::bad_request)?;
+                patch::strategic(&TYPES, root, &mut new, &body).map_err(|error| match error {
+                    PatchFault::Unfit(error) => unfit(&go::map(&body), &error),
+                    PatchFault::Unknown(error) => Failure::internal(error),
+                })?;
             }
         }
         let sent = object::meta(&new, "resourceVersion").to_owned();
-        if object::name(&new) != key.name && !object::name(&new).is_empty() {
+        let patched = if kind == Kind::Strategic { go::map(&body) } else { new.to_string() };
+        let (new, found) = typed_raw(new, resource, Validation::of(call), None)
+            .map_err(|error| unfit(&patched, &error))?;
+        warnings = found;
+        if object::name(&new).is_empty() {
+            return Err(nameless(&key.name));
+        }
+        if object::name(&new) != key.name {
             return Err(Failure::bad_request(format!(
                 "the name of the object ({}) does not match the name on the URL ({})",
                 object::name(&new),
                 key.name
             )));
         }
-        let (new, found) = typed_object(new, resource, Validation::of(call))?;
-        warnings = found;
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
@@ -81,11 +86,55 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     Ok(warn(answer(200, view.object(resource, &object)), &warnings))
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Json,
     Merge,
     Strategic,
+}
+
+fn refused(error: PatchError) -> Failure {
+    match error {
+        PatchError::Malformed(what) => {
+            Failure::bad_request(format!("error decoding patch: {what}"))
+        }
+        PatchError::TooMany(count) => Failure::new(
+            413,
+            "RequestEntityTooLarge",
+            format!(
+                "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got {count}"
+            ),
+        ),
+        PatchError::Refused => Failure::new(
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
+        .without_details(),
+    }
+}
+
+fn not_a_map(kind: Kind, body: &Value) -> Failure {
+    let found = go_kind(body);
+    let what =
+        format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+    match kind {
+        Kind::Strategic => Failure::bad_request(what),
+        _ => Failure::bad_request(format!("error decoding patch: {what}")),
+    }
+}
+
+/// A patch whose result is no object of the kind.
+fn unfit(patch: &str, error: &str) -> Failure {
+    let error = FieldError::invalid("patch", &json!(patch), error);
+    Failure::invalid_kind("", "", "", &[error])
+}
+
+/// An object without a name where the URL has one.
+pub(crate) fn nameless(name: &str) -> Failure {
+    Failure::bad_request(format!(
+        "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    ))
 }
 
 fn with_kind(resource: &Resource, value: &Value) -> Value {
@@ -108,6 +157,7 @@ fn options(call: &Call, apply: bool) -> Result<(), Failure> {
     if call.query.get("fieldManager").is_some_and(|manager| manager.len() > 128) {
         errors.push(FieldError::too_long("fieldManager", 128));
     }
+    errors.extend(super::field_validation(call));
     if errors.is_empty() {
         return Ok(());
     }
@@ -139,7 +189,8 @@ fn apply_patch(
         }
         let merged = managed::apply(resource, Some(old), &applied, &writer, force)
             .map_err(|conflicts| conflict(&conflicts))?;
-        let (merged, _) = typed_object(merged, resource, Validation::Ignore)?;
+        let (merged, _) =
+            typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
         Ok(Change::Applied(merged))
     })?;
     Ok(answer(200, view.object(resource, &object)))
@@ -166,14 +217,20 @@ fn create_applied(
     let merged = managed::apply(resource, None, &applied, writer, false)
         .map_err(|conflicts| conflict(&conflicts))?;
     let books = merged["metadata"]["managedFields"].clone();
-    let (mut merged, _) = typed_object(merged, resource, Validation::Ignore)?;
+    let (mut merged, _) =
+        typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
     strategy::defaults(resource, &mut merged);
     create::add_with(shared, resource, &key.namespace, merged, Some(books), writer, dry_run)
 }
 
 fn read_applied(call: &Call, resource: &Resource) -> Result<Value, Failure> {
-    let mut value = yaml(&call.body)
-        .map_err(|error| Failure::bad_request(format!("error decoding YAML: {error}")))?;
+    let mut value = yaml(&call.body).map_err(|error| {
+        let error = match error.strip_prefix("yaml: ") {
+            Some(_) => format!("error converting YAML to JSON: {error}"),
+            None => error,
+        };
+        Failure::bad_request(format!("error decoding YAML: {error}"))
+    })?;
     let api_version = value["apiVersion"].as_str().unwrap_or_default();
     let kind = value["kind"].as_str().unwrap_or_default();
     if api_version != resource.api_version() || kind != resource.kind {

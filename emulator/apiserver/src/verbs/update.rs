@@ -24,7 +24,7 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
     create::place(resource, &key.namespace, &mut value)?;
     let name = object::name(&value);
     if name.is_empty() {
-        object::metadata_mut(&mut value).insert("name".into(), json!(key.name));
+        return Err(super::patch::nameless(&key.name));
     } else if name != key.name {
         return Err(Failure::bad_request(
             "the name of the object (".to_owned()
@@ -38,6 +38,20 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let sent = object::meta(&value, "resourceVersion").to_owned();
     let uid = object::uid(&value).to_owned();
+    if !sent.is_empty() && sent.parse::<u64>().is_err() {
+        return Err(Failure::internal(format!(
+            "strconv.ParseUint: parsing {sent:?}: invalid syntax"
+        )));
+    }
+    if shared.store.get(&resource.storage, &key).is_none()
+        && target.subresource.is_empty()
+        && matches!(
+            resource.kind.as_str(),
+            "Event" | "Lease" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding"
+        )
+    {
+        return upsert(shared, target, value, &writer, view, dry_run, &warnings);
+    }
     let object = modify(shared, resource, &key, &writer, dry_run, |old| {
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
@@ -57,6 +71,30 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
         Ok(Change::Update(value.clone()))
     })?;
     Ok(warn(answer(200, view.object(resource, &object)), &warnings))
+}
+
+/// Some kinds are created by a `PUT` of what is not there.
+fn upsert(
+    shared: &Shared,
+    target: &Target,
+    mut value: Value,
+    writer: &Writer,
+    view: View,
+    dry_run: bool,
+    warnings: &[String],
+) -> Result<Response, Failure> {
+    let resource = &target.resource;
+    let key = target.key();
+    let uid = object::uid(&value).to_owned();
+    if !uid.is_empty() {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
+        return Err(Failure::conflict(resource, &key.name, &why));
+    }
+    object::metadata_mut(&mut value).remove("resourceVersion");
+    let object = create::add(shared, resource, &key.namespace, value, writer, dry_run)?;
+    Ok(warn(answer(201, view.object(resource, &object)), warnings))
 }
 
 /// What a writer wants the object to become.
@@ -122,7 +160,7 @@ fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> R
     let uid = object::uid(new).to_owned();
     if !uid.is_empty() && uid != object::uid(old) {
         let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
-        return Err(Failure::invalid(resource, name, &[error]));
+        return Err(Failure::invalid(resource, name, &[error.clone(), error]));
     }
     let metadata = object::metadata_mut(new);
     for field in [
