@@ -114,9 +114,7 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
     match target::parse(&shared.catalogue, path) {
         Path::Object(target) => verbs::run(shared, &target, call).await,
-        Path::Unknown => {
-            Err(Failure::new(404, "NotFound", "the server could not find the requested resource"))
-        }
+        Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue, path, call) {
             Some(answer) => answer,
             None => Ok(no_page()),

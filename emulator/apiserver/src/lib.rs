@@ -4,6 +4,7 @@
 mod api;
 mod controllers;
 mod discovery;
+mod events;
 mod failure;
 mod faults;
 pub mod kubelet;

@@ -19,8 +19,6 @@ pub(crate) enum Rule {
     OldLabel,
     /// Anything that fits into a path.
     Segment,
-    /// Anything.
-    Any,
 }
 
 fn is_label(text: &str) -> bool {
@@ -72,7 +70,6 @@ pub(crate) fn name_faults(rule: Rule, name: &str) -> Vec<String> {
                 faults.push(SUBDOMAIN.to_owned());
             }
         }
-        Rule::Any => {}
         Rule::Segment => {
             if name == "." || name == ".." {
                 faults.push(format!("may not be '{name}'"));

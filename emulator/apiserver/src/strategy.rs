@@ -13,7 +13,6 @@ mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
-mod serviceaccounts;
 mod workloads;
 
 pub(crate) use nodes::NOT_READY;
@@ -183,9 +182,13 @@ pub(crate) fn validate_update(
     new: &Value,
 ) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    // The real server looks at the metadata of an update twice, and says so twice.
+    // The real server looks at the metadata of an update several times, and says so.
     metadata::check_update(resource, old, new, &mut errors);
     metadata::check_update(resource, old, new, &mut errors);
+    metadata::common(resource, new, &mut errors);
+    if resource.group != "coordination.k8s.io" {
+        metadata::common(resource, new, &mut errors);
+    }
     if subresource == "status" {
         return errors;
     }
@@ -208,7 +211,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("", "Secret") => secrets::check(value, errors),
         ("", "ConfigMap") => configmaps::check(value, errors),
         ("", "PersistentVolumeClaim") => claims::check(value, errors),
-        ("", "ServiceAccount") => serviceaccounts::check(value, errors),
+        ("", "Node") => nodes::check(value, errors),
         ("", "Event") | ("events.k8s.io", _) => events::check(value, errors),
         ("batch", "Job") => batch::check_job(value, errors),
         ("batch", "CronJob") => batch::check_cron(value, errors),

@@ -178,6 +178,19 @@ pub(crate) fn definitions(resource: &Resource) -> Value {
         .collect()
 }
 
+/// What a row says beside its cells: that a pod has ended.
+pub(crate) fn conditions(resource: &Resource, value: &Value) -> Option<Value> {
+    if !resource.is_pod() {
+        return None;
+    }
+    let (reason, message) = match object::text(value, &["status", "phase"]) {
+        "Succeeded" => ("Succeeded", "The pod has completed successfully."),
+        "Failed" => ("Failed", "The pod failed."),
+        _ => return None,
+    };
+    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
+}
+
 /// The cells of a row.
 pub(crate) fn cells(resource: &Resource, value: &Value) -> Value {
     let name = json!(object::name(value));

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::events;
 use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
@@ -218,7 +219,11 @@ impl View {
         for (index, object) in objects.enumerate() {
             let comma = if index > 0 { "," } else { "" };
             let cells = table::cells(resource, &object.value);
-            body.put_slice(format!("{comma}{{\"cells\":{cells},\"object\":").as_bytes());
+            body.put_slice(format!("{comma}{{\"cells\":{cells},").as_bytes());
+            if let Some(conditions) = table::conditions(resource, &object.value) {
+                body.put_slice(format!("\"conditions\":{conditions},").as_bytes());
+            }
+            body.put_slice(b"\"object\":");
             match include {
                 Include::None => body.put_slice(b"null"),
                 Include::Object => body.put_slice(&with_kind(resource, object)),
@@ -257,13 +262,16 @@ fn include(call: &Call) -> Result<Include, Failure> {
 }
 
 /// An object as it is in a list: without kind and version.
-fn item(_resource: &Resource, object: &Object) -> Bytes {
+fn item(resource: &Resource, object: &Object) -> Bytes {
+    if events::is_new(resource) {
+        return Bytes::from(events::to_shown(resource, object.value.clone()).to_string());
+    }
     object.body().clone()
 }
 
 /// An object with kind and version in front.
 fn with_kind(resource: &Resource, object: &Object) -> Bytes {
-    let body = object.body();
+    let body = item(resource, object);
     let head =
         format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version());
     let mut whole = BytesMut::with_capacity(head.len() + body.len());

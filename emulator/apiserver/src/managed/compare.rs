@@ -89,7 +89,7 @@ fn members(types: &Types, kind: &Kind, field: Option<&Field>, value: &Value) -> 
     match (shape(types, kind, field), value) {
         (Shape::Structure(index), Value::Object(map)) => {
             let fields = &types.get(index).fields;
-            for (name, child) in map.iter().filter(|(_, child)| !child.is_null()) {
+            for (name, child) in map {
                 let child = match fields.get(name.as_str()) {
                     Some(field) => members(types, &field.kind, Some(field), child),
                     None => Set::leaf(),

@@ -107,7 +107,7 @@ fn check_job_spec(spec: &Value, field: &str, errors: &mut Vec<FieldError>) {
 }
 
 pub(crate) fn check_job_update(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
-    for key in ["selector", "completions", "template"] {
+    for key in ["selector", "completions", "template", "completionMode", "managedBy"] {
         let suspended = key == "template" && old["spec"]["suspend"] == true;
         if old["spec"][key] != new["spec"][key] && !suspended {
             errors.push(FieldError::invalid(
@@ -122,8 +122,12 @@ pub(crate) fn check_job_update(old: &Value, new: &Value, errors: &mut Vec<FieldE
 pub(crate) fn check_cron(cron: &Value, errors: &mut Vec<FieldError>) {
     let spec = &cron["spec"];
     let schedule = object::text(spec, &["schedule"]);
-    if schedule.is_empty() {
-        errors.push(FieldError::required("spec.schedule", ""));
+    check_schedule(schedule, errors);
+    if let Some(zone) = spec["timeZone"].as_str()
+        && jiff::tz::TimeZone::get(zone).is_err()
+    {
+        let detail = format!("unknown time zone {zone}");
+        errors.push(FieldError::invalid("spec.timeZone", &json!(zone), &detail));
     }
     let policy = object::text(spec, &["concurrencyPolicy"]);
     if !matches!(policy, "Allow" | "Forbid" | "Replace") {
@@ -134,4 +138,22 @@ pub(crate) fn check_cron(cron: &Value, errors: &mut Vec<FieldError>) {
         ));
     }
     check_job_spec(&spec["jobTemplate"]["spec"], "spec.jobTemplate.spec", errors);
+}
+
+fn check_schedule(schedule: &str, errors: &mut Vec<FieldError>) {
+    const FIELD: &str = "spec.schedule";
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    if schedule.is_empty() {
+        errors.push(FieldError::required(FIELD, ""));
+    } else if schedule.contains("TZ") {
+        errors.push(FieldError::invalid(
+            FIELD,
+            &json!(schedule),
+            "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+        ));
+    } else if !schedule.starts_with('@') && fields.len() != 5 {
+        let detail =
+            format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
+        errors.push(FieldError::invalid(FIELD, &json!(schedule), &detail));
+    }
 }

@@ -65,10 +65,13 @@ pub(crate) fn check(claim: &Value, errors: &mut Vec<FieldError>) {
 }
 
 pub(crate) fn check_update(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
+    let bound = object::text(old, &["status", "phase"]) == "Bound";
     let mut old = old["spec"].clone();
     let mut spec = new["spec"].clone();
-    for one in [&mut old, &mut spec] {
-        object::map_mut(one).remove("resources");
+    if bound {
+        for one in [&mut old, &mut spec] {
+            object::map_mut(one).remove("resources");
+        }
     }
     if old.get("volumeName").is_none() {
         object::map_mut(&mut spec).remove("volumeName");

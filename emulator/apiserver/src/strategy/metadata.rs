@@ -12,7 +12,7 @@ fn rule(resource: &Resource) -> Rule {
         ("", "Namespace") => Rule::Label,
         ("", "Service") => Rule::OldLabel,
         ("rbac.authorization.k8s.io", _) => Rule::Segment,
-        (_, "Event") => Rule::Any,
+        (_, "Event") => Rule::Segment,
         _ => Rule::Subdomain,
     }
 }
@@ -66,7 +66,8 @@ pub(crate) fn check_update(
     common(resource, new, errors);
 }
 
-fn common(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
+/// The faults of labels, annotations, owners and finalizers.
+pub(crate) fn common(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
     let metadata = &value["metadata"];
     check_labels("metadata.labels", &metadata["labels"], errors);
     check_annotations("metadata.annotations", &metadata["annotations"], errors);

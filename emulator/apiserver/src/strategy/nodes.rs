@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::failure::FieldError;
+use crate::names;
 use crate::object;
 
 /// The taint of a node that is not ready.
@@ -14,5 +16,24 @@ pub(crate) fn taint(node: &mut Value) {
         && !taints.iter().any(|one| one["key"] == NOT_READY)
     {
         taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    }
+}
+
+pub(crate) fn check(node: &Value, errors: &mut Vec<FieldError>) {
+    for (index, taint) in object::list(node, &["spec", "taints"]).iter().enumerate() {
+        let field = format!("metadata.taints[{index}]");
+        let key = object::text(taint, &["key"]);
+        for fault in names::label_key_faults(key) {
+            errors.push(FieldError::invalid(format!("{field}.key"), &json!(key), &fault));
+        }
+        const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        let effect = object::text(taint, &["effect"]);
+        if !EFFECTS.contains(&effect) {
+            errors.push(FieldError::unsupported(
+                format!("{field}.effect"),
+                &json!(effect),
+                EFFECTS,
+            ));
+        }
     }
 }

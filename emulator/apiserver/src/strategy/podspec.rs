@@ -51,6 +51,9 @@ pub(crate) fn defaults(spec: &mut Map<String, Value>) {
     ] {
         default(spec, key, value);
     }
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
+        spec.insert("terminationGracePeriodSeconds".into(), json!(1));
+    }
     if let Some(account) = spec.get("serviceAccountName").or(spec.get("serviceAccount")).cloned() {
         spec.insert("serviceAccountName".into(), account.clone());
         spec.insert("serviceAccount".into(), account);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::dry_run;
 use crate::api::{Call, Target, View, decode, json as answer, warn};
 use crate::controllers;
+use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
 use crate::object;
@@ -24,7 +25,9 @@ pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Re
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "" };
     let namespace = target.namespace.as_deref().unwrap_or_default();
-    let object = add(shared, resource, namespace, value, &writer, dry_run)?;
+    let kept = events::kept_as(shared, resource);
+    let value = events::to_kept(resource, value);
+    let object = add(shared, &kept, namespace, value, &writer, dry_run)?;
     Ok(warn(answer(201, view.object(resource, &object)), &warnings))
 }
 

@@ -116,6 +116,8 @@ fn body(call: &Call) -> Result<Value, Failure> {
     Ok(value)
 }
 
+const PRESERVED: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /// What became of the object.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -132,7 +134,7 @@ pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Re
     let mut warnings = Vec::new();
     if resource.is("batch", "Job") && options.policy.is_none() {
         options.policy = Some(Policy::Orphan);
-        warnings.push("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning".to_owned());
+        warnings.push(PRESERVED.to_owned());
     }
     let response = match remove(shared, resource, &key, &options)? {
         Outcome::Marked(object) => answer(200, view.object(resource, &object)),
@@ -188,7 +190,12 @@ pub(crate) fn delete_collection(
     if resource.is("", "Namespace") || (resource.namespaced && target.namespace.is_none()) {
         return Err(Failure::method_not_allowed());
     }
-    let options = Options::of(call)?;
+    let mut options = Options::of(call)?;
+    let mut warnings = Vec::new();
+    if resource.is("batch", "Job") && options.policy.is_none() {
+        options.policy = Some(Policy::Orphan);
+        warnings.push(PRESERVED.to_owned());
+    }
     let selection = Selection::of(resource, call)?;
     let (revision, objects) = shared.store.list(&resource.storage, target.namespace.as_deref());
     let mut deleted = Vec::new();
@@ -201,7 +208,7 @@ pub(crate) fn delete_collection(
     }
     let metadata = json!({"resourceVersion": revision.to_string()});
     let body = view.list(resource, &metadata, deleted.into_iter().map(AsRef::as_ref));
-    Ok(answer(200, body))
+    Ok(warn(answer(200, body), &warnings))
 }
 
 /// Deletes an object, or marks it where somebody must let go of it first.

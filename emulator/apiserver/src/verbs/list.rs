@@ -96,7 +96,7 @@ async fn snapshot(
         if !matching.is_empty() {
             let error = FieldError::forbidden(
                 "resourceVersionMatch",
-                "resourceVersionMatch is forbidden for continue",
+                "resourceVersionMatch is forbidden when continue is provided",
             );
             return Err(Failure::invalid_kind("meta.k8s.io", "ListOptions", "", &[error]));
         }

@@ -9,6 +9,7 @@ use super::go;
 use super::update::{Change, modify};
 use super::{create, dry_run};
 use crate::api::{Call, Target, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
+use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Conflict, Writer};
 use crate::object;
@@ -42,7 +43,10 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     };
     let body: Value = serde_json::from_slice(&call.body).map_err(|error| {
         let error = scan::syntax_error(&TYPES, &call.body).unwrap_or(error.to_string());
-        Failure::bad_request(format!("error decoding patch: {error}"))
+        Failure::bad_request(match kind {
+            Kind::Strategic => error,
+            _ => format!("error decoding patch: {error}"),
+        })
     })?;
     if matches!(kind, Kind::Merge | Kind::Strategic) && !body.is_object() {
         return Err(not_a_map(kind, &body));
@@ -50,8 +54,9 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let mut warnings = Vec::new();
-    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
-        let mut new = with_kind(resource, old);
+    let kept = events::kept_as(shared, resource);
+    let object = modify(shared, &kept, &key, &writer, dry_run, |old| {
+        let mut new = with_kind(resource, &events::to_shown(resource, old.clone()));
         match kind {
             Kind::Json => patch::json(&mut new, &body).map_err(refused)?,
             Kind::Merge => patch::merge(&mut new, &body),
@@ -81,7 +86,7 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
-        Ok(Change::Update(new))
+        Ok(Change::Update(events::to_kept(resource, new)))
     })?;
     Ok(warn(answer(200, view.object(resource, &object)), &warnings))
 }
@@ -171,16 +176,16 @@ fn apply_patch(
     view: View,
     dry_run: bool,
 ) -> Result<Response, Failure> {
-    let resource = &target.resource;
+    let applied = events::to_kept(&target.resource, read_applied(call, &target.resource)?);
+    let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let force = call.query.flag("force");
-    let applied = read_applied(call, resource)?;
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let exists = shared.store.get(&resource.storage, &key).is_some();
     if !exists && target.subresource.is_empty() {
         let object = create_applied(shared, target, &applied, &writer, dry_run)?;
-        return Ok(answer(201, view.object(resource, &object)));
+        return Ok(answer(201, view.object(&target.resource, &object)));
     }
     let sent = object::meta(&applied, "resourceVersion").to_owned();
     let object = modify(shared, resource, &key, &writer, dry_run, |old| {
@@ -193,7 +198,7 @@ fn apply_patch(
             typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
         Ok(Change::Applied(merged))
     })?;
-    Ok(answer(200, view.object(resource, &object)))
+    Ok(answer(200, view.object(&target.resource, &object)))
 }
 
 fn create_applied(
@@ -203,7 +208,7 @@ fn create_applied(
     writer: &Writer,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
-    let resource = &target.resource;
+    let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let uid = object::uid(applied);
     if !uid.is_empty() {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{create, dry_run};
 use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
 use crate::object;
@@ -18,8 +19,9 @@ use crate::strategy;
 pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "UpdateOptions")?;
-    let resource = &target.resource;
-    let (mut value, warnings) = decode(call, resource)?;
+    let (value, warnings) = decode(call, &target.resource)?;
+    let mut value = events::to_kept(&target.resource, value);
+    let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     create::place(resource, &key.namespace, &mut value)?;
     let name = object::name(&value);
@@ -42,6 +44,21 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
         return Err(Failure::internal(format!(
             "strconv.ParseUint: parsing {sent:?}: invalid syntax"
         )));
+    }
+    let conditional =
+        matches!(resource.group.as_str(), "coordination.k8s.io" | "admissionregistration.k8s.io");
+    if sent.is_empty() && conditional && shared.store.get(&resource.storage, &key).is_some() {
+        let error = FieldError::invalid(
+            "metadata.resourceVersion",
+            &json!(0),
+            "must be specified for an update",
+        );
+        let mut failure =
+            Failure::invalid_kind(&resource.group, &resource.plural, &key.name, &[error]);
+        if let Some(details) = &mut failure.details {
+            details["kind"] = json!(resource.plural);
+        }
+        return Err(failure);
     }
     if shared.store.get(&resource.storage, &key).is_none()
         && target.subresource.is_empty()
@@ -70,7 +87,7 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
         }
         Ok(Change::Update(value.clone()))
     })?;
-    Ok(warn(answer(200, view.object(resource, &object)), &warnings))
+    Ok(warn(answer(200, view.object(&target.resource, &object)), &warnings))
 }
 
 /// Some kinds are created by a `PUT` of what is not there.
@@ -83,7 +100,7 @@ fn upsert(
     dry_run: bool,
     warnings: &[String],
 ) -> Result<Response, Failure> {
-    let resource = &target.resource;
+    let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let uid = object::uid(&value).to_owned();
     if !uid.is_empty() {
@@ -94,7 +111,7 @@ fn upsert(
     }
     object::metadata_mut(&mut value).remove("resourceVersion");
     let object = create::add(shared, resource, &key.namespace, value, writer, dry_run)?;
-    Ok(warn(answer(201, view.object(resource, &object)), warnings))
+    Ok(warn(answer(201, view.object(&target.resource, &object)), warnings))
 }
 
 /// What a writer wants the object to become.
@@ -160,7 +177,10 @@ fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> R
     let uid = object::uid(new).to_owned();
     if !uid.is_empty() && uid != object::uid(old) {
         let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
-        return Err(Failure::invalid(resource, name, &[error.clone(), error]));
+        // The real server says it twice, but of events.
+        let errors =
+            if resource.kind == "Event" { vec![error] } else { vec![error.clone(), error] };
+        return Err(Failure::invalid(resource, name, &errors));
     }
     let metadata = object::metadata_mut(new);
     for field in [

@@ -154,3 +154,27 @@ async fn an_apply_creates_then_merges_and_reports_conflicts() {
         api.patch("a", &PatchParams::apply("two").force(), &Patch::Apply(&other)).await.unwrap();
     assert_eq!(forced.data.unwrap()["x"], "2");
 }
+
+#[tokio::test]
+async fn an_event_is_the_same_object_in_both_groups() {
+    use k8s_openapi::api::{core, events};
+    let (server, _) = config_maps();
+    let new: Api<events::v1::Event> = Api::default_namespaced(server.client());
+    let event = serde_json::from_value(json!({
+        "metadata": {"name": "e"},
+        "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "note": "hello", "reason": "Said", "type": "Normal", "action": "Say",
+        "reportingController": "example.com/test", "reportingInstance": "here",
+        "eventTime": "2026-01-02T03:04:05.000006Z",
+    }))
+    .unwrap();
+    new.create(&PostParams::default(), &event).await.unwrap();
+    let old: Api<core::v1::Event> = Api::default_namespaced(server.client());
+    let list = old.list(&ListParams::default().fields("involvedObject.name=p")).await.unwrap();
+    assert_eq!(list.items[0].message.as_deref(), Some("hello"));
+    let patch = json!({"note": "bye"});
+    new.patch("e", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(old.get("e").await.unwrap().message.as_deref(), Some("bye"));
+    let list = new.list(&ListParams::default().fields("regarding.name=p")).await.unwrap();
+    assert_eq!(list.items[0].note.as_deref(), Some("bye"));
+}

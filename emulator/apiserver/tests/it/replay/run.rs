@@ -247,7 +247,10 @@ impl Stream {
                 Err(_) => break,
             }
         }
-        if self.status != 200 {
+        // An object's own path answers the object, whatever is asked.
+        let plain = events.first().is_some_and(|event| event.get("type").is_none())
+            || (events.is_empty() && self.rest.contains("\"metadata\""));
+        if self.status != 200 || plain {
             match serde_json::from_str::<Value>(&self.rest) {
                 Ok(body) => answer["body"] = body,
                 Err(_) => answer["body"] = events.first().cloned().unwrap_or_default(),
