@@ -371,9 +371,9 @@ impl PodTask {
         if self.failure.is_some() || self.stopping.is_some() {
             return None;
         }
-        let seconds = u64::try_from(self.spec.active_deadline_seconds?).ok()?;
+        let allowed = bounded(self.spec.active_deadline_seconds?);
         let spent = Timestamp::now().duration_since(self.started).unsigned_abs();
-        Some(Instant::now() + Duration::from_secs(seconds).saturating_sub(spent))
+        Some(Instant::now() + allowed.saturating_sub(spent))
     }
 
     fn exceed_deadline(&mut self) {
@@ -392,9 +392,14 @@ fn waiting_reason(spec: &PodSpec) -> &'static str {
     }
 }
 
+/// A time span from the API, which no clock has to fear.
+fn bounded(seconds: i64) -> Duration {
+    const YEARS: u64 = 100 * 365 * 24 * 3600;
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(YEARS))
+}
+
 fn after(seconds: i64) -> Stop {
-    let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-    Stop { kill_at: Instant::now() + grace }
+    Stop { kill_at: Instant::now() + bounded(seconds) }
 }
 
 /// Returns at a time, or never.

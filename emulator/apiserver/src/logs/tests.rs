@@ -235,3 +235,30 @@ async fn a_hundred_megabytes_are_streamed_in_small_pieces() {
     assert_eq!(total, 1_600 * block.len());
     assert_eq!(read(&logs, tail(3)).await.len(), 3 * 64);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_is_written_is_read(
+        chunks in proptest::collection::vec("([a-c\n]{0,40}|x{15000,40000}|\n{0,3})", 0..12),
+        tail_lines in 0_u64..6,
+        segment_bytes in 100_000_u64..400_000,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let logs = Logs::with_segment_bytes(folder.path().to_owned(), segment_bytes);
+            let mut writer = logs.writer(UID, "main", 0).unwrap();
+            for chunk in &chunks {
+                say(&mut writer, chunk);
+            }
+            drop(writer);
+            let text = chunks.concat();
+            assert!(read(&logs, LogOptions::default()).await == text);
+            let lines: Vec<_> = text.split_inclusive('\n').collect();
+            let expected = lines[lines.len().saturating_sub(tail_lines as usize)..].concat();
+            assert!(read(&logs, tail(tail_lines)).await == expected);
+        });
+    }
+}

@@ -114,7 +114,6 @@ impl Job {
 
 fn hostname(pod: &Pod) -> String {
     let set = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let mut name = set.unwrap_or_else(|| pod.name_any());
-    name.truncate(63);
+    let name: String = set.unwrap_or_else(|| pod.name_any()).chars().take(63).collect();
     name.trim_end_matches(['-', '.']).to_owned()
 }

@@ -138,6 +138,21 @@ async fn a_deleted_pod_takes_its_logs_along() {
 }
 
 #[tokio::test]
+async fn absurd_time_spans_harm_nobody() {
+    let rule = SimulateRule { never_ends: true, ..SimulateRule::default() };
+    let cluster = Cluster::simulated(vec![rule]).await;
+    let spec = json!({
+        "terminationGracePeriodSeconds": i64::MAX,
+        "activeDeadlineSeconds": i32::MAX,
+        "containers": [container("x")],
+    });
+    cluster.run("pod", spec).await;
+    cluster.until_phase("pod", "Running").await;
+    cluster.pods().delete("pod", &Default::default()).await.unwrap();
+    cluster.until_gone("pod").await;
+}
+
+#[tokio::test]
 async fn a_restarted_kubelet_goes_on_counting_runs() {
     let mut cluster =
         Cluster::simulated(vec![SimulateRule { exit_code: 1, ..SimulateRule::default() }]).await;
