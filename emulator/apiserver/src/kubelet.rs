@@ -33,7 +33,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -168,21 +168,21 @@ impl Kubelet {
     }
 }
 
-/// Registers the node, then says from time to time that it is there.
+/// Registers the node, then says from time to time that it is there; anew if it was deleted.
 async fn heartbeat(node: &Node) {
     let mut registered = false;
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
         let result = if registered { node.report().await } else { node.register().await };
-        match result {
-            Ok(()) if registered => {}
-            Ok(()) => {
-                registered = true;
-                ticks = tokio::time::interval(HEARTBEAT);
-                ticks.tick().await;
-            }
-            Err(error) => tracing::warn!(%error, node.name, "the node's status is not written"),
+        let succeeded = result.is_ok();
+        if let Err(error) = result {
+            tracing::warn!(%error, node.name, "the node's status is not written");
+        }
+        if succeeded != registered {
+            registered = succeeded;
+            let period = if registered { HEARTBEAT } else { Duration::from_secs(1) };
+            ticks = tokio::time::interval_at(Instant::now() + period, period);
         }
     }
 }
