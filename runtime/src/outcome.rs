@@ -54,6 +54,8 @@ pub struct Ended {
     pub reason: Option<String>,
     /// A sentence that goes with it.
     pub message: Option<String>,
+    /// The init container that failed, so that the job itself was never begun.
+    pub before: Option<String>,
     /// When the job's container was started.
     pub started: Option<Timestamp>,
     /// When it ended.
@@ -135,10 +137,13 @@ fn ended(status: &PodStatus) -> Ended {
             .is_some_and(|end| end.exit_code != 0)
     });
     let terminated = |container: &ContainerStatus| container.state.clone()?.terminated;
-    let ran = own.and_then(terminated).or_else(|| failed_before.and_then(terminated));
+    let own = own.and_then(terminated);
+    let before = failed_before.filter(|_| own.is_none());
+    let ran = own.or_else(|| before.and_then(terminated));
     let mut end = Ended {
         reason: status.reason.clone().filter(|reason| !reason.is_empty()),
         message: status.message.clone().filter(|message| !message.is_empty()),
+        before: before.map(|container| container.name.clone()),
         ..Ended::default()
     };
     if let Some(ran) = ran {

@@ -7,23 +7,28 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Runtime, Value};
 use runtime::build::Build;
 use runtime::event::LogLevel;
-use runtime::job::{Job, Policy};
+use runtime::job::Policy;
 use runtime::project::Project;
 
 use crate::output::Printer;
 
+use guard::Guard;
+pub(crate) use turn::{Command, Delivery, Failure, ScriptState, Stop, Turn};
+
 mod builtins;
 mod bytes;
 mod files;
+mod guard;
 mod host;
 mod modules;
+mod turn;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -97,112 +102,6 @@ struct State {
     wants_repository: bool,
 }
 
-/// What stops a turn from the outside; the engine asks it while JavaScript runs.
-struct Guard {
-    origin: Instant,
-    /// Nanoseconds after `origin`.
-    deadline: AtomicU64,
-    abandoned: AtomicBool,
-    timed_out: AtomicBool,
-    exiting: AtomicBool,
-    /// Whether a failure could not be noted, for lack of memory.
-    unnoted: AtomicBool,
-    exit_code: AtomicI32,
-    /// Where the stack of the running turn begins.
-    stack: AtomicU64,
-}
-
-/// What the script asks the outside for.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Make this job's objects; its outcome settles the promise of this id.
-    Run { id: usize, job: Box<Job> },
-    /// The job of this id cannot be run.
-    Refuse { id: usize, name: String, pod: String, message: String },
-    /// Somebody looks at the promise of this id.
-    Awaited { id: usize },
-    /// Read the log of the job of this id.
-    Logs { id: usize, token: u64 },
-    /// Ring after this many milliseconds; 0 is as soon as everything else has run.
-    Timer { id: u64, delay: u64 },
-    /// Never mind.
-    Clear { id: u64 },
-    /// Whether the build waits for the timer.
-    Hold { id: u64, held: bool },
-}
-
-/// What is delivered to the script.
-#[derive(Debug)]
-pub(crate) enum Delivery {
-    /// The script itself.
-    Load { name: String, text: String },
-    /// An event of this name.
-    Fire(String),
-    /// The end of a job.
-    Settle { id: usize, result: Result<String, Failure> },
-    /// A log that was asked for.
-    Logs { token: u64, result: Result<String, String> },
-    /// The ringing of a timer.
-    Timer(u64),
-    /// The end of everything that the events started.
-    After,
-}
-
-/// Why a job failed, as its promise says.
-#[derive(Clone, Debug, Default, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Failure {
-    #[serde(skip)]
-    pub(crate) message: String,
-    pub(crate) job: String,
-    pub(crate) pod_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) exit_code: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-}
-
-/// What a turn came to.
-#[derive(Debug, Default)]
-pub(crate) struct Turn {
-    pub(crate) commands: Vec<Command>,
-    /// Whether somebody listened to the event that was fired.
-    pub(crate) heard: bool,
-    /// What the script threw while it was loaded.
-    pub(crate) thrown: Option<String>,
-    /// Why the script may not run any more.
-    pub(crate) stop: Option<Stop>,
-    /// Whether it asked for a file, and there is no repository to read it from.
-    pub(crate) wants_repository: bool,
-    pub(crate) state: ScriptState,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Stop {
-    /// The script called `process.exit`.
-    Exit(i32),
-    /// It has run for as long as it may.
-    Time,
-    /// The engine cannot go on.
-    Broken(String),
-}
-
-/// How a script stands after a turn.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ScriptState {
-    /// The events that it registered handlers for, in the order of registration.
-    pub(crate) handlers: Vec<String>,
-    /// Whether something went wrong that nobody caught.
-    pub(crate) failed: bool,
-    /// Whether it is still being loaded: a module that awaits something at its top.
-    pub(crate) loading: bool,
-    /// Whether it listens to what goes wrong in its process.
-    pub(crate) watches: bool,
-    /// What it set `process.exitCode` to.
-    pub(crate) exit_code: Option<i32>,
-}
-
 /// What an engine is made of.
 pub(crate) struct Seed {
     pub(crate) project: Project,
@@ -226,16 +125,7 @@ impl Engine {
         runtime.set_memory_limit(limits.memory);
         runtime.set_max_stack_size(STACK);
         let context = Context::full(&runtime).map_err(failed)?;
-        let guard = Guard {
-            origin: Instant::now(),
-            deadline: AtomicU64::new(u64::MAX),
-            abandoned: AtomicBool::new(false),
-            timed_out: AtomicBool::new(false),
-            exiting: AtomicBool::new(false),
-            unnoted: AtomicBool::new(false),
-            exit_code: AtomicI32::new(0),
-            stack: AtomicU64::new(0),
-        };
+        let guard = Guard::new();
         let workspace = workspace.and_then(|path| path.canonicalize().ok());
         let seed = format!("{}/{}", project.id, build.id);
         let shared = Arc::new(Shared {
@@ -407,62 +297,6 @@ impl Shared {
     fn log(&self, level: LogLevel, part: &str, text: &str) {
         self.printer.worker(level, part, text);
     }
-}
-
-impl Guard {
-    fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn arm(&self, left: Duration) {
-        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
-        self.deadline.store(self.now().saturating_add(left), Ordering::Relaxed);
-        self.enter();
-    }
-
-    /// Notes where the stack of this thread is.
-    fn enter(&self) {
-        self.stack.store(stack_pointer(), Ordering::Relaxed);
-    }
-
-    /// Whether so little stack is in use that another file may be compiled.
-    fn may_compile(&self) -> bool {
-        self.stack.load(Ordering::Relaxed).abs_diff(stack_pointer()) < STACK_TO_COMPILE as u64
-    }
-
-    fn interrupts(&self) -> bool {
-        if self.exiting.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed) {
-            return true;
-        }
-        let late = self.now() > self.deadline.load(Ordering::Relaxed);
-        if late {
-            self.timed_out.store(true, Ordering::Relaxed);
-        }
-        late
-    }
-
-    fn stops(&self) -> bool {
-        self.stop().is_some() || self.interrupts()
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        if self.exiting.load(Ordering::Relaxed) {
-            return Some(Stop::Exit(self.exit_code.load(Ordering::Relaxed)));
-        }
-        let late = self.timed_out.load(Ordering::Relaxed) || self.abandoned.load(Ordering::Relaxed);
-        if late {
-            return Some(Stop::Time);
-        }
-        let unnoted = self.unnoted.load(Ordering::Relaxed);
-        unnoted.then(|| Stop::Broken("the script cannot go on: out of memory".to_owned()))
-    }
-}
-
-/// About where the stack of the calling function is.
-#[inline(never)]
-fn stack_pointer() -> u64 {
-    let here = 0_u8;
-    std::hint::black_box(&raw const here) as u64
 }
 
 /// Calls the one function that drives the script.

@@ -70,9 +70,11 @@ fn add(secret: &str, values: &mut Vec<String>) {
     values.push(whole.to_owned());
     values.push(STANDARD_NO_PAD.encode(secret));
     values.push(STANDARD_NO_PAD.encode(whole));
-    // `JSON.stringify` and `util.inspect` show the ends of lines as two characters.
-    if whole.contains('\n') {
-        values.push(whole.replace('\n', "\\n"));
+    // As `JSON.stringify` and `util.inspect` show it.
+    let quoted = Value::from(whole).to_string();
+    let quoted = &quoted[1..quoted.len() - 1];
+    if quoted != whole {
+        values.push(quoted.to_owned());
     }
     // A log shows a text of several lines line by line, and a key's first line is no secret.
     for line in whole.lines().map(str::trim).filter(|line| line.len() >= 16) {

@@ -1,9 +1,8 @@
 //! The whole life of a build, in a worker.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 
-use runtime::build::{Phase, annotation};
+use runtime::build::annotation;
 use runtime::event::LogLevel;
 
 use crate::life::Life;
@@ -33,14 +32,7 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     let Context { cluster, build, .. } = context;
     let version = env!("CARGO_PKG_VERSION");
     life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
-    if !build.annotations.contains_key(annotation::STARTED) {
-        let started = jiff::Timestamp::now().to_string();
-        let noted = BTreeMap::from([
-            (annotation::STARTED.to_owned(), started),
-            (annotation::PHASE.to_owned(), Phase::Running.name().to_owned()),
-        ]);
-        cluster.annotate(build, &noted).await?;
-    }
+    life.note_start();
     life.live(true).await?;
     life.report();
     life.settle().await;

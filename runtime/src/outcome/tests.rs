@@ -71,7 +71,8 @@ fn a_pod_that_ended_says_how() {
     let clone =
         container("vcs-sidecar", json!({ "terminated": { "exitCode": 128, "reason": "Error" } }));
     let status = json!({ "phase": "Failed", "initContainerStatuses": clone });
-    assert_eq!(end(status), (false, Some(128), None));
+    let Standing::Failed(ended) = standing(status) else { panic!("it has not failed") };
+    assert_eq!((ended.exit_code, ended.before.as_deref()), (Some(128), Some("vcs-sidecar")));
 }
 
 #[test]

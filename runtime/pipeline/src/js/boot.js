@@ -497,6 +497,7 @@
   }
 
   let loading = false;
+  let thrown = null;
 
   const actions = {
     load(path, text) {
@@ -512,7 +513,7 @@
         },
         (error) => {
           loading = false;
-          uncaught.push([error, "top"]);
+          thrown = explain(error);
         },
       );
     },
@@ -538,7 +539,7 @@
     },
     after: (name) => app.after(name),
     explain,
-    state: () => stringify({ ...app.state(), loading, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
+    state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
     // An ES module: the names under which a built-in module exports its members.
     members(name) {
       const known = canonical(name);

@@ -25,6 +25,8 @@ pub(super) enum Event {
     ReadLog { id: usize, pod: String, token: u64 },
     /// The script wants its log, which there is not and will not be.
     NoLog { id: usize, token: u64, message: String },
+    /// Its pod is said to exist, and the watch has not shown it.
+    Look { id: usize, pod: String },
     /// Its log is to be shown.
     StreamLog { pod: String },
     /// Its pod is not wanted any more.
@@ -46,6 +48,8 @@ struct Entry {
     pod: String,
     made: Made,
     adopted: bool,
+    /// Whether its pod was seen.
+    seen: bool,
     awaited: bool,
     /// When its time is over.
     deadline: Instant,
@@ -89,6 +93,7 @@ impl Jobs {
             pod,
             made: Made::Not,
             adopted: false,
+            seen: false,
             awaited: false,
             deadline,
             stuck: None,
@@ -131,6 +136,29 @@ impl Jobs {
         if let Some(pod) = self.pods.remove(&entry.pod) {
             self.apply(id, &pod, &mut |_, _| ());
         }
+        if self.synced {
+            self.look(id);
+        }
+    }
+
+    /// Has a pod looked for that was there before and that nobody has seen.
+    fn look(&mut self, id: usize) {
+        let entry = &self.all[id];
+        if entry.made == Made::Yes && entry.adopted && !entry.seen && entry.result.is_none() {
+            self.events.push_back(Event::Look { id, pod: entry.pod.clone() });
+        }
+    }
+
+    /// Notes what looking for a pod has found; says whether its job must be created again.
+    pub(super) fn looked(&mut self, id: usize, pod: Option<&Pod>) -> bool {
+        if self.all[id].seen || self.all[id].result.is_some() {
+            return false;
+        }
+        match pod {
+            Some(pod) => self.apply(id, pod, &mut |_, _| ()),
+            None => self.all[id].made = Made::Not,
+        }
+        pod.is_none()
     }
 
     /// Takes a change of a pod; `log` is told how it stands now.
@@ -162,13 +190,19 @@ impl Jobs {
                     );
                 }
             }
-            PodChange::Synced => self.synced = true,
+            PodChange::Synced => {
+                let first = !std::mem::replace(&mut self.synced, true);
+                for id in 0..if first { self.all.len() } else { 0 } {
+                    self.look(id);
+                }
+            }
         }
     }
 
     fn apply(&mut self, id: usize, pod: &Pod, log: &mut dyn FnMut(LogLevel, &str)) {
         let limit = Duration::from_millis(self.all[id].job.time_limit());
         let entry = &mut self.all[id];
+        entry.seen = true;
         if entry.result.is_some() {
             return;
         }
@@ -435,6 +469,11 @@ fn failure(pod: &str, ended: &Ended, limit: u64) -> String {
         (Some("DeadlineExceeded"), _) => format!("time limit ({limit} ms) exceeded"),
         (Some(reason), Some(message)) => format!("{plain}: {reason}: {message}"),
         (Some(reason), None) => format!("{plain}: {reason}"),
-        (None, _) => plain,
+        (None, _) => match (&ended.before, ended.exit_code) {
+            (Some(name), Some(code)) => {
+                format!("{plain}: its init container {name} failed with exit code {code}")
+            }
+            _ => plain,
+        },
     }
 }

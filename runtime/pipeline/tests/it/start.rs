@@ -13,11 +13,13 @@ async fn start(script: &str) -> (World, pipeline::Start) {
 }
 
 async fn end(body: &str) -> String {
-    let script = format!(
-        "const {{ events, Job, Group }} = require('brigadier');
-         const job = (name) => new Job(name, 'alpine', ['true']);
-         {body}"
-    );
+    let head = if body.starts_with("import") {
+        "import { events, Job, Group } from 'brigadier'"
+    } else {
+        "const { events, Job, Group } = require('brigadier')"
+    };
+    let script =
+        format!("{head}; const job = (name) => new Job(name, 'alpine', ['true']);\n{body}");
     let (_world, start) = start(&script).await;
     match start.end {
         StartEnd::Detached => "detached".to_owned(),
@@ -144,6 +146,10 @@ async fn what_must_be_followed_is_told_from_what_need_not() {
         ("throw new Error('top')", "ended with 1"),
         ("job('a').run(); throw new Error('top')", "ended with 1"),
         ("let a = ;", "ended with 1"),
+        ("import 'path'; job('a').run(); throw new Error('top')", "ended with 1"),
+        ("import 'path'; await job('a').run();", "the script awaits job a"),
+        ("import 'path'; await null; events.on('push', () => { job('a').run() })", "detached"),
+        ("import 'path'; await new Promise(() => {});", "ended with 1"),
         ("require('./lib')", "the script reads files of the repository"),
         ("require('fs').readFileSync('package.json')", "the script reads files of the repository"),
     ] {

@@ -41,6 +41,9 @@ pub(crate) struct World {
     /// The logs of the jobs; a job without one has said its own name.
     pub(crate) logs: Arc<Mutex<HashMap<String, String>>>,
     pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    /// The calls, by their number, that are answered with an error of this code; and whether they
+    /// are carried out.
+    pub(crate) faults: Arc<Mutex<HashMap<usize, (u16, bool)>>>,
     hang: Arc<Mutex<Option<Hang>>>,
     hanging: Arc<Notify>,
 }
@@ -59,6 +62,7 @@ impl World {
             calls: Arc::default(),
             logs: Arc::default(),
             lines: Arc::default(),
+            faults: Arc::default(),
             hang: Arc::default(),
             hanging: Arc::default(),
         }
@@ -69,6 +73,7 @@ impl World {
         let router = self.server.router();
         let (calls, logs) = (Arc::clone(&self.calls), Arc::clone(&self.logs));
         let (hang, hanging) = (Arc::clone(&self.hang), Arc::clone(&self.hanging));
+        let faults = Arc::clone(&self.faults);
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let request = request.map(Body::new);
             let (router, logs) = (router.clone(), Arc::clone(&logs));
@@ -76,7 +81,16 @@ impl World {
             let part = path.rsplit('/').next().unwrap_or_default().to_owned();
             let query = request.uri().query().unwrap_or_default();
             let watches = if query.contains("watch=true") { "watch " } else { "" };
+            let number = calls.lock().unwrap().len();
             calls.lock().unwrap().push(format!("{watches}{} {part}", request.method()));
+            let mut fault = faults.lock().unwrap().remove(&number);
+            if let Some((code, carried_out)) = &mut fault
+                && *code == 409
+            {
+                // Only what was to be made can exist already, and only if it was made.
+                (*code, *carried_out) =
+                    if request.method() == "POST" { (409, true) } else { (500, true) };
+            }
             let fate = hang.lock().unwrap().as_mut().map(|hang| {
                 let now = hang.after == 0;
                 hang.after = hang.after.saturating_sub(1);
@@ -87,6 +101,9 @@ impl World {
                 if let Some((true, false)) = fate {
                     hanging.notify_one();
                     std::future::pending::<()>().await;
+                }
+                if let Some((code, false)) = fault {
+                    return Ok(failure(code));
                 }
                 let response = match path.strip_suffix("/log") {
                     Some(path) => {
@@ -101,7 +118,10 @@ impl World {
                     hanging.notify_one();
                     std::future::pending::<()>().await;
                 }
-                Ok::<_, std::convert::Infallible>(response)
+                Ok::<_, std::convert::Infallible>(match fault {
+                    Some((code, _)) => failure(code),
+                    None => response,
+                })
             }
         });
         kube::Client::new(service, "default")
@@ -190,12 +210,16 @@ impl World {
         context: &Context,
         hang: Hang,
     ) -> Option<Result<Outcome, PipelineError>> {
+        self.until(pipeline::run(context, self.output(), std::future::pending()), hang).await
+    }
+
+    /// Lets something happen until a call hangs; `None` then.
+    pub(crate) async fn until<T>(&self, action: impl Future<Output = T>, hang: Hang) -> Option<T> {
         *self.hang.lock().unwrap() = Some(hang);
-        let run = pipeline::run(context, self.output(), std::future::pending());
         let ended = tokio::select! {
             biased;
             () = self.hanging.notified() => None,
-            outcome = tokio::time::timeout(PATIENCE, run) => Some(outcome.unwrap()),
+            outcome = tokio::time::timeout(PATIENCE, action) => Some(outcome.unwrap()),
         };
         *self.hang.lock().unwrap() = None;
         ended
@@ -312,6 +336,16 @@ impl World {
             }
         }
     }
+}
+
+fn failure(code: u16) -> Response<Body> {
+    let reason = if code == 409 { "AlreadyExists" } else { "InternalError" };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "a fault of the test", "reason": reason, "code": code,
+    });
+    let answer = Response::builder().status(code).header("content-type", "application/json");
+    answer.body(Body::from(status.to_string())).unwrap()
 }
 
 pub(crate) fn container(state: Value) -> Value {

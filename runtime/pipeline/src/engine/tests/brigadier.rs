@@ -1,6 +1,7 @@
 //! The script API of Brigade 1.x.
 
 use expect_test::expect;
+use runtime::job::Job;
 
 use super::*;
 

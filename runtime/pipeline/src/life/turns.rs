@@ -1,0 +1,132 @@
+//! The turns of the script, on threads that may be kept busy, and what it asks for in them.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Life;
+use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn};
+use crate::{Context, PipelineError};
+
+/// How much longer than its own limit a turn is waited for, before its engine is given up.
+const TURN_GRACE: Duration = Duration::from_secs(2);
+
+impl Life<'_> {
+    /// Runs JavaScript, on a thread that may be kept busy; says whether an event was heard.
+    pub(super) async fn turn(&mut self, delivery: Delivery) -> Result<bool, PipelineError> {
+        if self.stop.is_some() || self.wants_repository {
+            return Ok(false);
+        }
+        let engine = self.engine.take();
+        let seed = engine.is_none().then(|| self.seed());
+        let left = engine.as_ref().map_or(self.context.options.limits.running, Engine::left);
+        let (abandoned, abandon) = std::sync::mpsc::channel();
+        let running = tokio::task::spawn_blocking(move || {
+            let mut engine = match (engine, seed) {
+                (Some(engine), _) => engine,
+                (None, Some(seed)) => Engine::new(seed)?,
+                (None, None) => return Ok(None),
+            };
+            // Nobody may be waiting any more.
+            let _sent = abandoned.send(engine.abandon());
+            let turn = engine.turn(delivery);
+            Ok::<_, crate::EngineError>(Some((engine, turn)))
+        });
+        let mut guard = Abandon(Some(abandon));
+        let ended = tokio::time::timeout(left + TURN_GRACE, running).await;
+        let turn = match ended {
+            Ok(Ok(Ok(Some((engine, turn))))) => {
+                guard.0 = None;
+                self.engine = Some(engine);
+                turn
+            }
+            Ok(Ok(Err(error))) => return Err(error.into()),
+            Ok(Ok(Ok(None))) | Ok(Err(_)) => {
+                let stop = Stop::Broken("the JavaScript engine stopped".to_owned());
+                Turn { stop: Some(stop), ..Turn::default() }
+            }
+            Err(_elapsed) => Turn { stop: Some(Stop::Time), ..Turn::default() },
+        };
+        Ok(self.turned(turn))
+    }
+
+    fn seed(&self) -> Seed {
+        let Context { project, build, script, options, .. } = self.context;
+        Seed {
+            project: project.clone(),
+            build: build.clone(),
+            policy: options.policy.clone(),
+            limits: options.limits.clone(),
+            workspace: script.workspace.clone(),
+            script: script.name.clone(),
+            printer: self.printer.clone(),
+        }
+    }
+
+    fn turned(&mut self, turn: Turn) -> bool {
+        self.stop = turn.stop;
+        self.thrown = turn.thrown.or_else(|| turn.state.thrown.clone());
+        self.wants_repository = turn.wants_repository && self.may_be_cloned();
+        // What a script asked for in a turn that it did not survive is not done.
+        if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+            return turn.heard;
+        }
+        self.state = turn.state;
+        for command in turn.commands {
+            self.obey(command);
+        }
+        turn.heard
+    }
+
+    /// Whether a worker would have the repository that this process does not have.
+    fn may_be_cloned(&self) -> bool {
+        let Context { project, build, script, .. } = self.context;
+        let url = build.event.clone_url.as_ref().unwrap_or(&project.clone_url);
+        script.workspace.is_none() && !url.is_empty() && !project.vcs_sidecar.is_empty()
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Run { id, job } => {
+                let pod = job.pod_name(&self.context.build);
+                self.jobs.add(id, *job, pod);
+                self.uncreated.push_back(id);
+            }
+            Command::Refuse { id, name, pod, message } => {
+                self.jobs.refuse(id, &name, &pod);
+                self.ready.push_back(Delivery::Settle {
+                    id,
+                    result: Err(Failure {
+                        message: format!("job {name}({pod}): Error: {message}"),
+                        job: name,
+                        pod_name: pod,
+                        ..Failure::default()
+                    }),
+                });
+            }
+            Command::Awaited { id } => self.jobs.awaited(id),
+            Command::Logs { id, token } => {
+                if let Some(result) = self.jobs.log_without_reading(id) {
+                    self.ready.push_back(Delivery::Logs { token, result });
+                } else {
+                    self.logs_wanted.push(id);
+                    self.jobs.wants_log(id, token);
+                }
+            }
+            Command::Timer { id, delay } => self.timers.set(id, delay, Instant::now()),
+            Command::Clear { id } => self.timers.clear(id),
+            Command::Hold { id, held } => self.timers.hold(id, held),
+        }
+    }
+}
+
+/// Makes a turn that nobody waits for any more end soon.
+struct Abandon<F: Fn()>(Option<std::sync::mpsc::Receiver<F>>);
+
+impl<F: Fn()> Drop for Abandon<F> {
+    fn drop(&mut self) {
+        if let Some(abandon) = self.0.take().and_then(|receiver| receiver.try_recv().ok()) {
+            abandon();
+        }
+    }
+}
