@@ -25,7 +25,7 @@ use crate::output::{Output, Printer};
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
-use jobs::Jobs;
+use jobs::{Event, Jobs};
 use tasks::Happened;
 use timers::Timers;
 
@@ -49,6 +49,9 @@ impl Default for Patience {
         Patience { start: Duration::from_secs(60), schedule: Duration::from_secs(600) }
     }
 }
+
+/// How many logs are read at once, each into memory.
+const READINGS: usize = 8;
 
 /// How far a build has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,7 +89,7 @@ pub(crate) struct Life<'a> {
     pub(crate) timers: Timers,
     uncreated: VecDeque<usize>,
     creating: usize,
-    /// How many results are being read.
+    /// How many logs are being read.
     reading: usize,
     /// Logs that the script asked for and was not given yet.
     pub(crate) logs_wanted: Vec<usize>,
@@ -137,7 +140,7 @@ impl<'a> Life<'a> {
                 self.turn(delivery).await?;
             } else if let Some(timer) = self.timers.due(Instant::now()) {
                 self.turn(Delivery::Timer(timer)).await?;
-            } else if let Some(event) = self.jobs.next_event(follow, self.creating > 0) {
+            } else if let Some(event) = self.next_event(follow) {
                 self.happened(event);
             } else if self.creating > 0 || (follow && self.waits()) {
                 self.wait(follow).await?;
@@ -147,6 +150,10 @@ impl<'a> Life<'a> {
                 self.advance().await?;
             }
         }
+    }
+
+    fn next_event(&mut self, follow: bool) -> Option<Event> {
+        self.jobs.next_event(follow, self.creating > 0, self.reading < READINGS)
     }
 
     /// Whether something must happen outside before the build can go on.

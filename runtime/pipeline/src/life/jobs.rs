@@ -336,7 +336,13 @@ impl Jobs {
 
     /// Takes the next thing to do. Of the ends that are known, the earliest is told first: after
     /// a worker's death, jobs end in the order in which they had ended.
-    pub(super) fn next_event(&mut self, follow: bool, creating: bool) -> Option<Event> {
+    /// A log is read only if one more may be held in memory.
+    pub(super) fn next_event(
+        &mut self,
+        follow: bool,
+        creating: bool,
+        may_read: bool,
+    ) -> Option<Event> {
         let again = follow && self.all.iter().any(|entry| entry.adopted);
         if again && (creating || !self.synced) {
             return None;
@@ -344,6 +350,7 @@ impl Jobs {
         let mut earliest: Option<((Option<Timestamp>, u64), usize)> = None;
         for (at, event) in self.events.iter().enumerate() {
             let finished = match event {
+                Event::ReadResult { .. } | Event::ReadLog { .. } if !may_read => continue,
                 Event::ReadResult { id, .. } | Event::Failed(id, _) => self.finished_at(*id),
                 // Everything else is in no order with the ends.
                 _ => return self.events.remove(at),

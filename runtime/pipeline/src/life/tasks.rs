@@ -112,6 +112,7 @@ impl Life<'_> {
                 }
             }
             Happened::Log { id, token: Some(token), result } => {
+                self.reading -= 1;
                 if let Some(at) = self.logs_wanted.iter().position(|wanted| *wanted == id) {
                     self.logs_wanted.remove(at);
                 }
@@ -153,10 +154,13 @@ impl Life<'_> {
                     Happened::Log { id, token: None, result }
                 }));
             }
-            Event::ReadLog { id, pod, token } => self.tasks.push(Box::pin(async move {
-                let result = logs::end(&cluster, &namespace, &pod, limit).await;
-                Happened::Log { id, token: Some(token), result }
-            })),
+            Event::ReadLog { id, pod, token } => {
+                self.reading += 1;
+                self.tasks.push(Box::pin(async move {
+                    let result = logs::end(&cluster, &namespace, &pod, limit).await;
+                    Happened::Log { id, token: Some(token), result }
+                }));
+            }
             Event::Look { id, pod } => self.tasks.push(Box::pin(async move {
                 // Where it cannot be told, the job is created again, which tells.
                 let pod = cluster.pod(&namespace, &pod).await.ok().flatten().map(Box::new);

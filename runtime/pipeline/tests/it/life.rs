@@ -485,3 +485,50 @@ async fn what_has_ended_is_not_run_again() {
     assert_eq!((again.phase, again.exit_code, again.reason), (ended.phase, 1, ended.reason));
     assert_eq!(world.jobs().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn many_jobs_are_one_watch_and_bounded_reading() {
+    let (world, outcome) = run("events.on('push', async () => {
+        const all = await Group.runAll(Array.from({ length: 60 }, (_, n) => job('j' + n)));
+        console.log(all.length, new Set(all.map(String)).size);
+    })")
+    .await;
+    assert_eq!(outcome.exit_code, 0);
+    assert_eq!(world.said(), ["60 60"]);
+    let calls = world.calls();
+    let count = |wanted: &str| calls.iter().filter(|call| *call == wanted).count();
+    assert_eq!((count("watch GET pods"), count("GET log"), count("POST pods")), (1, 60, 60));
+}
+
+#[tokio::test]
+async fn builds_move_between_threads() {
+    fn sent<T: Send>(future: T) -> T {
+        future
+    }
+    let world = World::new();
+    let context = world.build(PROJECT, event("push"), "console.log('hi')").await;
+    sent(pipeline::start(&context, world.output())).await.unwrap();
+    sent(pipeline::run(&context, world.output(), std::future::pending())).await.unwrap();
+    assert_eq!(world.said(), ["hi", "hi"]);
+}
+
+#[tokio::test]
+async fn an_init_container_that_fails_is_named() {
+    let world = World::new();
+    let script = format!("{HEAD}events.on('push', () => job('one').run())");
+    let context = world.build(PROJECT, event("push"), &script).await;
+    let kubelet = async {
+        world.wait_for(&["one"]).await;
+        let mut clone = container(json!({ "terminated": { "exitCode": 128, "reason": "Error" } }));
+        clone["name"] = json!("vcs-sidecar");
+        world.report("one", json!({ "phase": "Failed", "initContainerStatuses": [clone] })).await;
+    };
+    let outcome = world.run(&context, kubelet).await;
+    let JobResult::Failed(message) = &outcome.jobs[0].result else { panic!("{outcome:?}") };
+    assert!(
+        message.ends_with(
+            "failed to run to completion: its init container vcs-sidecar failed with exit code 128"
+        ),
+        "{message}"
+    );
+}
