@@ -107,9 +107,13 @@ impl Event {
 }
 
 impl Image {
-    /// The image's reference, by tag if it has one, else by digest: `host/team/app:1.0`.
+    /// The image's reference, by tag if it has one, else by digest: `host/team/app:1.0`. A registry
+    /// that the sender did not name is left out.
     pub fn reference(&self) -> String {
-        let name = format!("{}/{}", self.registry, self.repository);
+        let name = match self.registry.as_str() {
+            "" => self.repository.clone(),
+            registry => format!("{registry}/{}", self.repository),
+        };
         match (&self.tag, &self.digest) {
             (Some(tag), _) => format!("{name}:{tag}"),
             (None, Some(digest)) => format!("{name}@{digest}"),
@@ -156,6 +160,12 @@ fn an_image_is_named_by_its_tag_before_its_digest() {
     assert_eq!(image.reference(), "example.azurecr.io/team/app:1.0");
     image.tag = None;
     assert_eq!(image.reference(), "example.azurecr.io/team/app@sha256:00");
+}
+
+#[test]
+fn an_image_of_an_unknown_registry_is_named_without_it() {
+    let image = Image { repository: "app".into(), tag: Some("1.0".into()), ..Image::default() };
+    assert_eq!(image.reference(), "app:1.0");
 }
 
 #[test]
