@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -287,7 +288,8 @@ impl Cluster {
     pub fn watch_builds(&self, namespace: &str) -> impl Stream<Item = Build> + Send + use<> {
         let builds = format!("type={}", build::SECRET_TYPE);
         let config = watcher::Config::default().fields(&builds);
-        watcher(self.api::<Secret>(namespace), config).filter_map(async |change| match change {
+        let changes = watcher(self.api::<Secret>(namespace), config).default_backoff();
+        changes.filter_map(async |change| match change {
             Ok(watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
                 Build::from_secret(&secret).ok()
             }
@@ -305,7 +307,7 @@ impl Cluster {
         selector: &str,
     ) -> impl Stream<Item = PodChange> + Send + use<> {
         let config = watcher::Config::default().labels(selector);
-        let changes = watcher(self.api::<Pod>(namespace), config);
+        let changes = watcher(self.api::<Pod>(namespace), config).default_backoff();
         let mut known = BTreeSet::new();
         let mut listed = BTreeSet::new();
         changes.flat_map(move |change| {

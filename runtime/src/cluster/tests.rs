@@ -194,3 +194,14 @@ fn name(change: &PodChange) -> String {
         PodChange::Synced => "synced".to_owned(),
     }
 }
+
+#[tokio::test]
+async fn a_watch_of_a_cluster_that_is_away_is_opened_again_after_a_pause() {
+    let (server, cluster) = cluster();
+    server.faults().lay(Fault { times: 8, ..Fault::next("GET", "/pods", 503) });
+    tokio::time::pause();
+    let start = Instant::now();
+    let mut changes = Box::pin(cluster.watch_pods(&build()));
+    assert!(matches!(changes.next().await, Some(PodChange::Synced)));
+    assert!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
+}
