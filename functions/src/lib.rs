@@ -67,7 +67,7 @@ pub fn router(app: App, which: &[Function]) -> Router {
         .with_state(app)
 }
 
-/// Ready means able to answer. Without a cluster the answer is 503, with a reason.
+/// Ready means able to answer: a delivery that meets no cluster is answered, too, by 503.
 async fn healthy() -> (StatusCode, &'static str) {
     (StatusCode::OK, "OK")
 }
