@@ -133,5 +133,4 @@ fn is_project_name(name: &str) -> bool {
     name.len() <= 512
         && name.chars().all(fits)
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !(name.starts_with("brigade-") && name.contains('/'))
 }

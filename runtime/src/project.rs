@@ -4,6 +4,7 @@
 //! and Brigade's own tools make and read it too. [`values`] reads it from a values file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -24,7 +25,7 @@ pub const SECRET_TYPE: &str = "brigade.sh/project";
 pub const NAME_ANNOTATION: &str = "projectName";
 
 /// A project, as its Secret describes it. An empty string is a key that is absent or empty.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Project {
     /// `brigade-` and 54 hexadecimal characters, from the name. The name of its Secret.
     pub id: String,
@@ -140,8 +141,10 @@ pub enum ProjectError {
 }
 
 /// The id of the project of this name; what already looks like an id is one.
+///
+/// An id is the name of a Secret, so what has a slash is none, as in the organisation `brigade-x`.
 pub fn id_of(name: &str) -> String {
-    if name.starts_with("brigade-") {
+    if name.starts_with("brigade-") && !name.contains('/') {
         name.to_owned()
     } else {
         format!("brigade-{}", short_sha(name))
@@ -152,6 +155,14 @@ fn short_sha(text: &str) -> String {
     let mut digest = hex::encode(Sha256::digest(text.as_bytes()));
     digest.truncate(54);
     digest
+}
+
+/// Says which project it is, and none of its secrets.
+impl fmt::Debug for Project {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Project");
+        shown.field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Project {

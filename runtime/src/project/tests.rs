@@ -15,6 +15,7 @@ fn a_project_is_named_by_the_digest_of_its_name() {
             "brigade-407900363c01e6153bc1a91792055b898e20a29f1387b72a0b6f00",
         ),
         ("brigade-already-an-id", "brigade-already-an-id"),
+        ("brigade-x/../y", "brigade-fdacf1996123f893c8e0a7b52b82347d95b110fabfea2ec1cfa28f"),
     ] {
         assert_eq!(id_of(name), id);
     }
@@ -148,4 +149,12 @@ fn secret(keys: &[(&str, &str)]) -> Secret {
         string_data: Some(keys.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()),
         ..Secret::default()
     }
+}
+
+#[test]
+fn a_project_that_is_printed_shows_no_secret() {
+    let yaml = "project: acme/app\nsharedSecret: hush\nsecrets: {TOKEN: hush}\n";
+    let (project, _) = values::read(yaml, "default").unwrap();
+    let printed = format!("{project:?}");
+    assert!(printed.contains("acme/app") && !printed.contains("hush"), "{printed}");
 }
