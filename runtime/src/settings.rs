@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+/// The longest span of time that a setting may be.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -42,7 +45,8 @@ pub struct Settings {
     /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
     pub listen: SocketAddr,
     /// `REGISTRY_ALLOW_UNSIGNED`: takes the webhooks of registries without a token, as Brigade's
-    /// own URLs need. Anybody who can reach the function can then start builds. Default: false.
+    /// own URLs need. Anybody who can reach the function can then start builds of branches and
+    /// tags, with a payload of their own. Default: false.
     pub registry_allow_unsigned: bool,
     /// `REQUEST_BUDGET`: how long a request may take before it is answered with what is certain by
     /// then, in seconds. Default: 8, since GitHub gives up after 10.
@@ -235,7 +239,9 @@ fn seconds(
 ) -> Result<Duration, SettingsError> {
     let Some(value) = value else { return Ok(Duration::from_secs_f64(default)) };
     let seconds = value.parse().ok().and_then(|value| Duration::try_from_secs_f64(value).ok());
-    seconds.ok_or_else(|| wrong(variable, "a number of seconds"))
+    // A moment that is too far away cannot be told.
+    let seconds = seconds.filter(|seconds| *seconds <= DAY);
+    seconds.ok_or_else(|| wrong(variable, "a number of seconds, a day's at most"))
 }
 
 fn wrong(variable: &'static str, expected: &'static str) -> SettingsError {
@@ -274,7 +280,16 @@ fn a_setting_that_is_not_understood_is_named() {
             "maybe",
             "the variable REGISTRY_ALLOW_UNSIGNED must be true or false",
         ),
-        ("REQUEST_BUDGET", "-1", "the variable REQUEST_BUDGET must be a number of seconds"),
+        (
+            "REQUEST_BUDGET",
+            "-1",
+            "the variable REQUEST_BUDGET must be a number of seconds, a day's at most",
+        ),
+        (
+            "SCRIPT_FETCH_BUDGET",
+            "1e18",
+            "the variable SCRIPT_FETCH_BUDGET must be a number of seconds, a day's at most",
+        ),
     ] {
         assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
     }

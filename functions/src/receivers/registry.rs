@@ -6,7 +6,8 @@
 //! - Proof: registries cannot sign, so a token: `Authorization: Bearer <token>` or `Basic` with the
 //!   token as its password, `X-Registry-Token: <token>`, or `?token=<token>`. It is the project's
 //!   `genericGatewaySecret`, or its `sharedSecret` if there is no such one. With
-//!   `REGISTRY_ALLOW_UNSIGNED` it may be left out, but not be wrong
+//!   `REGISTRY_ALLOW_UNSIGNED` it may be left out, but not be wrong; then the commit can only be a
+//!   branch or a tag, since ids and pull requests name what strangers have written, too
 //! - Events: `image_push`, `image_delete`, `chart_push`, `chart_delete` from the provider `acr`,
 //!   `image_push` from `dockerhub`; any other JSON object is an `image_push` from `registry`, since
 //!   Brigade looked at no body; pings and quarantines are ignored
@@ -54,6 +55,14 @@ struct Asked {
     token: Option<String>,
 }
 
+/// What a delivery is proved by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    Token,
+    /// Nothing: the operator allows that.
+    Nothing,
+}
+
 async fn by_project(
     State(app): State<App>,
     Path(project): Path<String>,
@@ -87,18 +96,33 @@ async fn receive(
     let deadline = app.deadline();
     let asked = asked(request.uri())?;
     let (parts, body) = body::read(request, LIMIT, deadline).await?;
-    if body::media_type(&parts.headers).is_some_and(|media| !is_json(&media)) {
-        return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
+    let media = body::media_type(&parts.headers);
+    let other_type = Rejection::Unsupported { reason: "the Content-Type must be application/json" };
+    if media.as_deref().is_some_and(|media| !is_json(media)) {
+        return Err(other_type);
     }
 
     // Prove.
     let project = app.project(&project, deadline).await?;
-    prove(&app, &project, &parts.headers, asked.token.as_deref())?;
+    let proof = prove(&app, &project, &parts.headers, asked.token.as_deref())?;
+    // A page in somebody's browser can post to any address, but not with this type.
+    if proof == Proof::Nothing && media.is_none() {
+        return Err(other_type);
+    }
 
     // Translate.
     let commit = asked.commit.filter(|commit| !commit.is_empty()).unwrap_or(commit);
-    if commit.chars().any(char::is_control) {
+    // What begins with a hyphen would be an option of git.
+    if commit.chars().any(char::is_control) || commit.starts_with('-') {
         return Err(Rejection::malformed("the commit must be a branch, a tag or a commit id"));
+    }
+    if proof == Proof::Nothing && !is_of_the_repository(&commit) {
+        return Err(Rejection::Unproved {
+            code: StatusCode::UNAUTHORIZED,
+            status: "secret is missing",
+            reason: "without a token the commit must be a branch or a tag; write \
+                     refs/heads/<name> or refs/tags/<name> for one that looks like a commit id",
+        });
     }
     let mut event = match translate(body, &commit)? {
         Meaning::Event(event) => *event,
@@ -121,14 +145,14 @@ fn prove(
     project: &Project,
     headers: &HeaderMap,
     asked: Option<&str>,
-) -> Result<(), Rejection> {
+) -> Result<Proof, Rejection> {
     let secrets = Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret);
     let token = token(headers, asked);
     if token == Ok(None) && app.settings.registry_allow_unsigned {
-        return Ok(());
+        return Ok(Proof::Nothing);
     }
     match token.and_then(|token| signature::verify_token(&secrets, token.as_deref())) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(Proof::Token),
         Err(SignatureError::NoSecret) => Err(Rejection::Unproved {
             code: StatusCode::UNAUTHORIZED,
             status: "secret for this Brigade Project is empty, refusing to serve, please inform \
@@ -145,6 +169,21 @@ fn prove(
             })
         }
     }
+}
+
+/// Whether a commit is one that only those can make who may write to the repository: a branch or a
+/// tag. A host serves the commits of forks by their ids and by the references of pull requests.
+fn is_of_the_repository(commit: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+');
+    if commit.starts_with('+') || commit.contains("..") || !commit.chars().all(fits) {
+        return false;
+    }
+    if commit.starts_with("refs/heads/") || commit.starts_with("refs/tags/") {
+        return true;
+    }
+    let is_id = commit.len() >= 4 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let elsewhere = ["refs/", "pull/", "pull-requests/", "merge-requests/", "remotes/"];
+    !is_id && !elsewhere.iter().any(|start| commit.starts_with(start))
 }
 
 /// The token of a delivery, wherever it is; one in several places is too many.

@@ -164,3 +164,51 @@ async fn a_repeated_push_is_one_build() {
     assert_eq!(first.body["build"], second.body["build"]);
     assert_eq!(world.pods().await.len(), 1);
 }
+
+#[tokio::test]
+async fn without_a_token_nobody_runs_what_a_stranger_has_written() {
+    let world = world(true).await;
+    let id = "2222222222222222222222222222222222222222";
+    for commit in [
+        id,
+        &id[..7],
+        "refs/pull/7/head",
+        "pull/7/merge",
+        "%2Brefs/pull/7/head",
+        "refs/merge-requests/7/head",
+        "merge-requests/7/head",
+        "main..refs/pull/7/head",
+        "main:refs/heads/x",
+    ] {
+        let uri = format!("/events/webhook/ocean/brig?commit={commit}");
+        let told = world.send(request(&uri)).await;
+        assert_eq!(told.code, 401, "{commit}: {told:?}");
+    }
+    assert!(world.is_untouched().await);
+    for commit in ["refs/heads/2222222", "refs/tags/v1", "release/1.0+2", "HEAD"] {
+        let uri = format!("/events/webhook/ocean/brig?commit={commit}").replace('+', "%2B");
+        assert_eq!(world.send(request(&uri)).await.code, 200, "{commit}");
+    }
+    // Whoever has the token may.
+    let uri = format!("/events/webhook/ocean/brig?commit={id}&token=ahoy");
+    assert_eq!(world.send(request(&uri)).await.code, 200);
+}
+
+#[tokio::test]
+async fn without_a_token_a_page_in_a_browser_starts_nothing() {
+    let world = world(true).await;
+    let untyped = |uri: &str| world.send(post(uri).body(image_push().into()).unwrap());
+    let told = untyped("/events/webhook/ocean/brig?commit=master").await;
+    assert_eq!(told.code, 415, "{told:?}");
+    assert!(world.is_untouched().await);
+    let told = untyped("/events/webhook/ocean/brig?commit=master&token=ahoy").await;
+    assert_eq!(told.code, 200, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_commit_is_no_option_of_git() {
+    let world = world(false).await;
+    let uri = "/events/webhook/ocean/brig?commit=--upload-pack=x&token=ahoy";
+    assert_eq!(world.send(request(uri)).await.code, 400);
+    assert!(world.is_untouched().await);
+}
