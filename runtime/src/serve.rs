@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 
 use crate::settings::Settings;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
