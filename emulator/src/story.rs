@@ -129,7 +129,7 @@ async fn follow_log(
     let Ok(log) = log else { return };
     let mut log = std::pin::pin!(log.lines());
     while let Some(Ok(text)) = log.next().await {
-        let line = Line { log: true, ..Line::of(&short(&pod), &printable(&text)) };
+        let line = Line { log: true, ..Line::of(&short(&pod), &text) };
         if lines.send(line).is_err() {
             return;
         }
@@ -147,7 +147,7 @@ async fn follow_news(mut news: broadcast::Receiver<News>, lines: mpsc::Unbounded
             Ok(News::Slack(message)) => {
                 let title = if message.title.is_empty() { "" } else { ": " };
                 let text = format!("{}{title}{}", message.title, message.text);
-                vec![Line::of("slack", &format!("{} says  {}", message.username, printable(&text)))]
+                vec![Line::of("slack", &format!("{} says  {text}", message.username))]
             }
             Err(broadcast::error::RecvError::Lagged(_)) => continue,
             Err(broadcast::error::RecvError::Closed) => return,
@@ -208,7 +208,7 @@ pub fn summary(answer: &Value) -> String {
         said.push(text("reason").to_owned());
     }
     said.retain(|part| !part.is_empty());
-    printable(&said.join("; "))
+    said.join("; ")
 }
 
 fn phase(pod: &Pod) -> String {
@@ -231,8 +231,8 @@ fn why(pod: &Pod) -> String {
     }
 }
 
-/// A text without what would steer a terminal.
-fn printable(text: &str) -> String {
+/// A text without what would steer a terminal, in one line.
+pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control() || *letter == '\t').collect()
 }
 
@@ -260,8 +260,9 @@ impl<W: Write> Teller<W> {
         };
         let (bold, dim, end) =
             if self.colours { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
-        let Line { who, text, log, .. } = line;
-        if *log {
+        // Pods, their logs and their messages are not to steer the terminal.
+        let (who, text) = (printable(&line.who), printable(&line.text));
+        if line.log {
             writeln!(self.out, "{dim}{when}  {who:WHO$} | {text}{end}")
         } else {
             writeln!(self.out, "{dim}{when}{end}  {bold}{who:WHO$}{end}   {text}")
@@ -288,6 +289,10 @@ fn a_pod_is_told_by_its_job_and_the_end_of_its_build() {
 }
 
 #[test]
-fn a_log_cannot_steer_the_terminal() {
-    assert_eq!(printable("a\x1b[2Jb\tc\r"), "a[2Jb\tc");
+fn nothing_that_is_told_steers_the_terminal() {
+    let mut teller = Teller::new(Vec::new(), Clock::Since(Instant::now()), false);
+    teller.tell(&Line::of("reg\x1b[2Jistry", "a\x1b]0;x\x07b\tc\r\n\u{9b}2J")).unwrap();
+    let told = String::from_utf8(teller.out).unwrap();
+    assert!(told.contains("reg[2Jistry") && told.contains("a]0;xb\tc2J\n"), "{told:?}");
+    assert!(told.trim_end().chars().all(|letter| !letter.is_control() || letter == '\t'));
 }
