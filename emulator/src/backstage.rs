@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use reqwest::Url;
 use runtime::cluster::Cluster;
 use runtime::project::Project;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -134,8 +133,7 @@ impl Backstage {
             .header("content-type", "application/json; charset=utf-8")
             .header("user-agent", "AzureContainerRegistry/1.0")
             .body(body);
-        let token = project.generic_gateway_secret.expose_secret();
-        if !token.is_empty() {
+        if let Some(token) = crate::request::token(project) {
             request = request.bearer_auth(token);
         }
         let answer = request.send().await.map_err(reqwest::Error::without_url)?;

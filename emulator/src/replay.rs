@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use http::HeaderMap;
 use reqwest::Url;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::folder::Folder;
 use crate::request::{self, Request};
+use crate::story::printable;
 
 /// The options of `emulator replay`.
 #[derive(Args, Debug)]
@@ -99,6 +100,10 @@ pub async fn send(
     headers: HeaderMap,
 ) -> Result<Answer> {
     let url = to.join(&request.path).context("the request's path makes no URL")?;
+    // A recording may be a stranger's, and what is sent is signed with the project's secrets.
+    if url.origin() != to.origin() {
+        bail!("the request's path leads away from {to}: it must begin with one slash");
+    }
     let sent = http.request(request.method.clone(), url).headers(headers);
     let answer = sent.body(request.body.clone()).send().await.map_err(|error| {
         let error = error.without_url();
@@ -140,7 +145,19 @@ fn print(
 /// An answer's body for people.
 pub(crate) fn pretty(body: &Value) -> String {
     match body {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
         json => serde_json::to_string_pretty(json).unwrap_or_default(),
+    }
+}
+
+#[tokio::test]
+async fn a_recording_cannot_send_its_signature_elsewhere() {
+    let to = Url::parse("http://127.0.0.1:1").unwrap();
+    for path in ["//198.51.100.1/x", "/\\198.51.100.1/x"] {
+        let recorded = format!("POST {path} HTTP/1.1\n\n{{}}\n");
+        let request = request::parse(&recorded).unwrap().remove(0);
+        let sent = send(&client().unwrap(), &to, &request, HeaderMap::new()).await;
+        let error = sent.err().unwrap().to_string();
+        assert!(error.contains("leads away"), "{path}: {error}");
     }
 }

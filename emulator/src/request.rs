@@ -8,8 +8,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use runtime::project::Project;
-use runtime::signature;
-use secrecy::ExposeSecret;
+use runtime::signature::{self, Secrets};
 
 #[cfg(test)]
 mod tests;
@@ -86,6 +85,11 @@ fn request(lines: &[&str], start: usize) -> Result<Option<Request>> {
     }))
 }
 
+/// The token that senders which cannot sign prove themselves with, as the functions expect it.
+pub(crate) fn token(project: &Project) -> Option<&str> {
+    Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret).current()
+}
+
 impl Request {
     /// The headers with their placeholders filled in from the project.
     pub fn headers(&self, project: Option<&Project>) -> Result<HeaderMap> {
@@ -108,13 +112,14 @@ impl Request {
             "the request has placeholders that a project's secrets fill in: \
              name its folder with --project",
         )?;
-        let shared = project.shared_secret.expose_secret();
+        let shared = Secrets::of(&project.shared_secret);
+        let secret = shared.current().unwrap_or_default();
         let signature = if name.as_str() == signature::GITHUB_SHA1 {
-            signature::sign_github_sha1(shared, &self.body)
+            signature::sign_github_sha1(secret, &self.body)
         } else {
-            signature::sign_github(shared, &self.body)
+            signature::sign_github(secret, &self.body)
         };
-        let token = project.generic_gateway_secret.expose_secret();
+        let token = token(project).unwrap_or_default();
         let filled = value.replace("{{signature}}", &signature).replace("{{token}}", token);
         if filled.contains("{{") {
             bail!(

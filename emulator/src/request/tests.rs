@@ -54,3 +54,16 @@ fn an_unknown_placeholder_is_an_error() {
         request.headers(Some(&project)).unwrap_err().to_string().contains("unknown placeholder")
     );
 }
+
+#[test]
+fn a_secret_that_is_being_rotated_signs_with_its_first_line() {
+    let request = &parse(
+        "POST / HTTP/1.1\nx-hub-signature-256: {{signature}}\nx-registry-token: {{token}}\n\n{}\n",
+    )
+    .unwrap()[0];
+    let (project, _) =
+        values::read("project: a/b\nsharedSecret: \"new\\nold\"", "default").unwrap();
+    let headers = request.headers(Some(&project)).unwrap();
+    assert_eq!(headers["x-hub-signature-256"], signature::sign_github("new", &request.body));
+    assert_eq!(headers["x-registry-token"], "new");
+}
