@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -389,7 +389,20 @@ fn write_private(file: &Path, text: &str) -> Result<()> {
         }
         let mut options = fs::OpenOptions::new();
         let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        // The mode counts only for a file that is new.
+        opened.set_permissions(fs::Permissions::from_mode(0o600))?;
         std::io::Write::write_all(&mut opened, text.as_bytes())
     };
     write().with_context(|| format!("writing {}", file.display()))
+}
+
+#[test]
+fn a_file_that_others_could_read_is_theirs_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    fs::write(&file, "old").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    write_private(&file, "new").unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "new");
 }
