@@ -66,7 +66,7 @@ pub(crate) fn watch(
             + timeout
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .filter(|seconds| *seconds > 0)
-                .map_or(LONGEST, Duration::from_secs),
+                .map_or(LONGEST, |seconds| Duration::from_secs(seconds).min(LONGEST)),
         bookmarks,
         over: false,
         first: None,
