@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
 pub(crate) use query::Query;
@@ -31,6 +32,10 @@ const BODY_LIMIT: usize = 3 * 1024 * 1024;
 /// The media type of protobuf bodies.
 pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+/// Marks the requests of a listener, to end them with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending(pub(crate) CancellationToken);
+
 /// One request, read.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -38,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Ends long answers: cancelled when the listener that the request came from shuts down.
+    pub(crate) ended: CancellationToken,
 }
 
 impl Call {
@@ -108,7 +115,15 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
-    Ok((path, Call { method: parts.method, query, headers: parts.headers, body }))
+    let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
+    let call = Call {
+        method: parts.method,
+        query,
+        headers: parts.headers,
+        body,
+        ended: ended.unwrap_or_default(),
+    };
+    Ok((path, call))
 }
 
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {

@@ -5,15 +5,15 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
+use axum::{Extension, Router};
 use http::Request;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::api;
+use crate::api::{self, Ending};
 use crate::controllers;
 use crate::faults::Faults;
 use crate::logs::Logs;
@@ -139,12 +139,13 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let stop = self.shared.stop.clone();
+        let ended = CancellationToken::new();
+        let router = self.router().layer(Extension(Ending(ended.clone())));
         let shutdown = async move {
             shutdown.await;
-            stop.cancel();
+            ended.cancel();
         };
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+        axum::serve(listener, router).with_graceful_shutdown(shutdown).await
     }
 
     /// A kubeconfig for this server at a URL, for instance `http://127.0.0.1:6443`.

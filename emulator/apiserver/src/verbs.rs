@@ -9,6 +9,7 @@ mod log;
 mod parts;
 mod patch;
 mod reviews;
+mod scale;
 mod token;
 pub(crate) mod update;
 mod watch;
@@ -44,6 +45,9 @@ pub(crate) async fn run(
             Err(Failure::method_not_allowed())
         }
         (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => {
+            scale::scale(shared, target, call)
+        }
         (&Method::GET, true, "log") => log::log(shared, target, call),
         (&Method::POST, true, "token") => token::create(shared, target, call),
         (&Method::POST, true, "binding") => parts::bind(shared, target, call),

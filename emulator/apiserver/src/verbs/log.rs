@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use futures::StreamExt;
 use http::{HeaderValue, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(crate) fn log(shared: &Shared, target: &Target, call: &Call) -> Result<Respo
     let Some(logs) = &shared.logs else { return missing(pod, container, &options) };
     match logs.read(object::uid(pod), container, &options) {
         Ok(stream) => {
+            let stream = stream.take_until(call.ended.clone().cancelled_owned());
             let mut response = Response::new(Body::from_stream(stream));
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));

@@ -98,7 +98,7 @@ enum Kind {
     Strategic,
 }
 
-fn refused(error: PatchError) -> Failure {
+pub(crate) fn refused(error: PatchError) -> Failure {
     match error {
         PatchError::Malformed(what) => {
             Failure::bad_request(format!("error decoding patch: {what}"))

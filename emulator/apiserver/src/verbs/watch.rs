@@ -62,6 +62,7 @@ pub(crate) fn watch(
         news,
         drops: shared.faults.watch_drops(),
         stop: shared.stop.clone(),
+        ended: call.ended.clone(),
         deadline: Instant::now()
             + timeout
                 .and_then(|seconds| u64::try_from(seconds).ok())
@@ -127,6 +128,7 @@ struct Watcher {
     news: watch::Receiver<u64>,
     drops: watch::Receiver<u64>,
     stop: CancellationToken,
+    ended: CancellationToken,
     deadline: Instant,
     bookmarks: bool,
     over: bool,
@@ -175,6 +177,7 @@ impl Watcher {
                 changed = self.news.changed() => self.over = changed.is_err(),
                 _ = self.drops.changed() => self.over = true,
                 () = self.stop.cancelled() => self.over = true,
+                () = self.ended.cancelled() => self.over = true,
                 () = tokio::time::sleep_until(until) => {
                     if until >= self.deadline {
                         self.over = true;

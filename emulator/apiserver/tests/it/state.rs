@@ -111,3 +111,25 @@ async fn a_killed_server_has_lost_no_acknowledged_write() {
         assert!(found, "{name} is lost");
     }
 }
+
+#[tokio::test]
+async fn a_listener_that_shuts_down_ends_its_watches_and_the_server_lives_on() {
+    let server = Server::new(Options::default()).unwrap();
+    for _ in 0..2 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = tokio_util::sync::CancellationToken::new();
+        let serving = server.clone();
+        let stopped = stop.clone().cancelled_owned();
+        let served = tokio::spawn(async move { serving.serve(listener, stopped).await });
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let api: Api<ConfigMap> = Api::default_namespaced(client);
+        let watch = api.watch(&kube::api::WatchParams::default(), "0").await.unwrap();
+        stop.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(5), served).await;
+        ended.expect("it ends in time").unwrap().unwrap();
+        drop(watch);
+    }
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    assert!(api.get_opt("kube-root-ca.crt").await.unwrap().is_some());
+}
