@@ -8,6 +8,7 @@ mod view;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -91,6 +92,37 @@ fn is_object(path: &str) -> bool {
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let yaml = accept.is_some_and(|accept| accept.trim_start().starts_with("application/yaml"));
+    let response = respond_json(shared, request).await;
+    if yaml { as_yaml(response).await } else { response }
+}
+
+/// Puts a JSON answer into YAML; anything else, a watch for instance, stays as it is.
+async fn as_yaml(response: Response) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    let whole = response.body().size_hint().exact().is_some();
+    if response.headers().get(header::CONTENT_TYPE) != Some(&json) || !whole {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => Bytes::new(),
+    };
+    let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    match serde_saphyr::to_string(&value) {
+        Ok(text) => {
+            let media = HeaderValue::from_static("application/yaml");
+            parts.headers.insert(header::CONTENT_TYPE, media);
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(text))
+        }
+        Err(_) => Response::from_parts(parts, Body::from(bytes)),
+    }
+}
+
+async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     match read(request).await {
         Ok((path, call)) => match dispatch(shared, &path, &call).await {
             Ok(response) => response,

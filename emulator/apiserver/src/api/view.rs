@@ -68,7 +68,7 @@ impl View {
                     _ => {}
                 }
             }
-            if !matches!(media, "application/json" | "*/*" | "application/*") {
+            if !matches!(media, "application/json" | "application/yaml" | "*/*" | "application/*") {
                 continue;
             }
             let version = match version {

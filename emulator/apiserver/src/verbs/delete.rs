@@ -11,6 +11,7 @@ use crate::api::{Call, PROTOBUF, Target, View, json as answer, plain, warn, yaml
 use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
+use crate::schema::{TYPES, scan};
 use crate::server::Shared;
 use crate::store::{Key, Object, WriteError};
 
@@ -98,7 +99,15 @@ fn body(call: &Call) -> Result<Value, Failure> {
     if media == PROTOBUF {
         return Ok(Value::Null);
     }
-    let value = yaml(&call.body).map_err(|error| {
+    let parsed = match media {
+        "application/yaml" => yaml(&call.body),
+        _ => serde_json::from_slice(&call.body).map_err(|error| error.to_string()),
+    };
+    let value = parsed.map_err(|error| {
+        let error = match media {
+            "application/yaml" => error,
+            _ => scan::syntax_error(&TYPES, &call.body).unwrap_or(error),
+        };
         Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
     })?;
     if !value.is_object() && !value.is_null() {
