@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Runtime, Value};
+use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Runtime, Value};
 use runtime::build::Build;
 use runtime::event::LogLevel;
 use runtime::job::Policy;
@@ -66,6 +66,9 @@ impl Default for Limits {
 /// How deep JavaScript may call, in bytes of the thread's stack, which has 2 MiB.
 const STACK: usize = 512 << 10;
 
+/// How many commands a turn may come to.
+const COMMANDS: usize = 50_000;
+
 /// How much stack may be in use when another file is compiled. The check of the stack begins anew
 /// at that depth, so that at most twice as much is ever used.
 const STACK_TO_COMPILE: usize = STACK;
@@ -99,6 +102,8 @@ struct State {
     pods: Vec<String>,
     timers: HashSet<u64>,
     modules: usize,
+    /// How many bytes the descriptions of the jobs take.
+    described: usize,
     wants_repository: bool,
 }
 
@@ -282,8 +287,16 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, command: Command) {
-        self.state().commands.push(command);
+    /// Takes a command, unless the script asks for more in one turn than anybody would.
+    fn push(&self, ctx: &Ctx<'_>, command: Command) -> rquickjs::Result<()> {
+        let mut state = self.state();
+        if state.commands.len() < COMMANDS {
+            state.commands.push(command);
+            return Ok(());
+        }
+        drop(state);
+        let text = format!("a script may ask for {COMMANDS} things at once");
+        Err(Exception::throw_range(ctx, &text))
     }
 
     /// The repository, if it is at hand; that it was asked for is noted.

@@ -62,7 +62,7 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
-            active_deadline_seconds: i64::try_from(job.time_limit().div_ceil(1000)).ok(),
+            active_deadline_seconds: Some(deadline(job)),
             automount_service_account_token: account.is_none().then_some(false),
             containers: vec![container],
             image_pull_secrets: pull_secrets(job, project),
@@ -108,6 +108,11 @@ pub(super) fn credentials(project: &Project) -> Vec<(&'static str, &SecretString
 /// The key of a job's Secret that holds a copy of a key of the project's.
 pub(super) fn copied(key: &str) -> String {
     format!("{COPIED}{key}")
+}
+
+/// The job's time limit in whole seconds, as long as Kubernetes takes one.
+fn deadline(job: &Job) -> i64 {
+    i32::try_from(job.time_limit().div_ceil(1000)).unwrap_or(i32::MAX).into()
 }
 
 fn command(job: &Job) -> Option<Vec<String>> {

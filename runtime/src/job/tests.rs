@@ -601,3 +601,13 @@ fn a_job_of_another_event_clones_what_that_event_says() {
     assert_eq!(value("BRIGADE_REMOTE_URL"), "https://elsewhere/x.git");
     assert_eq!((value("BRIGADE_COMMIT_ID"), value("BRIGADE_COMMIT_REF")), ("1".into(), "2".into()));
 }
+
+#[test]
+fn a_time_limit_is_whole_seconds_and_no_more_than_kubernetes_takes() {
+    for (timeout, seconds) in
+        [(0, 60), (1, 1), (1000, 1), (1001, 2), (900_000, 900), (u64::MAX, 2_147_483_647)]
+    {
+        let spec = made(&from_js(json!({ "timeout": timeout })), &project());
+        assert_eq!(spec.active_deadline_seconds, Some(seconds));
+    }
+}

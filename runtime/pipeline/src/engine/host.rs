@@ -18,6 +18,12 @@ use crate::view;
 /// What a CommonJS file begins with, on its first line.
 const WRAPPER: &str = "(function (exports, require, module, __filename, __dirname) {";
 
+/// What a job may take: no Secret holds more.
+const LARGEST_JOB: usize = 1 << 20;
+
+/// What all jobs of a build may take.
+const LARGEST_JOBS: usize = 32 << 20;
+
 /// Makes the globals of a script, and keeps the function that drives it.
 pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     let host = Object::new(ctx.clone())?;
@@ -99,6 +105,7 @@ fn printing<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Re
 fn jobs<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
     let own = Arc::clone(shared);
     let run = move |ctx: Ctx<'js>, json: String| -> Result<usize> {
+        own.describe(&ctx, json.len())?;
         let job: Job = serde_json::from_str(&json)
             .map_err(|error| Exception::throw_type(&ctx, &unreadable(&json, &error)))?;
         run(&own, &ctx, job)
@@ -108,10 +115,11 @@ fn jobs<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result
     let pod = move |id: usize| own.state().pods.get(id).cloned().unwrap_or_default();
     host.set("pod", Function::new(ctx.clone(), pod)?)?;
     let own = Arc::clone(shared);
-    let awaited = move |id: usize| own.push(Command::Awaited { id });
+    let awaited = move |ctx: Ctx<'js>, id: usize| own.push(&ctx, Command::Awaited { id });
     host.set("awaited", Function::new(ctx.clone(), awaited)?)?;
     let own = Arc::clone(shared);
-    let logs = move |id: usize, token: u64| own.push(Command::Logs { id, token });
+    let logs =
+        move |ctx: Ctx<'js>, id: usize, token: u64| own.push(&ctx, Command::Logs { id, token });
     host.set("logs", Function::new(ctx.clone(), logs)?)
 }
 
@@ -173,15 +181,22 @@ fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
             return Err(Exception::throw_range(&ctx, &text));
         }
         state.timers.insert(id);
-        state.commands.push(Command::Timer { id, delay });
-        Ok(())
+        drop(state);
+        own.push(&ctx, Command::Timer { id, delay })
     };
     host.set("timer", Function::new(ctx.clone(), timer)?)?;
     let own = Arc::clone(shared);
-    let clear = move |id: u64| {
+    let clear = move |ctx: Ctx<'js>, id: u64| -> Result<()> {
         let mut state = own.state();
         state.timers.remove(&id);
-        state.commands.push(Command::Clear { id });
+        // What is set and cleared at once has not happened.
+        let last = state.commands.last();
+        if matches!(last, Some(Command::Timer { id: set, .. }) if *set == id) {
+            state.commands.pop();
+            return Ok(());
+        }
+        drop(state);
+        own.push(&ctx, Command::Clear { id })
     };
     host.set("clear", Function::new(ctx.clone(), clear)?)?;
     let own = Arc::clone(shared);
@@ -230,6 +245,21 @@ fn compile<'js>(shared: &Shared, ctx: &Ctx<'js>, name: &str, text: &str) -> Resu
 }
 
 impl Shared {
+    /// Counts what the descriptions of jobs take: they are kept outside of the engine's memory.
+    fn describe(&self, ctx: &Ctx<'_>, bytes: usize) -> Result<()> {
+        let mut state = self.state();
+        state.described = state.described.saturating_add(bytes);
+        let all = state.described;
+        drop(state);
+        if bytes <= LARGEST_JOB && all <= LARGEST_JOBS {
+            return Ok(());
+        }
+        let text = format!(
+            "a job may take {LARGEST_JOB} bytes with its tasks and its environment, and all jobs of a build {LARGEST_JOBS}"
+        );
+        Err(Exception::throw_range(ctx, &text))
+    }
+
     /// Refuses to compile where the stack could be overrun by what is compiled.
     fn may_compile(&self, ctx: &Ctx<'_>) -> Result<()> {
         if self.guard.may_compile() {

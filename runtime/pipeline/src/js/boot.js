@@ -477,6 +477,7 @@
   later("URLSearchParams", "url");
   later("TextEncoder", "util");
   later("TextDecoder", "util");
+  later("structuredClone", "util");
   later("atob", "buffer");
   later("btoa", "buffer");
   later("crypto", "crypto", "webcrypto");

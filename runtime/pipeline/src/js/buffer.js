@@ -36,13 +36,14 @@
     static from(value, encoding, length) {
       if (typeof value === "string") return view(encode(value, encoding));
       if (value instanceof ArrayBuffer) return view(new Uint8Array(value, encoding, length));
-      if (ArrayBuffer.isView(value)) return view(Uint8Array.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)));
       if (value && value.type === "Buffer" && Array.isArray(value.data)) return view(Uint8Array.from(value.data));
       if (value && typeof value === "object" && typeof value.length === "number") return view(Uint8Array.from(value));
-      throw new TypeError(
+      const error = new TypeError(
         "The first argument must be of type string or an instance of Buffer, ArrayBuffer, or Array or an Array-like Object." +
           ` Received ${value === null ? "null" : typeof value}`,
       );
+      error.code = "ERR_INVALID_ARG_TYPE";
+      throw error;
     }
     static alloc(size, fill, encoding) {
       const buffer = view(new Uint8Array(size));
@@ -105,8 +106,9 @@
     }
     fill(value, ...rest) {
       if (typeof value !== "string") return super.fill(value, ...rest);
-      const bytes = encode(value, typeof rest[0] === "string" ? rest[0] : rest[2]);
-      for (let index = 0; bytes.length > 0 && index < this.length; index += 1) this[index] = bytes[index % bytes.length];
+      const [start = 0, end = this.length] = rest.filter((each) => typeof each === "number");
+      const bytes = encode(value, rest.find((each) => typeof each === "string"));
+      for (let index = start; bytes.length > 0 && index < end; index += 1) this[index] = bytes[(index - start) % bytes.length];
       return this;
     }
     copy(target, at = 0, start = 0, end = this.length) {

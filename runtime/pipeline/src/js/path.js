@@ -50,7 +50,7 @@
       const trimmed = check(value).replace(/(?<=.)\/+$/, "");
       const slash = trimmed.lastIndexOf("/");
       if (slash < 0) return ".";
-      return slash === 0 ? "/" : trimmed.slice(0, slash).replace(/(?<=.)\/+$/, "");
+      return slash === 0 ? "/" : trimmed.slice(0, slash);
     },
     basename(value, suffix) {
       const trimmed = check(value).replace(/\/+$/, "");
@@ -66,7 +66,7 @@
       const root = check(value).startsWith("/") ? "/" : "";
       const base = path.basename(value);
       const ext = path.extname(value);
-      const slash = value.replace(/\/+$/, "").lastIndexOf("/");
+      const slash = value.replace(/(?<=.)\/+$/, "").lastIndexOf("/");
       const dir = slash < 0 ? "" : slash === 0 ? "/" : value.slice(0, slash);
       return { root, dir, base, ext, name: ext ? base.slice(0, -ext.length) : base };
     },

@@ -182,7 +182,8 @@
       const query = beforeHash.indexOf("?");
       let place = query < 0 ? beforeHash : beforeHash.slice(0, query);
       this.#search = query < 0 || query === beforeHash.length - 1 ? "" : escape(beforeHash.slice(query), inQuery);
-      if (special(this.#protocol)) place = place.replaceAll("\\", "/").replace(/^\/*/, "//");
+      if (this.#protocol === "file:") place = place.startsWith("//") ? place : `//${place}`;
+      else if (special(this.#protocol)) place = place.replaceAll("\\", "/").replace(/^\/*/, "//");
       if (!place.startsWith("//")) {
         this.#slashes = false;
         this.#pathname = escape(place, inPath);

@@ -81,10 +81,9 @@
     const descriptor = Object.getOwnPropertyDescriptor(object, key) ?? { value: object[key], enumerable: true };
     let text;
     if ("value" in descriptor) {
-      const indent = view.compact === 3 && !inArray ? 2 : inArray ? 2 : 3;
-      view.indentation += indent;
+      view.indentation += 2;
       text = show(view, descriptor.value, depth);
-      view.indentation -= indent;
+      view.indentation -= 2;
     } else if (descriptor.get) {
       text = descriptor.set ? "[Getter/Setter]" : "[Getter]";
     } else {
@@ -495,6 +494,44 @@
     }
   }
 
+  // A copy of a value with everything that it holds, as `structuredClone` makes one.
+  function clone(value, copies = new Map()) {
+    if (typeof value === "function" || typeof value === "symbol") {
+      const error = new Error(`${String(value)} could not be cloned.`);
+      error.name = "DataCloneError";
+      throw error;
+    }
+    if (typeof value !== "object" || value === null) return value;
+    if (copies.has(value)) return copies.get(value);
+    const keep = (copy) => {
+      copies.set(value, copy);
+      return copy;
+    };
+    if (value instanceof Date) return keep(new Date(value.getTime()));
+    if (value instanceof RegExp) return keep(new RegExp(value.source, value.flags));
+    if (value instanceof ArrayBuffer) return keep(value.slice(0));
+    if (ArrayBuffer.isView(value)) return keep(value.slice());
+    if (value instanceof Map) {
+      const copy = keep(new Map());
+      for (const [key, entry] of value) copy.set(clone(key, copies), clone(entry, copies));
+      return copy;
+    }
+    if (value instanceof Set) {
+      const copy = keep(new Set());
+      for (const entry of value) copy.add(clone(entry, copies));
+      return copy;
+    }
+    if (value instanceof Error) {
+      const copy = keep(new Error(value.message));
+      copy.name = value.name;
+      copy.stack = value.stack;
+      return copy;
+    }
+    const copy = keep(Array.isArray(value) ? new Array(value.length) : {});
+    for (const key of Object.keys(value)) copy[key] = clone(value[key], copies);
+    return copy;
+  }
+
   module.exports = {
     inspect,
     format,
@@ -523,4 +560,5 @@
     TextEncoder,
     TextDecoder,
   };
+  Object.defineProperty(module.exports, "structuredClone", { enumerable: false, value: (value) => clone(value) });
 });

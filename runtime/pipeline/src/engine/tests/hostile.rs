@@ -136,6 +136,35 @@ fn jobs_and_timers_are_counted() {
 }
 
 #[test]
+fn what_is_kept_outside_of_the_engine_is_bounded() {
+    let limits = || Limits { running: Duration::from_secs(3), ..Limits::default() };
+    for (text, expected) in [
+        (
+            "const { Job } = require('brigadier');
+             for (let i = 0; i < 100; i++) { const j = new Job('j' + i, 'i'); j.tasks = ['x'.repeat(9e5)]; j.run(); }",
+            "RangeError: a job may take 1048576 bytes with its tasks and its environment, and all jobs of a build 33554432",
+        ),
+        (
+            "const { Job } = require('brigadier'); const j = new Job('a', 'i'); j.env = { A: 'x'.repeat(2e6) }; j.run();",
+            "RangeError: a job may take 1048576 bytes",
+        ),
+    ] {
+        let mut script = Script::new(limits(), None);
+        let turn = script.load(text);
+        let failed = turn.thrown.unwrap_or_else(|| script.printed());
+        assert!(failed.contains(expected), "{text}: {failed} {:?}", turn.stop);
+    }
+    let mut script = Script::new(limits(), None);
+    let turn = script.load("for (let i = 0; i < 2e5; i++) clearTimeout(setTimeout(() => {}, 5));");
+    assert_eq!((turn.thrown, turn.commands.len()), (None, 0));
+    let mut script = Script::new(small(), None);
+    let turn = script.load(
+        "const { Job } = require('brigadier'); const j = new Job('a', 'i'); j.run(); for (;;) j.logs();",
+    );
+    assert!(turn.stop.is_some() && turn.commands.len() <= COMMANDS, "{:?}", turn.stop);
+}
+
+#[test]
 fn output_is_bounded_in_every_way_of_printing() {
     for text in [
         "for (let i = 0; i < 1e5; i++) console.log('a line of some length ' + i)",

@@ -162,6 +162,19 @@ fn the_process_is_that_of_a_worker() {
 }
 
 #[test]
+fn values_are_cloned() {
+    assert_eq!(
+        printed(
+            "const a = { d: new Date(0), m: new Map([[1, { x: [1, , 3] }]]), b: Buffer.from('hi') }; a.self = a;
+             const b = structuredClone(a);
+             console.log(b.self === b, b.m.get(1) !== a.m.get(1), b.m, b.d, b.b.length);
+             try { structuredClone(() => 1) } catch (error) { console.log(error.name) }"
+        ),
+        "true true Map(1) { 1 => { x: [ 1, <1 empty item>, 3 ] } } 1970-01-01T00:00:00.000Z 2\nDataCloneError"
+    );
+}
+
+#[test]
 fn random_numbers_are_the_same_in_every_evaluation() {
     let text = "console.log([1, 2, 3].map(() => Math.random()), Math.random() < 1)";
     assert_eq!(printed(text), printed(text));
