@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pipeline::script::{self, Found, Script, ScriptOrigin};
+use pipeline::script::{self, Found, Script};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::{Cluster, ClusterError, Creation};
 use runtime::event::Event;
@@ -23,10 +23,12 @@ use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
 use crate::rejection::{Rejection, chain};
-use crate::worker_pod::{self, Clone};
+use crate::worker_pod;
 
+use self::clones::clones;
 use self::start::Next;
 
+mod clones;
 mod follow;
 mod start;
 
@@ -153,7 +155,7 @@ async fn hand_over(
         }
         // A task of this process cannot clone; a pod can.
         (Workers::Here(_) | Workers::Pods, script) => {
-            let clone = clones(project, script.as_ref());
+            let clone = clones(cluster, project, build, script.as_ref()).await?;
             let pod = worker_pod::pod(project, build, clone, &app.settings);
             cluster.create_worker(&pod).await?;
             made.worker = Some(build.name());
@@ -174,16 +176,5 @@ fn repeated(project: &Project, build: &Build) -> Made {
         phase: build.phase().map(|phase| phase.name().to_owned()),
         reason: "this event was delivered before, and its build was started then".to_owned(),
         ..told.unwrap_or_default()
-    }
-}
-
-/// Whether a worker needs a clone: for the script itself, or for what the script reads.
-fn clones(project: &Project, script: Option<&Script>) -> Clone {
-    let reads = |text: &str| ["./", "/vcs", "fs"].iter().any(|name| text.contains(name));
-    match script {
-        _ if project.clone_url.is_empty() || project.vcs_sidecar.is_empty() => Clone::No,
-        Some(script) if script.origin == ScriptOrigin::Repository => Clone::Yes,
-        Some(script) if !reads(&script.text) => Clone::No,
-        Some(_) | None => Clone::Yes,
     }
 }

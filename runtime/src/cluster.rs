@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
 };
@@ -218,7 +219,8 @@ impl Cluster {
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
         let (label, value) = ACCEPTED;
-        self.merge(build, &json!({"labels": {label: value}, "annotations": annotations})).await
+        let metadata = json!({"labels": {label: value}, "annotations": annotations});
+        self.merge(build, &json!({ "metadata": metadata })).await
     }
 
     /// Notes something on a build.
@@ -227,7 +229,28 @@ impl Cluster {
         build: &Build,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
-        self.merge(build, &json!({ "annotations": annotations })).await
+        self.merge(build, &json!({"metadata": {"annotations": annotations}})).await
+    }
+
+    /// Keeps a script with a build, as if it had come with the event, and notes where it is from.
+    /// Whether there is room for it.
+    pub async fn keep_script(
+        &self,
+        build: &Build,
+        script: &str,
+        origin: &str,
+    ) -> Result<bool, ClusterError> {
+        let changes = json!({
+            "data": {"script": ByteString(script.as_bytes().to_vec())},
+            "metadata": {"annotations": {build::annotation::SCRIPT: origin}},
+        });
+        match self.merge(build, &changes).await {
+            Ok(()) => Ok(true),
+            Err(ClusterError::Refused { status, .. }) if matches!(status.code, 413 | 422) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Creates a job's Secret and Pod; those that the same build has made for this job are adopted.
@@ -397,9 +420,9 @@ impl Cluster {
         deleted.map(drop).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
     }
 
-    async fn merge(&self, build: &Build, metadata: &serde_json::Value) -> Result<(), ClusterError> {
+    async fn merge(&self, build: &Build, changes: &serde_json::Value) -> Result<(), ClusterError> {
         let api = self.api::<Secret>(&build.namespace);
-        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        let patch = Patch::Merge(changes);
         let name = build.name();
         self.call(&format!("patch build {}", build.id), || async {
             api.patch(&name, &PatchParams::default(), &patch).await

@@ -73,7 +73,10 @@ pub(super) async fn start(
             return Next::Worker { script: None };
         }
     };
-    notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
+    // A script that was kept with the build came from where it was noted then.
+    if !build.annotations.contains_key(annotation::SCRIPT) {
+        notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
+    }
     if never {
         NEVER.clone_into(&mut made.reason);
         return Next::Worker { script: Some(script) };
