@@ -120,7 +120,8 @@ impl Emulator {
         let (state, scratch) = match &options.state {
             Some(folder) => {
                 private_folder(folder)?;
-                (folder.clone(), None)
+                // Pods are given paths below it, which must hold wherever they are read.
+                (fs::canonicalize(folder)?, None)
             }
             None => {
                 let scratch = tempfile::Builder::new().prefix("brigantine-").tempdir()?;
@@ -184,7 +185,12 @@ impl Emulator {
         let app = App {
             cluster: cluster.clone(),
             settings: Arc::new(options.settings.clone()),
-            repository: Arc::new(Repository::Ignore),
+            repository: Arc::new(Repository::Folders(
+                folders
+                    .iter()
+                    .map(|folder| (folder.project.id.clone(), folder.path.clone()))
+                    .collect(),
+            )),
             workers: Workers::Here(tasks.clone()),
         };
         for namespace in namespaces(&folders) {

@@ -314,7 +314,11 @@ impl Cluster {
         let changes = watcher(self.api::<Secret>(namespace), config).default_backoff();
         changes.filter_map(async |change| match change {
             Ok(watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
-                Build::from_secret(&secret).ok()
+                let build = Build::from_secret(&secret);
+                if let Err(error) = &build {
+                    tracing::warn!(secret.name = secret.name_any(), %error, "this is no build");
+                }
+                build.ok()
             }
             Ok(_) => None,
             Err(error) => {

@@ -69,7 +69,13 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn start(arguments: &[&str]) -> Up {
+        Up::start_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+    }
+
+    /// Starts it in this folder.
+    pub(crate) fn start_in(folder: &Path, arguments: &[&str]) -> Up {
         let mut child = emulator()
+            .current_dir(folder)
             .args(["--log", "warn", "up", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())

@@ -65,7 +65,7 @@ fn kubectl_sees_what_happens() {
     let push = project.join("requests/github-push.http");
     let (_, answer) = replay(&up, push.to_str().unwrap(), &[]);
     let pod = answer["body"]["jobs"][0].as_str().unwrap().to_owned();
-    up.wait_for("pod Succeeded");
+    up.wait_for(" Succeeded");
     let pods = text(&up.kubectl(&["get", "pods"]).stdout);
     assert!(pods.starts_with("NAME ") && pods.contains(&pod), "{pods}");
     assert!(pods.contains("Completed"), "{pods}");
@@ -81,19 +81,42 @@ fn kubectl_sees_what_happens() {
 fn state_is_kept_across_a_restart() {
     let project = demo_project();
     let state = tempfile::tempdir().unwrap();
-    let folder = state.path().join("state");
-    let arguments =
-        [project.to_str().unwrap(), "--state", folder.to_str().unwrap(), "--pods", "simulate"];
+    let arguments = [project.to_str().unwrap(), "--state", "state"];
     let push = project.join("requests/github-push.http");
-    let mut up = Up::start(&arguments);
+    let mut up = Up::start_in(state.path(), &arguments);
     let (_, first) = replay(&up, push.to_str().unwrap(), &[]);
-    up.wait_for("pod Succeeded");
+    up.wait_for(" Succeeded");
     up.stop();
 
-    let up = Up::start(&arguments);
+    let up = Up::start_in(state.path(), &arguments);
     let (_, second) = replay(&up, push.to_str().unwrap(), &[]);
     assert_eq!(second["body"]["duplicate"], Value::Bool(true));
     assert_eq!(second["body"]["build"], first["body"]["build"]);
+    up.stop();
+}
+
+#[test]
+fn a_script_is_read_with_its_neighbours_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("project.yaml", "project: acme/app\nsharedSecret: s\n");
+    write("lib.js", "exports.job = 'first';");
+    write(
+        "brigade.js",
+        "const { events, Job } = require('brigadier');
+         const lib = require('./lib');
+         events.on('push', () => { new Job(lib.job, 'alpine', ['true']).run(); });",
+    );
+    write("push.http", PUSH);
+    let up = Up::start(&[folder.path().to_str().unwrap(), "--ephemeral", "--pods", "simulate"]);
+    let push = folder.path().join("push.http");
+    let (_, answer) = replay(&up, push.to_str().unwrap(), &[]);
+    assert!(answer["body"]["jobs"][0].as_str().unwrap().starts_with("first-"), "{answer}");
+
+    write("lib.js", "exports.job = 'second';");
+    write("push.http", &PUSH.replace("Set sail", "Come about"));
+    let (_, answer) = replay(&up, push.to_str().unwrap(), &[]);
+    assert!(answer["body"]["jobs"][0].as_str().unwrap().starts_with("second-"), "{answer}");
     up.stop();
 }
 
@@ -112,6 +135,22 @@ fn a_replay_to_nobody_says_what_is_missing() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("does `emulator up` run?"), "{}", text(&output.stderr));
 }
+
+/// A push, as GitHub would tell it.
+const PUSH: &str = r#"POST /events/github HTTP/1.1
+content-type: application/json
+x-github-event: push
+x-hub-signature-256: {{signature}}
+
+{
+  "ref": "refs/heads/main",
+  "after": "8d3b6f0a1c2e4d5f60718293a4b5c6d7e8f90a1b",
+  "deleted": false,
+  "head_commit": { "id": "8d3b6f0a1c2e4d5f60718293a4b5c6d7e8f90a1b", "message": "Set sail" },
+  "repository": { "full_name": "acme/app", "pushed_at": 1777879801 },
+  "pusher": { "name": "ada" }
+}
+"#;
 
 /// Replays a file to an emulator: whether that succeeded, and the answer.
 fn replay(up: &Up, file: &str, options: &[&str]) -> (bool, Value) {

@@ -117,9 +117,9 @@ async fn receive(
     if commit.chars().any(char::is_control) || commit.starts_with('-') {
         return Err(Rejection::malformed("the commit must be a branch, a tag or a commit id"));
     }
-    // Where the repository is not looked at, its commits are only names.
-    let reads = !matches!(*app.repository, Repository::Ignore);
-    if proof == Proof::Nothing && reads && !is_of_the_repository(&commit) {
+    // Where no commit is ever fetched, it is only a name.
+    let local = matches!(*app.repository, Repository::Ignore | Repository::Folders(_));
+    if proof == Proof::Nothing && !local && !is_of_the_repository(&commit) {
         return Err(Rejection::Unproved {
             code: StatusCode::UNAUTHORIZED,
             status: "secret is missing",

@@ -5,7 +5,7 @@
 //! Brigade's order, but for one thing: there, a project with a `brigadejsPath` preferred the
 //! repository's script to one that somebody had sent with the event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -68,8 +68,8 @@ pub enum Repository {
     Fetch(Box<Fetcher>),
     /// Only by cloning it, in a worker.
     Clone,
-    /// From this folder, where it was cloned to.
-    Folder(PathBuf),
+    /// From a folder, where it was cloned to or is worked on, by the project's id.
+    Folders(BTreeMap<String, PathBuf>),
     /// Not at all: scripts come with the event or the project.
     Ignore,
 }
@@ -104,7 +104,7 @@ pub async fn find(
     repository: &Repository,
 ) -> Result<Found, ClusterError> {
     let workspace = match repository {
-        Repository::Folder(folder) => Some(folder.clone()),
+        Repository::Folders(folders) => folders.get(&project.id).cloned(),
         Repository::Fetch(_) | Repository::Clone | Repository::Ignore => None,
     };
     let found = |text: String, origin| {
@@ -129,7 +129,7 @@ pub async fn find(
             Repository::Clone => {
                 return Ok(Found::Clone("scripts are read from a clone".to_owned()));
             }
-            Repository::Folder(_) => {}
+            Repository::Folders(_) => {}
             Repository::Fetch(fetcher) => match fetcher.fetch(project, build).await {
                 Ok(Some(script)) => return found(script, ScriptOrigin::Repository),
                 Ok(None) => {}

@@ -31,7 +31,8 @@ pub(crate) async fn run(
     }
     let project = cluster.project(&worker.project).await?;
     let project = project.with_context(|| format!("there is no project {}", worker.project))?;
-    let cloned = Repository::Folder(worker.workspace.clone());
+    let cloned = [(project.id.clone(), worker.workspace.clone())];
+    let cloned = Repository::Folders(cloned.into());
     let Found::Script(script) = script::find(cluster, &project, &build, &cloned).await? else {
         bail!("there is no script, and nothing was cloned to {}", worker.workspace.display());
     };

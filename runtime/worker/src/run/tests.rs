@@ -151,3 +151,18 @@ impl World {
         self.cluster.build("default", id).await.unwrap().unwrap()
     }
 }
+
+#[tokio::test]
+async fn a_handler_that_reads_what_is_not_there_fails_its_build() {
+    let world = World::new(&[]).await;
+    let script = "
+        const { events, Job } = require('brigadier');
+        const fs = require('fs');
+        events.on('exec', () => { JSON.parse(fs.readFileSync('conf.json')); });
+        events.on('error', () => { new Job('tidy', 'alpine', ['true']).run(); });";
+    let (code, printed) = world.run(script, None).await;
+    assert_eq!(code.unwrap(), ExitCode::from(1), "{printed}");
+    let build = world.build().await;
+    assert_eq!(build.phase(), Some(Phase::Failed));
+    assert!(printed.contains("creating job tidy"), "{printed}");
+}
