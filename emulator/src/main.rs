@@ -93,10 +93,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments, settings, out, colours).await?,
         Command::Up(arguments) => up::run(arguments, settings, out, colours).await?,
-        Command::Replay(options) => {
-            let good = replay::run(&options, &mut out).await?;
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-        }
+        Command::Replay(options) => replay::run(&options, &mut out).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "emulator", &mut out);
         }

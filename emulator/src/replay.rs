@@ -27,7 +27,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
     /// How often each request is sent
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     /// Fail unless every answer has this status; without it, unless every answer is a 2xx
     #[arg(long, value_name = "STATUS")]
@@ -54,10 +54,10 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// Sends the files' requests in order; whether every answer was as expected.
-pub async fn run(options: &Options, out: &mut impl Write) -> Result<bool> {
+/// Sends the files' requests in order; an error at the end if an answer is not as expected.
+pub async fn run(options: &Options, out: &mut impl Write) -> Result<()> {
     let http = client()?;
-    let mut good = true;
+    let (mut sent, mut other) = (0, 0);
     for file in &options.files {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let requests = request::parse(&text).with_context(|| file.display().to_string())?;
@@ -71,15 +71,21 @@ pub async fn run(options: &Options, out: &mut impl Write) -> Result<bool> {
                 let headers =
                     request.headers(project).with_context(|| file.display().to_string())?;
                 let answer = send(&http, &options.to, request, headers).await?;
-                good &= match options.expect {
+                let expected = match options.expect {
                     Some(status) => answer.status == status,
                     None => (200..300).contains(&answer.status),
                 };
+                sent += 1;
+                other += u32::from(!expected);
                 print(options.output, file, request, &answer, out)?;
             }
         }
     }
-    Ok(good)
+    if other > 0 {
+        let expected = options.expect.map_or("a 2xx".to_owned(), |status| status.to_string());
+        bail!("{other} of {sent} answers had another status than {expected}");
+    }
+    Ok(())
 }
 
 /// A client that follows nothing and waits as long as a sender would.

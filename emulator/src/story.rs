@@ -7,6 +7,7 @@ use futures::{AsyncBufReadExt, StreamExt};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::Pod;
+use runtime::build::annotation;
 use runtime::cluster::{Cluster, PodChange};
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc};
@@ -65,6 +66,7 @@ pub fn follow(
         let (cluster, lines, shutdown) = (cluster.clone(), lines.clone(), shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
+                () = follow_builds(cluster.clone(), namespace.clone(), lines.clone()) => {}
                 () = follow_pods(cluster, namespace, lines) => {}
                 () = shutdown.cancelled() => {}
             }
@@ -77,6 +79,31 @@ pub fn follow(
         }
     });
     told
+}
+
+/// Tells how builds end that somebody followed to their end.
+async fn follow_builds(cluster: Cluster, namespace: String, lines: mpsc::UnboundedSender<Line>) {
+    let start = Timestamp::now();
+    let mut builds = Box::pin(cluster.watch_builds(&namespace));
+    let mut told = BTreeSet::new();
+    while let Some(build) = builds.next().await {
+        let note = |name: &str| build.annotations.get(name).map(String::as_str);
+        let Some(phase) = build.phase().filter(|phase| phase.is_terminal()) else { continue };
+        // What ended before anybody listened is not told.
+        let finished = note(annotation::FINISHED).and_then(|at| at.parse::<Timestamp>().ok());
+        if finished.is_some_and(|at| at < start) || !told.insert(build.id) {
+            continue;
+        }
+        let why = match note(annotation::REASON) {
+            Some(reason) => format!(": {}", reason.replace('\n', " ")),
+            None => String::new(),
+        };
+        let id = build.id.to_string();
+        let text = printable(&format!("build {id} {}{why}", phase.name()));
+        if lines.send(Line::of(&format!("build {}", &id[22..]), &text)).is_err() {
+            return;
+        }
+    }
 }
 
 async fn follow_pods(cluster: Cluster, namespace: String, lines: mpsc::UnboundedSender<Line>) {
