@@ -48,9 +48,11 @@ pub(crate) fn name_faults(rule: Rule, name: &str) -> Vec<String> {
     match rule {
         Rule::Label => {
             if name.len() > 63 {
-                faults.push(too_long(63, "bytes"));
+                faults.push(too_long(63, "characters"));
             }
-            if !is_label(name) {
+            if name.contains('.') {
+                faults.push("must not contain dots".to_owned());
+            } else if !is_label(name) {
                 faults.push(LABEL.to_owned());
             }
         }
@@ -158,6 +160,7 @@ pub(crate) fn check_name(rule: Rule, field: &str, name: &str, errors: &mut Vec<F
 pub(crate) fn check_labels(field: &str, labels: &Value, errors: &mut Vec<FieldError>) {
     for (key, value) in labels.as_object().into_iter().flatten() {
         for fault in label_key_faults(key) {
+            let fault = fault.replace("a qualified name must", "a valid label key must");
             errors.push(FieldError::invalid(field, &json!(key), &fault));
         }
         for fault in label_value_faults(value.as_str().unwrap_or_default()) {

@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             state: None,
-            history: 20_000,
+            history: 10_000,
             bind_volumes: true,
             schedule: true,
             logs: None,

@@ -183,10 +183,16 @@ pub(crate) fn validate_update(
 ) -> Vec<FieldError> {
     let mut errors = Vec::new();
     // The real server looks at the metadata of an update several times, and says so.
-    metadata::check_update(resource, old, new, &mut errors);
-    metadata::check_update(resource, old, new, &mut errors);
-    metadata::common(resource, new, &mut errors);
-    if resource.group != "coordination.k8s.io" {
+    let (updates, others) = match (resource.group.as_str(), resource.kind.as_str()) {
+        (_, "Event") => (1, 1),
+        ("admissionregistration.k8s.io", _) => (1, 2),
+        ("coordination.k8s.io", _) | (_, "CronJob") => (2, 1),
+        _ => (2, 2),
+    };
+    for _ in 0..updates {
+        metadata::check_update(resource, old, new, &mut errors);
+    }
+    for _ in 0..others {
         metadata::common(resource, new, &mut errors);
     }
     if subresource == "status" {

@@ -28,7 +28,12 @@ pub(crate) fn check(resource: &Resource, value: &Value, errors: &mut Vec<FieldEr
             errors.push(FieldError::invalid("metadata.generateName", &json!(generate), &fault));
         }
     }
-    names::check_name(rule, "metadata.name", object::name(value), errors);
+    if object::name(value).is_empty() {
+        let detail = "name or generateName is required";
+        errors.push(FieldError::required("metadata.name", detail));
+    } else {
+        names::check_name(rule, "metadata.name", object::name(value), errors);
+    }
     if resource.is("batch", "CronJob") && object::name(value).len() > 52 {
         errors.push(FieldError::invalid(
             "metadata.name",

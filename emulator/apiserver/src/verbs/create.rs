@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::dry_run;
 use crate::api::{Call, Target, View, decode, json as answer, warn};
 use crate::controllers;
 use crate::events;
-use crate::failure::{Failure, FieldError};
+use crate::failure::Failure;
 use crate::managed::{self, Writer};
 use crate::object;
 use crate::resources::Resource;
@@ -27,8 +27,12 @@ pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Re
     let namespace = target.namespace.as_deref().unwrap_or_default();
     let kept = events::kept_as(shared, resource);
     let value = events::to_kept(resource, value);
-    let object = add(shared, &kept, namespace, value, &writer, dry_run)?;
-    Ok(warn(answer(201, view.object(resource, &object)), &warnings))
+    // A refused object keeps its warnings.
+    let response = match add(shared, &kept, namespace, value, &writer, dry_run) {
+        Ok(object) => answer(201, view.object(resource, &object)),
+        Err(failure) => failure.into_response(),
+    };
+    Ok(warn(response, &warnings))
 }
 
 /// Creates an object that was decoded.
@@ -59,13 +63,8 @@ pub(crate) fn add_with(
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let generated = object::name(&value).is_empty();
-    if generated {
-        let prefix = object::meta(&value, "generateName");
-        if prefix.is_empty() {
-            let error = FieldError::required("metadata.name", "name or generateName is required");
-            return Err(Failure::invalid(resource, "", &[error]));
-        }
+    let prefix = object::meta(&value, "generateName");
+    if object::name(&value).is_empty() && !prefix.is_empty() {
         // Names end within the limit of a label.
         let prefix: String = prefix.chars().take(58).collect();
         let name = format!("{prefix}{}", object::suffix());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::dry_run;
@@ -145,12 +145,13 @@ pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Re
         options.policy = Some(Policy::Orphan);
         warnings.push(PRESERVED.to_owned());
     }
-    let response = match remove(shared, resource, &key, &options)? {
-        Outcome::Marked(object) => answer(200, view.object(resource, &object)),
-        Outcome::Gone(object) if answers_object(resource) => {
+    let response = match remove(shared, resource, &key, &options) {
+        Ok(Outcome::Marked(object)) => answer(200, view.object(resource, &object)),
+        Ok(Outcome::Gone(object)) if answers_object(resource) => {
             answer(200, view.object(resource, &object))
         }
-        Outcome::Gone(object) => plain(200, &success(resource, &object)),
+        Ok(Outcome::Gone(object)) => plain(200, &success(resource, &object)),
+        Err(failure) => failure.into_response(),
     };
     Ok(warn(response, &warnings))
 }

@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::api::{Call, Target, View, json as answer};
 use crate::failure::{Failure, FieldError};
 use crate::resources::Resource;
+use crate::schema::{TYPES, scan};
 use crate::selectors::{Fields, Labels};
 use crate::server::Shared;
 use crate::store::Object;
+
+/// Reads tokens as Go does: bits that are left over at the end count for nothing.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// What a list or watch is narrowed to.
 #[derive(Debug, Clone)]
@@ -217,16 +223,24 @@ impl Page {
 
     fn read(text: &str) -> Result<Self, Failure> {
         let text = text.trim_end_matches('=');
-        let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text));
+        let bytes = LENIENT.decode(text);
         let bytes = bytes.map_err(|_| {
             Failure::bad_request(format!(
                 "invalid continue token: continue key is not valid: illegal base64 data at input byte {}",
                 text.len() / 4 * 4
             ))
         })?;
-        let token: Value = serde_json::from_slice(&bytes).map_err(|_| {
-            Failure::bad_request("invalid continue token: continue key is not valid: invalid JSON")
+        let token: Value = serde_json::from_slice(&bytes).map_err(|error| {
+            let error = scan::syntax_error(&TYPES, &bytes).unwrap_or(error.to_string());
+            Failure::bad_request(format!(
+                "invalid continue token: continue key is not valid: {error}"
+            ))
         })?;
+        if let Some(version) = token["v"].as_str().filter(|version| *version != "meta.k8s.io/v1") {
+            return Err(Failure::bad_request(format!(
+                "invalid continue token: continue key is not valid: server does not recognize this encoded version {version}"
+            )));
+        }
         match (token["v"].as_str(), token["rv"].as_u64(), token["start"].as_str()) {
             (Some("meta.k8s.io/v1"), Some(revision), Some(start)) if !start.is_empty() => {
                 Ok(Page { revision, start: start.to_owned() })

@@ -194,11 +194,23 @@ fn apply_patch(
         }
         let merged = managed::apply(resource, Some(old), &applied, &writer, force)
             .map_err(|conflicts| conflict(&conflicts))?;
+        same_name(&applied, &key.name)?;
         let (merged, _) =
             typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
         Ok(Change::Applied(merged))
     })?;
     Ok(answer(200, view.object(&target.resource, &object)))
+}
+
+/// What is applied may leave out its name, but not have another one.
+fn same_name(applied: &Value, name: &str) -> Result<(), Failure> {
+    let named = object::name(applied);
+    if named.is_empty() || named == name {
+        return Ok(());
+    }
+    Err(Failure::bad_request(format!(
+        "the name of the object ({named}) does not match the name on the URL ({name})"
+    )))
 }
 
 fn create_applied(
@@ -217,6 +229,7 @@ fn create_applied(
         );
         return Err(Failure::conflict(resource, &key.name, &why));
     }
+    same_name(applied, &key.name)?;
     let mut applied = applied.clone();
     object::metadata_mut(&mut applied).insert("name".into(), json!(key.name));
     let merged = managed::apply(resource, None, &applied, writer, false)

@@ -177,9 +177,9 @@ fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> R
     let uid = object::uid(new).to_owned();
     if !uid.is_empty() && uid != object::uid(old) {
         let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
-        // The real server says it twice, but of events.
-        let errors =
-            if resource.kind == "Event" { vec![error] } else { vec![error.clone(), error] };
+        // The real server says it twice, but of these.
+        let once = resource.kind == "Event" || resource.group == "admissionregistration.k8s.io";
+        let errors = if once { vec![error] } else { vec![error.clone(), error] };
         return Err(Failure::invalid(resource, name, &errors));
     }
     let metadata = object::metadata_mut(new);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// The share of all compared answers that must agree, in percent. Raise it when it is surpassed.
-const GOAL: usize = 86;
+const GOAL: usize = 87;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/kube")
