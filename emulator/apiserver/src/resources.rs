@@ -233,6 +233,7 @@ const LINES: &[Line] = &[
         own("log", &["get"]),
         own("status", STATUS),
     ]),
+    line("v1", "PodTemplate", "podtemplates", ""),
     line("v1", "ReplicationController", "replicationcontrollers", "rc")
         .all()
         .with(SCALE_AND_STATUS),
@@ -262,6 +263,7 @@ const LINES: &[Line] = &[
     )
     .cluster()
     .categories("api-extensions"),
+    line("apps/v1", "ControllerRevision", "controllerrevisions", ""),
     line("apps/v1", "DaemonSet", "daemonsets", "ds").all().with(ONLY_STATUS),
     line("apps/v1", "Deployment", "deployments", "deploy").all().with(SCALE_AND_STATUS),
     line("apps/v1", "ReplicaSet", "replicasets", "rs").all().with(SCALE_AND_STATUS),
@@ -275,8 +277,14 @@ const LINES: &[Line] = &[
     line("authorization.k8s.io/v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", "")
         .cluster(),
     line("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", "").cluster(),
+    line("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
+        .all()
+        .with(ONLY_STATUS),
     line("batch/v1", "CronJob", "cronjobs", "cj").all().with(ONLY_STATUS),
     line("batch/v1", "Job", "jobs", "").all().with(ONLY_STATUS),
+    line("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", ""),
+    line("networking.k8s.io/v1", "IngressClass", "ingressclasses", "").cluster(),
+    line("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb").with(ONLY_STATUS),
     line("networking.k8s.io/v1", "Ingress", "ingresses", "ing").with(ONLY_STATUS),
     line("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", "netpol"),
     line("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", "").cluster(),

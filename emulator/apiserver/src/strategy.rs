@@ -36,6 +36,7 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
+        ("apps", "ControllerRevision") => {}
         ("apps", _) => workloads::defaults(resource, value),
         ("rbac.authorization.k8s.io", _) => rbac::defaults(resource, value),
         ("storage.k8s.io", "StorageClass") => workloads::storage_class_defaults(value),
@@ -223,6 +224,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("batch", "CronJob") => batch::check_cron(value, errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
+        ("apps", "ControllerRevision") => {}
         ("apps", _) => workloads::check(value, errors),
         _ => {}
     }

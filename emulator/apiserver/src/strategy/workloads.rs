@@ -51,10 +51,8 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         }
         _ => {}
     }
-    if resource.kind != "ControllerRevision" {
-        let template = object::child_mut(spec, "template");
-        podspec::defaults(object::child_mut(template, "spec"));
-    }
+    let template = object::child_mut(spec, "template");
+    podspec::defaults(object::child_mut(template, "spec"));
 }
 
 pub(crate) fn check(value: &Value, errors: &mut Vec<FieldError>) {

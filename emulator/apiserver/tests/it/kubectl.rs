@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Output;
 
+use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
+use apiserver::logs::Logs;
 use apiserver::{Options, Server};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -21,18 +23,31 @@ impl Drop for Session {
 }
 
 impl Session {
-    async fn start() -> Option<Session> {
+    async fn start(simulate: bool) -> Option<Session> {
         if Command::new("kubectl").arg("version").arg("--client").output().await.is_err() {
             skipped("there is no kubectl on PATH");
             return None;
         }
-        let server = Server::new(Options::default()).expect("a server in memory starts");
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let logs = Logs::new(folder.path().join("logs"));
+        let options = Options { logs: Some(logs.clone()), ..Options::default() };
+        let server = Server::new(options).expect("a server in memory starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let folder = tempfile::tempdir().expect("a folder can be made");
         std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url))
             .expect("a file can be written");
         let stop = CancellationToken::new();
+        let node = kubelet::Options {
+            node_name: "simulated".to_owned(),
+            root: folder.path().join("pods"),
+            logs,
+            runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
+            allow_host_paths: false,
+            back_off: kubelet::BACK_OFF,
+        };
+        if simulate {
+            tokio::spawn(Kubelet::new(server.client(), node).run(stop.clone()));
+        }
         let stopped = stop.clone();
         tokio::spawn(async move { server.serve(listener, stopped.cancelled_owned()).await });
         Some(Session { folder, stop })
@@ -91,7 +106,7 @@ fn has(text: &str, part: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_creates_what_it_sends_as_protobuf() {
-    let Some(session) = Session::start().await else { return };
+    let Some(session) = Session::start(false).await else { return };
     session.run("create namespace blue").await;
     session.run("create secret generic token --from-literal=a=1 -n blue").await;
     let secret = session.run("get secret token -n blue -o jsonpath={.data.a}").await;
@@ -123,7 +138,7 @@ spec: {containers: [{name: main, image: 'busybox:1', env: [{name: A, value: '1'}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_applies_on_either_side_and_deletes() {
-    let Some(session) = Session::start().await else { return };
+    let Some(session) = Session::start(false).await else { return };
     session.write("all.yaml", MANIFEST);
     has(&session.run("apply -f all.yaml").await, "pod/main created");
     has(&session.run("apply -f all.yaml").await, "pod/main unchanged");
@@ -147,4 +162,22 @@ async fn kubectl_applies_on_either_side_and_deletes() {
     has(&session.run("explain pod.spec.containers.image").await, "image");
     has(&session.run("delete -f all.yaml").await, "\"main\" deleted");
     has(&session.fail("get pod main").await, "pods \"main\" not found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_runs_a_pod_and_reads_its_log() {
+    let Some(session) = Session::start(true).await else { return };
+    session.run("run main --image=busybox:1 --restart=Never -- echo hi").await;
+    if session.minor().await >= 23 {
+        let done = "wait --for=jsonpath={.status.phase}=Succeeded pod/main --timeout=20s";
+        session.run(done).await;
+        has(&session.run("logs main --tail=5").await, "simulated");
+        has(&session.run("get pods").await, "Completed");
+        has(&session.run("get events").await, "Scheduled");
+        has(&session.run("describe pod main").await, "Successfully assigned default/main");
+    }
+    has(&session.run("get nodes").await, "Ready");
+    has(&session.fail("logs main -c other").await, "container other is not valid for pod main");
+    session.run("delete pod main").await;
+    has(&session.fail("get pod main").await, "NotFound");
 }
