@@ -78,6 +78,8 @@ pub(crate) struct Life<'a> {
     engine: Option<Engine>,
     pub(crate) printer: Printer,
     stage: Stage,
+    /// Whether this is the worker: nobody comes after it who could do more.
+    follows: bool,
     started: Timestamp,
     pub(crate) state: ScriptState,
     pub(crate) heard: bool,
@@ -107,6 +109,7 @@ impl<'a> Life<'a> {
             engine: None,
             printer: Printer::new(output, mask, least, options.limits.output),
             stage: Stage::New,
+            follows: false,
             started: Timestamp::now(),
             state: ScriptState::default(),
             heard: false,
@@ -127,6 +130,7 @@ impl<'a> Life<'a> {
 
     /// Lives until the build is over or, unless it is followed, until it would have to wait.
     pub(crate) async fn live(&mut self, follow: bool) -> Result<Pause, PipelineError> {
+        self.follows = follow;
         loop {
             if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
                 self.stage = Stage::Over;

@@ -66,7 +66,7 @@ impl Life<'_> {
     fn turned(&mut self, turn: Turn) -> bool {
         self.stop = turn.stop;
         self.thrown = turn.thrown.or_else(|| turn.state.thrown.clone());
-        self.wants_repository = turn.wants_repository && self.may_be_cloned();
+        self.wants_repository = turn.wants_repository && !self.follows && self.may_be_cloned();
         // What a script asked for in a turn that it did not survive is not done.
         if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
             return turn.heard;

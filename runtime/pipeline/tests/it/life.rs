@@ -532,3 +532,14 @@ async fn an_init_container_that_fails_is_named() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn a_worker_without_the_repository_fails_what_reads_it() {
+    let (world, outcome) =
+        run("events.on('push', () => { require('fs').readFileSync('conf.json'); });
+        events.on('error', () => { job('tidy').run(); });")
+        .await;
+    assert_eq!(outcome.exit_code, 1);
+    assert_eq!(outcome.phase, Phase::Failed);
+    assert_eq!(world.jobs().await, ["tidy"]);
+}
