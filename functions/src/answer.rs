@@ -64,6 +64,12 @@ pub(crate) struct Made {
     pub(crate) reason: String,
 }
 
+/// How long an explanation may be, in bytes: all annotations of an object share 256 KiB.
+const EXPLANATION: usize = 32 * 1024;
+
+/// How many jobs an explanation names that would be too long with all of them.
+const JOBS: usize = 100;
+
 /// The worker of a build that goes on in the process that answers.
 pub(crate) const HERE: &str = "this process";
 
@@ -82,6 +88,22 @@ impl Answer {
     ) -> Answer {
         let project = project.map(|project| project.name.clone());
         Answer::Passed { key, word, reason: reason.into(), project }
+    }
+}
+
+impl Made {
+    /// The annotation that keeps it. A script may have any number of jobs, and of handlers with
+    /// names of any length; an annotation has no room for them.
+    pub(crate) fn explanation(&self) -> String {
+        let json = |made: &Made| {
+            serde_json::to_string(made).expect("an answer is texts and lists of them")
+        };
+        let whole = json(self);
+        if whole.len() <= EXPLANATION {
+            return whole;
+        }
+        let jobs = self.jobs.iter().take(JOBS).cloned().collect();
+        json(&Made { handlers: None, jobs, ..self.clone() })
     }
 }
 

@@ -50,7 +50,9 @@ pub(crate) async fn make(
         Creation::Made(build) => (build, false),
         Creation::Exists(build) => (build, true),
     };
-    if duplicate && build.accepted {
+    // What has ended is not started again, even if nobody could note that it was started: pods that
+    // are gone by now would be made once more.
+    if duplicate && (build.accepted || has_ended(&build)) {
         return Ok(repeated(project, &build));
     }
     begin(app, deadline, project, &build, duplicate).await
@@ -86,8 +88,7 @@ async fn begin(
             hand_over(app, &cluster, project, build, script, &mut made).await.map_err(kept)?;
         }
     }
-    let explanation = serde_json::to_string(&made).expect("an answer is texts and lists of them");
-    notes.insert(annotation::EXPLANATION.to_owned(), explanation);
+    notes.insert(annotation::EXPLANATION.to_owned(), made.explanation());
     cluster.accept(build, &notes).await.map_err(kept)?;
     Ok(made)
 }
@@ -98,8 +99,7 @@ async fn begin(
 /// Secret, a function or a person with `kubectl`. What fails is logged, and can be tried again.
 pub async fn resume(app: &App, build: &Build) {
     let Workers::Here(tasks) = &app.workers else { return };
-    let ended = build.phase().is_some_and(Phase::is_terminal);
-    if ended || build.annotations.contains_key(annotation::DETACHED) {
+    if has_ended(build) || build.annotations.contains_key(annotation::DETACHED) {
         return;
     }
     let resumed = async {
@@ -162,6 +162,10 @@ async fn hand_over(
         }
     }
     Ok(())
+}
+
+fn has_ended(build: &Build) -> bool {
+    build.phase().is_some_and(Phase::is_terminal)
 }
 
 /// What is said of a build that was started before.

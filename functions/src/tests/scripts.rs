@@ -219,6 +219,37 @@ async fn a_process_that_stops_leaves_its_builds_as_they_are() {
     assert!(build.phase().is_none_or(|phase| !phase.is_terminal()));
 }
 
+#[tokio::test]
+async fn a_build_that_has_ended_is_not_started_again() {
+    let world = world(DIND, Settings::default()).await;
+    // The function dies before it can mark the build, whose worker ends it.
+    world.fail(2, 403, When::Before);
+    world.send(delivery("push", push())).await;
+    world.server.faults().clear();
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert!(!build.accepted);
+    let ended = [("brigantine.dev/phase".to_owned(), "Succeeded".to_owned())].into();
+    world.app.cluster.annotate(build, &ended).await.unwrap();
+    let told = world.send(delivery("push", push())).await;
+    assert_eq!((told.code, &told.body["duplicate"]), (200, &json!(true)), "{told:?}");
+    assert_eq!(told.body["phase"], "Succeeded");
+    assert!(world.pods().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_script_with_more_handlers_than_can_be_noted_is_started() {
+    let script = "
+        const { events, Job } = require('brigadier');
+        for (let i = 0; i < 40; i++) events.on('x'.repeat(10000) + i, () => {});
+        events.on('push', () => { new Job('one', 'alpine').run() });";
+    let world = world(script, Settings::default()).await;
+    let told = world.send(delivery("push", push())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let again = world.send(delivery("push", push())).await;
+    assert_eq!(again.body["jobs"], told.body["jobs"]);
+    assert!(matches!(&world.builds().await[..], [(_, true)]));
+}
+
 impl World {
     /// Waits until there is a pod of this name, and lets it succeed.
     async fn succeed(&self, name: &str) {
