@@ -214,3 +214,14 @@ async fn a_commit_is_no_option_of_git() {
     assert_eq!(world.send(request(uri)).await.code, 400);
     assert!(world.is_untouched().await);
 }
+
+#[tokio::test]
+async fn an_image_with_an_endless_name_is_only_in_the_payload() {
+    let world = world(false).await;
+    let body = image_push().replace("team/app", &"x".repeat(500_000));
+    let request = post("/events/webhook/ocean/brig?token=ahoy");
+    let request = request.header("content-type", "application/json").body(body.into()).unwrap();
+    let told = world.send(request).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert_eq!(world.app.cluster.builds("default").await.unwrap()[0].event.image, None);
+}

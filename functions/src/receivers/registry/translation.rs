@@ -13,6 +13,9 @@ use crate::rejection::Rejection;
 /// Where the images of Docker Hub are pulled from.
 const DOCKER_HUB: &str = "docker.io";
 
+/// The longest reference of an image, in bytes: one with a tag has far fewer.
+const IMAGE_LIMIT: usize = 1024;
+
 /// What a delivery amounts to.
 #[derive(Debug)]
 pub(super) enum Meaning {
@@ -74,7 +77,8 @@ pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection
         long_title,
         time: said.time,
         identity: if said.distinct { identity(&bytes, commit) } else { Identity::Fresh },
-        image: said.image,
+        // It becomes an annotation, and no image has a longer name.
+        image: said.image.filter(|image| image.reference().len() <= IMAGE_LIMIT),
         ..Event::new(said.provider, said.kind, bytes)
     })))
 }
