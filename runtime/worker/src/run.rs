@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
 use pipeline::{Context, Line, Options};
-use runtime::build::{BuildId, Phase};
+use runtime::build::BuildId;
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
 use runtime::settings::{Settings, WorkerSettings};
@@ -15,7 +15,8 @@ use runtime::settings::{Settings, WorkerSettings};
 #[cfg(test)]
 mod tests;
 
-/// Runs the build that the pod's environment names; its exit code is the worker's.
+/// Runs the build that the pod's environment names; its exit code is the worker's. A build that has
+/// ended is not run again.
 pub(crate) async fn run(
     cluster: &Cluster,
     worker: &WorkerSettings,
@@ -26,9 +27,6 @@ pub(crate) async fn run(
     let id = BuildId::parse(&worker.build)?;
     let build = cluster.build(&worker.namespace, id).await?;
     let build = build.with_context(|| format!("there is no build {id} in {}", worker.namespace))?;
-    if build.phase().is_some_and(Phase::is_terminal) {
-        bail!("the build {id} has ended before");
-    }
     let project = cluster.project(&worker.project).await?;
     let project = project.with_context(|| format!("there is no project {}", worker.project))?;
     let cloned = [(project.id.clone(), worker.workspace.clone())];

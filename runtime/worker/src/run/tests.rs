@@ -8,7 +8,7 @@ use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, Simu
 use apiserver::logs::Logs;
 use apiserver::{Options as ServerOptions, Server};
 use jiff::Timestamp;
-use runtime::build::Build;
+use runtime::build::{Build, Phase};
 use runtime::cluster::Creation;
 use runtime::event::Event;
 use runtime::project::{Project, values};
@@ -46,11 +46,13 @@ async fn a_failed_job_fails_the_worker() {
 }
 
 #[tokio::test]
-async fn a_build_is_not_run_again() {
-    let world = World::new(&[]).await;
-    world.run(TWO_JOBS, None).await.0.unwrap();
-    let (code, _) = world.again().await;
-    assert!(code.unwrap_err().to_string().contains("has ended before"));
+async fn a_build_that_has_ended_is_not_run_again_and_ends_as_before() {
+    for (script, ended) in [(TWO_JOBS, ExitCode::SUCCESS), ("throw 1", ExitCode::from(1))] {
+        let world = World::new(&[]).await;
+        world.run(script, None).await.0.unwrap();
+        let (code, printed) = world.again().await;
+        assert_eq!((code.unwrap(), printed.as_str()), (ended, ""));
+    }
 }
 
 #[tokio::test]
