@@ -1,13 +1,19 @@
 //! Reads the body of a request: all of it, exactly as it was sent, and never more than allowed.
 
-use axum::body::{self, Bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::rejection::Rejection;
+
+/// How much all bodies that are arriving may take, in bytes. They are not proved before they are
+/// there, so anybody can send as many at once as they like.
+static ROOM: Semaphore = Semaphore::const_new(256 * 1024 * 1024);
 
 /// Reads the body of a request, up to `limit` bytes and until the deadline.
 ///
@@ -30,12 +36,30 @@ pub(crate) async fn read(
         return Err(too_large());
     }
     // The length may be absent, so what arrives is counted, too.
-    match tokio::time::timeout_at(deadline, body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok((parts, bytes)),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
-        Ok(Err(_broken_off)) => Err(Rejection::malformed("the body ended early")),
+    match tokio::time::timeout_at(deadline, collect(body, limit, &ROOM)).await {
+        Ok(Ok(Some(bytes))) => Ok((parts, bytes)),
+        Ok(Ok(None)) => Err(too_large()),
+        Ok(Err(rejection)) => Err(rejection),
         Err(_elapsed) => Err(Rejection::Slow),
     }
+}
+
+/// All of a body, unless it is larger than `limit`. What has arrived takes from the room that all
+/// bodies share until the last of it is there.
+async fn collect(body: Body, limit: usize, room: &Semaphore) -> Result<Option<Bytes>, Rejection> {
+    let mut pieces = body.into_data_stream();
+    let mut whole = Vec::new();
+    let mut taken = room.try_acquire_many(0).map_err(|_full| Rejection::Busy)?;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_broken_off| Rejection::malformed("the body ended early"))?;
+        if piece.len() > limit - whole.len() {
+            return Ok(None);
+        }
+        let length = u32::try_from(piece.len()).map_err(|_endless| Rejection::Busy)?;
+        taken.merge(room.try_acquire_many(length).map_err(|_full| Rejection::Busy)?);
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Some(whole.into()))
 }
 
 /// The media type of the body, in lower case and without its parameters; several are none.
@@ -67,7 +91,21 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+#[tokio::test]
+async fn bodies_share_a_room_until_they_are_there() {
+    let room = Semaphore::new(10);
+    let whole = async |bytes: &'static [u8]| collect(Body::from(bytes), 8, &room).await;
+    assert_eq!(whole(b"12345678").await.unwrap().unwrap(), "12345678");
+    assert_eq!(whole(b"123456789").await.unwrap(), None);
+    assert_eq!(room.available_permits(), 10);
+    // Somebody's body has begun to arrive, and goes on arriving.
+    let (more, pieces) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
+    more.unbounded_send(Ok(Bytes::from_static(b"1234567"))).unwrap();
+    {
+        let mut arriving = Box::pin(collect(Body::from_stream(pieces), 8, &room));
+        assert!(futures::poll!(&mut arriving).is_pending());
+        assert!(matches!(whole(b"1234").await, Err(Rejection::Busy)));
+        assert_eq!(whole(b"123").await.unwrap().unwrap(), "123");
+    }
+    assert_eq!(room.available_permits(), 10);
 }

@@ -36,6 +36,8 @@ pub(crate) enum Rejection {
     Unsupported { reason: &'static str },
     /// 503: the cluster is away or slow, so nothing is certain. Trying again is safe.
     Away { build: Option<String>, error: Option<ClusterError> },
+    /// 503: more is arriving at once than there is memory for. Trying again is safe.
+    Busy,
     /// 500: a defect of this program, which the log tells of.
     Broken,
     /// 500: the cluster refused, or holds something that cannot be read.
@@ -57,7 +59,7 @@ impl Rejection {
             Rejection::Slow => StatusCode::REQUEST_TIMEOUT,
             Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Rejection::Away { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::Away { .. } | Rejection::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::Broken | Rejection::Refused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -85,6 +87,7 @@ impl Rejection {
                 "unavailable",
                 "the build is kept, but it is not certain that it was started: deliver again",
             ),
+            Rejection::Busy => ("unavailable", "too much is arriving at once: deliver again"),
             Rejection::Broken => ("internal error", "this is a defect; the log says where"),
             Rejection::Refused { error: ClusterError::Project(_) } => {
                 ("project cannot be loaded", "the project's Secret is damaged; the log says how")
@@ -126,7 +129,7 @@ impl IntoResponse for Rejection {
             _ => {}
         }
         let mut response = (self.code(), Json(body)).into_response();
-        if matches!(self, Rejection::Away { .. }) {
+        if matches!(self, Rejection::Away { .. } | Rejection::Busy) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response.extensions_mut().insert(record);
