@@ -29,6 +29,8 @@ const SOURCE_LIMIT: u64 = 256 * 1024 * 1024;
 pub struct Folder {
     /// The folder.
     pub path: PathBuf,
+    /// Its values file, which may have any name, and holds secrets.
+    values: PathBuf,
     /// The project, with the folder's `brigade.js` as its script if the values have none.
     pub project: Project,
     /// What its author may have meant otherwise.
@@ -39,7 +41,9 @@ impl Folder {
     /// Reads a project from a folder, or from a values file in it; its Secret will be in `home`.
     pub fn read(path: &Path, home: &str) -> Result<Folder> {
         let (folder, file) = if path.is_file() {
-            (path.parent().unwrap_or(Path::new(".")).to_owned(), path.to_owned())
+            // The parent of a plain name is an empty path, which no system call takes.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            (parent.unwrap_or(Path::new(".")).to_owned(), path.to_owned())
         } else {
             let file = VALUES.iter().map(|name| path.join(name)).find(|file| file.is_file());
             let file = file.with_context(|| {
@@ -64,7 +68,8 @@ impl Folder {
                 project.script_file()
             ));
         }
-        Ok(Folder { path: folder, project, warnings })
+        let values = folder.join(file.file_name().unwrap_or_default());
+        Ok(Folder { path: folder, values, project, warnings })
     }
 
     /// Reads the project that a file of recorded requests belongs to: the nearest folder above it
@@ -82,7 +87,7 @@ impl Folder {
     /// Copies what jobs may see of the folder.
     pub fn copy_source(&self, to: &Path) -> Result<()> {
         let mut left = SOURCE_LIMIT;
-        copy(&self.path, to, &mut left)
+        copy(&self.path, to, &self.values, &mut left)
             .with_context(|| format!("copying {} for its jobs", self.path.display()))
     }
 }
@@ -91,17 +96,17 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))
 }
 
-/// Copies files and folders; links and whatever else there is are left out.
-fn copy(from: &Path, to: &Path, left: &mut u64) -> Result<()> {
+/// Copies files and folders; links, the values file and whatever else there is are left out.
+fn copy(from: &Path, to: &Path, values: &Path, left: &mut u64) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (kind, name) = (entry.file_type()?, entry.file_name());
-        if NOT_SOURCE.iter().any(|hidden| name == *hidden) {
+        if NOT_SOURCE.iter().any(|hidden| name == *hidden) || from.join(&name) == values {
             continue;
         }
         if kind.is_dir() {
-            copy(&entry.path(), &to.join(&name), left)?;
+            copy(&entry.path(), &to.join(&name), values, left)?;
         } else if kind.is_file() {
             let size = entry.metadata()?.len();
             *left = left.checked_sub(size).with_context(|| {
@@ -154,4 +159,16 @@ fn jobs_see_the_source_but_no_secrets() {
     for hidden in ["project.yaml", ".env", "src/.git"] {
         assert!(!copied.path().join(hidden).exists(), "{hidden}");
     }
+}
+
+#[test]
+fn jobs_see_no_values_file_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("staging.yaml");
+    fs::write(&file, "project: a/b").unwrap();
+    fs::write(folder.path().join("main.c"), "").unwrap();
+    let copied = tempfile::tempdir().unwrap();
+    Folder::read(&file, "default").unwrap().copy_source(copied.path()).unwrap();
+    assert!(copied.path().join("main.c").is_file());
+    assert!(!copied.path().join("staging.yaml").exists());
 }
