@@ -34,6 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one try may take before it counts as lost.
 const TRY: Duration = Duration::from_secs(10);
 
+/// How long one try may take where there is a deadline, so that it is not all of the time: a
+/// connection may have died unnoticed while the host of a function had frozen it.
+const HASTY_TRY: Duration = Duration::from_secs(3);
+
 /// The first pause between two tries; it doubles up to [`PAUSE_LIMIT`].
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -260,14 +264,8 @@ impl Cluster {
         pod: &Pod,
     ) -> Result<JobCreation, ClusterError> {
         let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
-        if self.create(&namespace, secret).await?.is_none() {
-            self.own(&namespace, "the Secret", secret).await?;
-        }
-        if self.create(&namespace, pod).await?.is_some() {
-            return Ok(JobCreation::Made);
-        }
-        self.own(&namespace, "the pod", pod).await?;
-        Ok(JobCreation::Adopted)
+        self.create_or_adopt(&namespace, "the Secret", secret).await?;
+        self.create_or_adopt(&namespace, "the pod", pod).await
     }
 
     /// Creates a worker's pod, if it does not exist.
@@ -435,23 +433,27 @@ impl Cluster {
         .map(drop)
     }
 
-    /// Checks that the object that is in the way has the labels of the one that was to be created.
-    async fn own<K: Object>(
+    /// Creates an object, unless the same build has made it for the same job.
+    async fn create_or_adopt<K: Object>(
         &self,
         namespace: &str,
         kind: &'static str,
         object: &K,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<JobCreation, ClusterError> {
         let name = object.name_any();
-        let mine = |key| object.labels().get(key);
-        match self.get::<K>(namespace, &name).await? {
-            Some(exists) if exists.labels().get("build") != mine("build") => {
-                Err(ClusterError::Conflict { kind, name })
+        loop {
+            if self.create(namespace, object).await?.is_some() {
+                return Ok(JobCreation::Made);
             }
-            Some(exists) if exists.labels().get("jobname") != mine("jobname") => {
-                Err(ClusterError::Conflict { kind, name })
+            let same = |exists: &K, label| exists.labels().get(label) == object.labels().get(label);
+            match self.get::<K>(namespace, &name).await? {
+                Some(exists) if same(&exists, "build") && same(&exists, "jobname") => {
+                    return Ok(JobCreation::Adopted);
+                }
+                Some(_) => return Err(ClusterError::Conflict { kind, name }),
+                // Deleted between the two calls: it can be created after all.
+                None => {}
             }
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -464,10 +466,11 @@ impl Cluster {
     where
         F: Future<Output = kube::Result<T>>,
     {
+        let longest = if self.deadline.is_some() { HASTY_TRY } else { TRY };
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
         let mut pause = PAUSE;
         loop {
-            let limit = deadline.min(Instant::now() + TRY);
+            let limit = deadline.min(Instant::now() + longest);
             let (error, wait) = match tokio::time::timeout_at(limit, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(kube::Error::Api(status))) if !is_passing(&status) => {

@@ -1,8 +1,12 @@
 //! Tests of what is sent to a cluster, and of what becomes of its faults.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use apiserver::{Fault, Options, Server, When};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tower::ServiceExt;
 
 use super::*;
 use crate::event::{Event, Identity};
@@ -149,6 +153,58 @@ async fn a_pod_that_went_while_nobody_watched_is_told() {
             break;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_lost_does_not_take_all_the_time() {
+    let server = Server::new(Options::default()).unwrap();
+    let first = Arc::new(AtomicBool::new(true));
+    let cluster = through(&server, move |_request| {
+        let lost = first.swap(false, Ordering::Relaxed);
+        async move {
+            if lost {
+                std::future::pending().await
+            }
+        }
+    });
+    let cluster = cluster.with_deadline(Instant::now() + Duration::from_secs(8));
+    assert!(matches!(cluster.create_build(&build()).await.unwrap(), Creation::Made(_)));
+}
+
+#[tokio::test]
+async fn a_pod_that_goes_while_it_is_adopted_is_made() {
+    let (server, direct) = cluster();
+    let (secret, pod) = job("one", "b1");
+    direct.create_job(&secret, &pod).await.unwrap();
+    let deleting = direct.clone();
+    let cluster = through(&server, move |request| {
+        let looked_at = request == "GET /api/v1/namespaces/default/pods/one";
+        let direct = deleting.clone();
+        async move {
+            if looked_at {
+                direct.delete_pod("default", "one").await.unwrap()
+            }
+        }
+    });
+    assert_eq!(cluster.create_job(&secret, &pod).await.unwrap(), JobCreation::Made);
+    assert!(direct.pod("default", "one").await.unwrap().is_some());
+}
+
+/// A cluster, each request to which waits for something else: it is told method and path.
+fn through<F>(server: &Server, before: impl Fn(String) -> F + Send + 'static) -> Cluster
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let router = server.router();
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let before = before(format!("{} {}", request.method(), request.uri().path()));
+        let router = router.clone();
+        async move {
+            before.await;
+            router.oneshot(request.map(axum::body::Body::new)).await
+        }
+    });
+    Cluster::new(Client::new(service, "default"), "default")
 }
 
 fn cluster() -> (Server, Cluster) {
