@@ -5,55 +5,20 @@
 //! watchers are told only that there is something new and read the history themselves,
 //! so that a slow watcher costs nothing and is told 410 when the history no longer reaches back.
 
+mod entry;
 mod journal;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use self::entry::{Key, Object};
 use self::journal::Journal;
 use crate::object;
-
-/// An object at one version, without `kind` and `apiVersion` unless it is a custom resource.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) value: Value,
-    pub(crate) revision: u64,
-    body: OnceLock<Bytes>,
-}
-
-impl Object {
-    pub(crate) fn new(value: Value, revision: u64) -> Self {
-        Object { value, revision, body: OnceLock::new() }
-    }
-
-    /// The object as JSON, made once.
-    pub(crate) fn body(&self) -> &Bytes {
-        self.body.get_or_init(|| Bytes::from(self.value.to_string()))
-    }
-}
-
-/// Where an object lies inside its resource.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Key {
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Key { namespace: namespace.into(), name: name.into() }
-    }
-
-    pub(crate) fn of(value: &Value) -> Self {
-        Key::new(object::namespace(value), object::name(value))
-    }
-}
 
 /// One write.
 #[derive(Debug)]

@@ -1,0 +1,44 @@
+//! What the store holds: objects, each under its key.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::object;
+
+/// An object at one version, without `kind` and `apiVersion` unless it is a custom resource.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) value: Value,
+    pub(crate) revision: u64,
+    body: OnceLock<Bytes>,
+}
+
+impl Object {
+    pub(crate) fn new(value: Value, revision: u64) -> Self {
+        Object { value, revision, body: OnceLock::new() }
+    }
+
+    /// The object as JSON, made once.
+    pub(crate) fn body(&self) -> &Bytes {
+        self.body.get_or_init(|| Bytes::from(self.value.to_string()))
+    }
+}
+
+/// Where an object lies inside its resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Key { namespace: namespace.into(), name: name.into() }
+    }
+
+    pub(crate) fn of(value: &Value) -> Self {
+        Key::new(object::namespace(value), object::name(value))
+    }
+}
