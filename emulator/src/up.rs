@@ -46,8 +46,8 @@ pub struct Arguments {
     /// More stand-ins: a folder with a folder for each image, docker or technosophos/slack-notify
     #[arg(long, value_name = "DIR")]
     stand_ins: Vec<PathBuf>,
-    /// Refuse the webhooks of registries that bring no token. Otherwise they are taken here, as
-    /// Brigade's own URLs need
+    /// Refuse the webhooks of registries that bring no token. Otherwise the embedded cluster takes
+    /// them, as Brigade's own URLs need; with another cluster, REGISTRY_ALLOW_UNSIGNED decides
     #[arg(long)]
     require_registry_token: bool,
 }
@@ -60,21 +60,24 @@ pub async fn run(
     colours: bool,
 ) -> Result<()> {
     let mut teller = Teller::new(out, Clock::Day, colours);
+    let cluster = match arguments.cluster.as_str() {
+        "embedded" => Target::Embedded,
+        context => Target::Context(context.to_owned()),
+    };
+    // Elsewhere jobs clone for real: what a stranger names could be a stranger's commit.
+    let lenient = cluster == Target::Embedded && !arguments.require_registry_token;
     let emulator = Emulator::start(Options {
         folders: arguments.folders,
         listen: arguments.listen,
         api_listen: arguments.api_listen,
-        cluster: match arguments.cluster.as_str() {
-            "embedded" => Target::Embedded,
-            context => Target::Context(context.to_owned()),
-        },
+        cluster,
         pods: arguments.pods,
         state: (!arguments.ephemeral).then_some(arguments.state),
         kubeconfig: arguments.kubeconfig,
         namespace: arguments.namespace,
         stand_ins: arguments.stand_ins,
         settings: Settings {
-            registry_allow_unsigned: !arguments.require_registry_token,
+            registry_allow_unsigned: lenient || settings.registry_allow_unsigned,
             ..settings
         },
     })
