@@ -65,7 +65,7 @@ pub async fn run(
         context => Target::Context(context.to_owned()),
     };
     // Elsewhere jobs clone for real: what a stranger names could be a stranger's commit.
-    let lenient = cluster == Target::Embedded && !arguments.require_registry_token;
+    let allowed = cluster == Target::Embedded || settings.registry_allow_unsigned;
     let emulator = Emulator::start(Options {
         folders: arguments.folders,
         listen: arguments.listen,
@@ -77,7 +77,7 @@ pub async fn run(
         namespace: arguments.namespace,
         stand_ins: arguments.stand_ins,
         settings: Settings {
-            registry_allow_unsigned: lenient || settings.registry_allow_unsigned,
+            registry_allow_unsigned: allowed && !arguments.require_registry_token,
             ..settings
         },
     })
