@@ -38,12 +38,6 @@ pub(super) async fn clones(
     })
 }
 
-/// Whether a script can only be run beside its repository, which is not at hand.
-pub(super) fn is_for_a_clone(project: &Project, script: &Script) -> bool {
-    let cloned = !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty();
-    cloned && script.workspace.is_none() && reads(&script.text)
-}
-
 /// Whether a script may read files: it names one, or the module `fs`, or requires what it does not
 /// name. That it may be wrong about comments and texts only costs a clone.
 fn reads(script: &str) -> bool {

@@ -18,7 +18,6 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::clones::is_for_a_clone;
 use crate::answer::Made;
 use crate::app::{App, Workers};
 use crate::lenient::line;
@@ -80,11 +79,6 @@ pub(super) async fn start(
     }
     if never {
         NEVER.clone_into(&mut made.reason);
-        return Next::Worker { script: Some(script) };
-    }
-    // A task of this process would have no clone either.
-    if matches!(app.workers, Workers::Pods) && is_for_a_clone(project, &script) {
-        "the script reads files of the repository".clone_into(&mut made.reason);
         return Next::Worker { script: Some(script) };
     }
     let origin = script.origin;

@@ -264,3 +264,21 @@ impl World {
         pods.patch_status(name, &Default::default(), &patch).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_script_that_reads_its_repository_is_given_to_a_worker_with_a_clone() {
+    let world = World::new().await;
+    let script = "const lib = require('./lib'); require('brigadier').events.on('push', lib.push);";
+    let keys = json!({
+        "sharedSecret": SECRET,
+        "defaultScript": script,
+        "cloneURL": "https://example.com/ocean/brig.git",
+        "vcsSidecar": "git-sidecar:1",
+    });
+    world.project("ocean/brig", keys).await;
+    let told = world.send(delivery("push", push())).await;
+    assert_eq!(told.body["reason"], "the script reads files of the repository", "{told:?}");
+    let worker = told.body["worker"].as_str().unwrap();
+    let pod = world.app.cluster.pod("default", worker).await.unwrap().unwrap();
+    assert_eq!(pod.spec.unwrap().init_containers.unwrap()[0].name, "vcs-sidecar");
+}
