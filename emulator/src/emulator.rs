@@ -341,7 +341,9 @@ async fn prepare(cluster: &Cluster, options: &Options, folders: &[Folder]) -> Re
 
 /// A client of a cluster elsewhere.
 async fn outside(context: &str) -> Result<kube::Client> {
-    let kubeconfig = Kubeconfig::read().context("reading the kubeconfig")?;
+    // The error's own words name its cause already.
+    let kubeconfig = Kubeconfig::read()
+        .map_err(|error| anyhow::anyhow!("--cluster {context} needs a kubeconfig: {error}"))?;
     let known: Vec<String> =
         kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
     // kind names its contexts after itself.

@@ -117,6 +117,11 @@ fn a_script_is_read_with_its_neighbours_each_time() {
     write("push.http", &PUSH.replace("Set sail", "Come about"));
     let (_, answer) = replay(&up, push.to_str().unwrap(), &[]);
     assert!(answer["body"]["jobs"][0].as_str().unwrap().starts_with("second-"), "{answer}");
+
+    write("brigade.js", "console.log('nobody listens')");
+    write("push.http", &PUSH.replace("Set sail", "Drop anchor"));
+    let (_, answer) = replay(&up, push.to_str().unwrap(), &[]);
+    assert_eq!(answer["body"]["handlers"], serde_json::json!([]));
     up.stop();
 }
 

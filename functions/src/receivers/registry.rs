@@ -135,8 +135,11 @@ async fn receive(
         }
         Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
     };
-    // As in Brigade: for registries the project's script goes before the repository's.
-    event.script = Some(project.default_script.clone()).filter(|script| !script.is_empty());
+    // As in Brigade: for registries the project's script goes before the repository's, except where
+    // somebody works on that.
+    if !project.default_script.is_empty() && !matches!(*app.repository, Repository::Folders(_)) {
+        event.script = Some(project.default_script.clone());
+    }
 
     // Act.
     let made = builds::make(&app, deadline, &project, event).await?;
