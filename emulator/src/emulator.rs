@@ -193,7 +193,9 @@ impl Emulator {
             )),
             workers: Workers::Here(tasks.clone()),
         };
-        for namespace in namespaces(&folders) {
+        // In a cluster elsewhere, builds may be those of functions that run there.
+        let own = options.cluster == Target::Embedded;
+        for namespace in namespaces(&folders).into_iter().filter(|_| own) {
             let (app, ended) = (app.clone(), shutdown.clone());
             servers.push(tokio::spawn(async move {
                 tokio::select! {

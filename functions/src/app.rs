@@ -68,13 +68,13 @@ impl App {
 }
 
 impl Tasks {
-    /// Goes on with a build, unless that is being done already.
-    pub(crate) fn spawn<F>(&self, build: BuildId, run: impl FnOnce(CancellationToken) -> F)
+    /// Goes on with a build, unless that is being done already; whether it was not.
+    pub(crate) fn spawn<F>(&self, build: BuildId, run: impl FnOnce(CancellationToken) -> F) -> bool
     where
         F: Future<Output = ()> + Send + 'static,
     {
         if !self.builds().insert(build) {
-            return;
+            return false;
         }
         let work = run(self.shutdown.clone());
         let ended = Ended { tasks: self.clone(), build };
@@ -82,6 +82,7 @@ impl Tasks {
             work.await;
             drop(ended);
         });
+        true
     }
 
     /// How many builds go on.

@@ -111,7 +111,9 @@ pub async fn resume(app: &App, build: &Build) {
         let found = script::find(&app.cluster, &project, build, &app.repository).await?;
         if let Found::Script(script) = found {
             let context = start::context(app, app.cluster.clone(), &project, build, script);
-            tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown));
+            if tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown)) {
+                tracing::info!(build.id = %build.id, "a build goes on");
+            }
         }
         Ok(None)
     };
@@ -124,7 +126,7 @@ pub async fn resume(app: &App, build: &Build) {
             reason = made.reason,
             "a build was started that nobody had started"
         ),
-        Ok(None) => tracing::info!(build.id = %build.id, "a build goes on"),
+        Ok(None) => {}
         Err(rejection) => {
             let (_, reason) = rejection.words();
             let error = match &rejection {

@@ -48,6 +48,18 @@ async fn every_example_runs_in_the_sandbox() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_nobody_has_started_is_started_and_followed() {
+    let mut options = options();
+    options.pods = Pods::Simulate;
+    options.folders.retain(|folder| folder.ends_with("08-serial"));
+    let emulator = Emulator::start(options).await.unwrap();
+    let logs = run(&emulator, &emulator.folders[0].project).await;
+    emulator.stop().await;
+    let jobs: Vec<&str> = logs.keys().map(String::as_str).collect();
+    assert_eq!(jobs, ["examples/08-serial first", "examples/08-serial second"]);
+}
+
 /// Runs a project's script for the event `exec`, to its end; the logs of its jobs.
 async fn run(emulator: &Emulator, project: &Project) -> BTreeMap<String, String> {
     let revision = Revision { commit: String::new(), reference: "refs/heads/main".to_owned() };
