@@ -21,6 +21,7 @@ pub(crate) use query::Query;
 pub(crate) use target::{Path, Target};
 pub(crate) use view::View;
 
+use crate::access::User;
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
@@ -44,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Who asks.
+    pub(crate) user: User,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -148,21 +151,23 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
     let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
+    let user = parts.extensions.get::<User>().cloned().unwrap_or_else(User::admin);
     let call = Call {
         method: parts.method,
         query,
         headers: parts.headers,
         body,
+        user,
         ended: ended.unwrap_or_default(),
     };
     Ok((path, call))
 }
 
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
-    match target::parse(&shared.catalogue, path) {
+    match target::parse(&shared.catalogue(), path) {
         Path::Object(target) => verbs::run(shared, &target, call).await,
         Path::Unknown => Err(Failure::no_resource()),
-        Path::Other => match discovery::answer(&shared.catalogue, path, call) {
+        Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
             None => Ok(no_page()),
         },

@@ -28,7 +28,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     let stop = shared.stop.clone();
     tokio::spawn(async move {
         let mut garbage = garbage::Garbage::default();
-        for resource in shared.catalogue.stored() {
+        for resource in shared.catalogue().stored() {
             for object in shared.store.list(&resource.storage, None).1 {
                 garbage.seen(&resource.storage, &object.value);
             }
@@ -60,7 +60,7 @@ fn edit(
     writer: &Writer,
     mut edit: impl FnMut(&mut Value),
 ) -> Option<Arc<Object>> {
-    let resource = shared.catalogue.storage(storage);
+    let resource = shared.catalogue().storage(storage);
     let result = update::modify(shared, &resource, key, writer, false, |old| {
         let mut new = old.clone();
         edit(&mut new);

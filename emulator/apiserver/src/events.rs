@@ -26,7 +26,7 @@ pub(crate) fn is_new(resource: &Resource) -> bool {
 
 /// The resource under which the objects of a resource are kept.
 pub(crate) fn kept_as(shared: &Shared, resource: &Arc<Resource>) -> Arc<Resource> {
-    if is_new(resource) { shared.catalogue.storage("events") } else { Arc::clone(resource) }
+    if is_new(resource) { shared.catalogue().storage("events") } else { Arc::clone(resource) }
 }
 
 /// An object as it is kept.

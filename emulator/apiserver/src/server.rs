@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Body;
 use axum::{Extension, Router};
@@ -75,13 +75,20 @@ pub struct Server {
 /// What requests and controllers share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
-    pub(crate) catalogue: Catalogue,
+    catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
     /// Ends the controllers and the open watches.
     pub(crate) stop: CancellationToken,
+}
+
+impl Shared {
+    /// The resources as they are now.
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Server {
@@ -101,7 +108,7 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             store,
-            catalogue: Catalogue::built_in(),
+            catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
             logs: options.logs,
             bind_volumes: options.bind_volumes,

@@ -112,7 +112,7 @@ impl Garbage {
                 policy: Some(Policy::Background),
                 ..Options::default()
             };
-            let resource = shared.catalogue.storage(storage);
+            let resource = shared.catalogue().storage(storage);
             let result = remove(shared, &resource, &key, &options);
             // 409 means that the name has been taken by another object meanwhile.
             if !matches!(&result, Err(failure) if failure.code == 409) {
@@ -127,7 +127,7 @@ impl Garbage {
     /// Whether an owner is there; of an unknown kind nobody can tell, so it counts as there.
     fn exists(&self, shared: &Shared, dependent: &Value, reference: &Value) -> bool {
         let text = |key: &str| reference[key].as_str().unwrap_or_default();
-        let Some(resource) = shared.catalogue.kind(text("apiVersion"), text("kind")) else {
+        let Some(resource) = shared.catalogue().kind(text("apiVersion"), text("kind")) else {
             return true;
         };
         let namespace =
@@ -168,7 +168,7 @@ impl Garbage {
                     policy: Some(Policy::Foreground),
                     ..Options::default()
                 };
-                let resource = shared.catalogue.storage(&storage);
+                let resource = shared.catalogue().storage(&storage);
                 report(&storage, &key.name, remove(shared, &resource, &key, &options));
             }
         }

@@ -69,7 +69,7 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
 fn end(shared: &Shared, namespace: &str) {
     let mut left: Vec<(String, usize)> = Vec::new();
     let mut held: Vec<(String, usize)> = Vec::new();
-    for resource in shared.catalogue.stored().iter().filter(|one| one.namespaced) {
+    for resource in shared.catalogue().stored().iter().filter(|one| one.namespaced) {
         for object in shared.store.list(&resource.storage, Some(namespace)).1 {
             if !object::is_deleting(&object.value) {
                 let options = Options { policy: Some(Policy::Background), ..Options::default() };

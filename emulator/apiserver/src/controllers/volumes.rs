@@ -94,7 +94,7 @@ fn release(shared: &Shared, claim: &Value) {
     let key = Key::new("", object::text(claim, &["spec", "volumeName"]));
     let Some(volume) = shared.store.get(VOLUMES, &key) else { return };
     if object::text(&volume.value, &["spec", "persistentVolumeReclaimPolicy"]) == "Delete" {
-        let resource = shared.catalogue.storage(VOLUMES);
+        let resource = shared.catalogue().storage(VOLUMES);
         report(VOLUMES, &key.name, remove(shared, &resource, &key, &Options::default()));
     } else {
         edit(shared, VOLUMES, &key, &controller("status"), |volume| {

@@ -39,7 +39,7 @@ pub(crate) fn admit(shared: &Shared, resource: &Resource, pod: &mut Value) -> Re
     let namespace = object::namespace(pod).to_owned();
     let name = object::name(pod).to_owned();
     if shared.store.get("namespaces", &Key::new("", &*namespace)).is_none() {
-        return Err(Failure::not_found(&shared.catalogue.storage("namespaces"), &namespace));
+        return Err(Failure::not_found(&shared.catalogue().storage("namespaces"), &namespace));
     }
     priority(shared, resource, &name, &mut pod["spec"])?;
     let spec = object::child_mut(object::map_mut(pod), "spec");

@@ -123,7 +123,7 @@ fn store(
             CreateError::Exists(existing) => exists(resource, &existing),
             CreateError::Unwritable => Failure::unwritable(),
             CreateError::NoNamespace => {
-                Failure::not_found(&shared.catalogue.storage("namespaces"), &namespace)
+                Failure::not_found(&shared.catalogue().storage("namespaces"), &namespace)
             }
             CreateError::Terminating => {
                 let mut failure = Failure::forbidden(
@@ -181,7 +181,7 @@ pub(crate) fn place(
 
 /// Creates an object for the server itself; one that exists already is left alone.
 pub(crate) fn internal(shared: &Shared, storage: &str, value: Value) {
-    let resource = shared.catalogue.storage(storage);
+    let resource = shared.catalogue().storage(storage);
     let namespace = object::namespace(&value).to_owned();
     let writer = Writer { manager: "kube-controller-manager".into(), subresource: "" };
     if let Err(failure) = add(shared, &resource, &namespace, value, &writer, false)

@@ -21,7 +21,7 @@ pub(crate) fn review(target: &Target, call: &Call) -> Result<Response, Failure> 
         "SelfSubjectReview" => {
             object::metadata_mut(&mut review)
                 .insert("creationTimestamp".into(), json!(object::now()));
-            json!({"userInfo": user()})
+            json!({"userInfo": call.user.info()})
         }
         "TokenReview" => json!({"user": {}, "error": "invalid bearer token"}),
         "SelfSubjectRulesReview" => json!({
@@ -47,11 +47,6 @@ pub(crate) fn review(target: &Target, call: &Call) -> Result<Response, Failure> 
     review["kind"] = json!(resource.kind);
     review["apiVersion"] = json!(resource.api_version());
     Ok(plain(201, &review))
-}
-
-/// Who everybody is, until there are users.
-fn user() -> Value {
-    json!({"username": "kubernetes-admin", "groups": ["system:masters", "system:authenticated"]})
 }
 
 fn access(spec: &Value) -> Result<(), Failure> {
