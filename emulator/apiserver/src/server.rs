@@ -19,6 +19,7 @@ use tower::ServiceExt;
 
 use self::listen::Security;
 use crate::access::{Caller, Certificates, Certifier};
+use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
 use crate::faults::Faults;
@@ -87,6 +88,7 @@ pub struct Server {
 /// What requests and controllers share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
@@ -123,8 +125,10 @@ impl Server {
         };
         let certificates =
             Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            admission,
             certificates,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
