@@ -7,3 +7,4 @@ mod kubectl;
 mod objects;
 mod replay;
 mod state;
+mod workloads;
