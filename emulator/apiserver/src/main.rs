@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server, private};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -41,6 +42,7 @@ async fn main() -> anyhow::Result<()> {
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
+    let streams = Streams::default();
     let kubeconfig =
         kubeconfig.unwrap_or_else(|| state.as_deref().unwrap_or(folder.path()).join("kubeconfig"));
     let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
@@ -48,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         state,
         logs: Some(logs.clone()),
         names: vec![host.trim_matches(['[', ']']).to_owned()],
+        streams: streams.clone(),
         ..Options::default()
     })?;
     let listener =
@@ -61,6 +64,7 @@ async fn main() -> anyhow::Result<()> {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
             logs,
+            streams,
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

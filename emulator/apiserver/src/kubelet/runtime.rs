@@ -20,6 +20,7 @@ use self::credentials::Credentials;
 use self::docker::Docker;
 use self::sandbox::Sandbox;
 use self::simulate::Simulate;
+use super::stream::Entrance;
 use super::{SandboxOptions, SimulateOptions};
 use crate::logs::LogWriter;
 
@@ -119,6 +120,7 @@ pub(crate) struct Running {
     pub(crate) id: String,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
     pub(crate) exit: oneshot::Receiver<Exit>,
+    pub(crate) entrance: Entrance,
 }
 
 /// How a container has ended.
