@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use self::listen::Security;
-use crate::access::{Caller, Certificates, Certifier};
+use crate::access::{Access, Caller, Certifier};
 use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
@@ -46,6 +46,9 @@ pub struct Options {
     pub streams: Streams,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
+    /// Whether roles and bindings decide who may do what; otherwise whoever proves who they are may
+    /// do everything. Strangers are refused either way, but for versions and health.
+    pub rbac: bool,
     /// More names and addresses under which clients reach the server, for its certificate.
     pub names: Vec<String>,
 }
@@ -60,6 +63,7 @@ impl Default for Options {
             logs: None,
             streams: Streams::default(),
             faults: Faults::default(),
+            rbac: false,
             names: Vec::new(),
         }
     }
@@ -99,7 +103,7 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
-    pub(crate) certificates: Certificates,
+    pub(crate) access: Access,
     /// Names for the serving certificate.
     names: Vec<String>,
     /// Ends the controllers and the open watches.
@@ -128,13 +132,13 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
-        let certificates =
-            Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let access = Access::open(options.state.as_deref(), &store, options.rbac)
+            .map_err(StartError::Credentials)?;
         let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            access,
             admission,
-            certificates,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
@@ -191,7 +195,7 @@ impl Server {
     ) -> std::io::Result<()> {
         let address = listener.local_addr()?.ip();
         let (acceptor, certifier) =
-            Certifier::new(&self.shared.certificates, address, &self.shared.names)?;
+            Certifier::new(&self.shared.access.certificates, address, &self.shared.names)?;
         listen::serve(self, listener, Security::Tls(acceptor, certifier), shutdown).await
     }
 
@@ -214,7 +218,7 @@ impl Server {
     ///
     /// [`private::write`]: crate::private::write
     pub fn kubeconfig(&self, name: &str, url: &str) -> String {
-        let certificates = &self.shared.certificates;
+        let certificates = &self.shared.access.certificates;
         let mut cluster = json!({"server": url});
         let mut user = json!({});
         // Over plain HTTP there is nothing to verify, and clients send no credentials.
@@ -237,9 +241,14 @@ impl Server {
         format!("{config:#}\n")
     }
 
+    /// A bearer token of the admin, for clients that show no certificates.
+    pub fn admin_token(&self) -> &str {
+        &self.shared.access.certificates.admin_token
+    }
+
     /// The certificate of the authority that signed the server's, as PEM.
     pub fn authority(&self) -> &str {
-        &self.shared.certificates.authority
+        &self.shared.access.certificates.authority
     }
 
     /// The faults of this server, to lay more.
