@@ -137,6 +137,7 @@ impl Server {
         let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            admission,
             access,
             admission,
             names: options.names,

@@ -16,8 +16,7 @@ pub(crate) fn bootstrap(shared: &Shared) {
     let catalogue = shared.catalogue();
     let writer = Writer { manager: "kube-apiserver".into(), subresource: "" };
     let resource = |plural: &str| catalogue.storage(&format!("{plural}.{GROUP}"));
-    let [roles, bindings, inner] =
-        ["clusterroles", "clusterrolebindings", "roles"].map(|plural| resource(plural));
+    let [roles, bindings, inner] = ["clusterroles", "clusterrolebindings", "roles"].map(resource);
     for object in objects() {
         let resource = match object["kind"].as_str() {
             Some("ClusterRole") => &roles,
