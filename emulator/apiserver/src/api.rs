@@ -165,7 +165,16 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
 
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
     match target::parse(&shared.catalogue(), path) {
-        Path::Object(target) => verbs::run(shared, &target, call).await,
+        Path::Object(target) => {
+            let response = verbs::run(shared, &target, call).await;
+            match target.resource.custom.as_ref().and_then(|custom| custom.warning.clone()) {
+                Some(warning) => {
+                    let response = response.unwrap_or_else(IntoResponse::into_response);
+                    Ok(warn(response, &[warning]))
+                }
+                None => response,
+            }
+        }
         Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
@@ -175,7 +184,7 @@ async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Respo
 }
 
 /// A path that is none of the API's.
-fn no_page() -> Response {
+pub(crate) fn no_page() -> Response {
     let mut response = typed(404, "text/plain; charset=utf-8", "404 page not found\n");
     let value = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);

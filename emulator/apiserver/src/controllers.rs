@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::custom;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
@@ -34,6 +35,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
             }
         }
         garbage.sweep(&shared);
+        custom::resume(&shared);
         namespaces::resume(&shared);
         scheduler::all(&shared);
         loop {
@@ -44,6 +46,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
                     None => return,
                 },
             };
+            custom::changed(&shared, &storage, &change);
             garbage.changed(&shared, &storage, &change);
             namespaces::changed(&shared, &storage, &change);
             scheduler::changed(&shared, &storage, &change);
@@ -60,7 +63,7 @@ fn edit(
     writer: &Writer,
     mut edit: impl FnMut(&mut Value),
 ) -> Option<Arc<Object>> {
-    let resource = shared.catalogue().storage(storage);
+    let resource = shared.catalogue().find_storage(storage)?;
     let result = update::modify(shared, &resource, key, writer, false, |old| {
         let mut new = old.clone();
         edit(&mut new);
@@ -91,7 +94,7 @@ fn controller(subresource: &str) -> Writer<'_> {
 }
 
 /// Sets a condition in a status; the time moves only when the status does.
-fn set_condition(status: &mut Value, condition: &Value) {
+pub(crate) fn set_condition(status: &mut Value, condition: &Value) {
     let list = object::map_mut(status).entry("conditions").or_insert_with(|| json!([]));
     let Value::Array(list) = list else { return };
     let mut new = condition.clone();

@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod controllers;
+mod custom;
 mod discovery;
 mod events;
 mod failure;

@@ -165,15 +165,15 @@ fn schemas(resources: &[&Arc<Resource>], prefix: &str) -> Map<String, Value> {
         }
         for name in &structure.order {
             let field = &structure.fields[name];
-            properties.insert((*name).to_owned(), property(field, prefix));
+            properties.insert(name.clone(), property(field, prefix));
         }
         let mut schema = json!({"type": "object", "properties": properties});
         let required: Vec<&str> = structure
             .order
             .iter()
-            .copied()
-            .filter(|name| structure.fields[name].required && *name != "metadata")
-            .filter(|name| !matches!(structure.fields[name].kind, Kind::Time | Kind::MicroTime))
+            .map(String::as_str)
+            .filter(|name| structure.fields[*name].required && *name != "metadata")
+            .filter(|name| !matches!(structure.fields[*name].kind, Kind::Time | Kind::MicroTime))
             .collect();
         if !required.is_empty() && resource.is_none() {
             schema["required"] = json!(required);
@@ -184,7 +184,7 @@ fn schemas(resources: &[&Arc<Resource>], prefix: &str) -> Map<String, Value> {
         if structure.atomic {
             schema["x-kubernetes-map-type"] = json!("atomic");
         }
-        schemas.insert(full_name(structure.name), schema);
+        schemas.insert(full_name(&structure.name), schema);
     }
     schemas
 }
@@ -207,7 +207,7 @@ fn property(field: &Field, prefix: &str) -> Value {
             let kind = if field.set { "set" } else { "atomic" };
             schema["x-kubernetes-list-type"] = json!(kind);
         }
-        if let Some(key) = field.merge_key {
+        if let Some(key) = &field.merge_key {
             schema["x-kubernetes-patch-merge-key"] = json!(key);
         }
         if field.merge_key.is_some() || field.set {
@@ -228,9 +228,9 @@ fn of(kind: &Kind, prefix: &str) -> Value {
         Kind::Quantity => json!({"type": "string"}),
         Kind::IntOrString => json!({"type": "string", "format": "int-or-string"}),
         Kind::Time | Kind::MicroTime => json!({"type": "string", "format": "date-time"}),
-        Kind::Any => json!({"type": "object"}),
+        Kind::Any | Kind::Deduced => json!({"type": "object"}),
         Kind::Struct(index) => {
-            let name = full_name(TYPES.get(*index).name);
+            let name = full_name(&TYPES.get(*index).name);
             if prefix == "#/definitions/" {
                 json!({"$ref": format!("{prefix}{name}")})
             } else {

@@ -96,7 +96,7 @@ fn structure(schema: &str, bytes: &[u8], depth: usize) -> Result<Value, String> 
             }
             continue;
         }
-        let declared = index.and_then(|index| TYPES.get(index).fields.get(name));
+        let declared = index.and_then(|index| TYPES.get(index).fields.get(*name));
         let kind = declared.map(|field| &field.kind).or_else(|| source_kind(schema, name));
         let Some(kind) = kind else { continue };
         match kind {
@@ -141,7 +141,7 @@ fn value(kind: &Kind, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
             Value::Number(Number::from(number.cast_signed()))
         }
         (Kind::Struct(index), Wire::Bytes(bytes)) => {
-            structure(TYPES.get(*index).name, bytes, depth + 1)?
+            structure(&TYPES.get(*index).name, bytes, depth + 1)?
         }
         (Kind::Quantity, Wire::Bytes(bytes)) => json!(first_text(bytes)?),
         (Kind::Time | Kind::MicroTime, Wire::Bytes(bytes)) => time(bytes)?,
@@ -308,7 +308,7 @@ mod tests {
                 continue;
             };
             for field in numbers.values() {
-                let known = TYPES.get(index).fields.contains_key(field)
+                let known = TYPES.get(index).fields.contains_key(*field)
                     || INLINE.iter().any(|(inline, _)| inline == field);
                 assert!(known, "{name} has no field {field}");
             }

@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::custom::Custom;
+use crate::schema::{TYPES, Types};
+
 /// One resource of one version of a group.
 #[derive(Debug)]
 pub(crate) struct Resource {
@@ -24,6 +27,8 @@ pub(crate) struct Resource {
     pub(crate) storage: String,
     /// The name of its type in the schema.
     pub(crate) schema: String,
+    /// What its definition says, of a custom resource.
+    pub(crate) custom: Option<Arc<Custom>>,
 }
 
 /// A part of an object with a path of its own.
@@ -67,8 +72,31 @@ impl Resource {
         self.subresources.iter().find(|one| one.name == name)
     }
 
+    /// The table of types that has its type, and where.
+    pub(crate) fn types(&self) -> Option<(&Types, usize)> {
+        match &self.custom {
+            Some(custom) => Some((&custom.types, custom.root)),
+            None => Some((&TYPES, TYPES.find(&self.schema)?)),
+        }
+    }
+
+    /// The kind of its lists.
+    pub(crate) fn list_kind(&self) -> String {
+        match &self.custom {
+            Some(custom) => custom.list_kind.clone(),
+            None => format!("{}List", self.kind),
+        }
+    }
+
     /// What a client may do with it.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        if let Some(custom) = &self.custom {
+            return if custom.terminating {
+                &["delete", "deletecollection", "get", "list", "watch"]
+            } else {
+                &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+            };
+        }
         match (self.stored, self.kind.as_str()) {
             (false, _) => &["create"],
             (true, "Namespace") => &["create", "delete", "get", "list", "patch", "update", "watch"],
@@ -89,16 +117,32 @@ impl Resource {
 pub(crate) struct Catalogue {
     pub(crate) resources: Vec<Arc<Resource>>,
     by_path: HashMap<(String, String, String), Arc<Resource>>,
+    /// The resources of each definition, by its name, with what tells whether it has changed.
+    definitions: HashMap<String, (String, Vec<Arc<Resource>>)>,
 }
 
 impl Catalogue {
     /// The resources that are built in.
     pub(crate) fn built_in() -> Self {
-        Catalogue::new(table())
+        Catalogue::with_definitions(HashMap::new())
     }
 
-    fn new(resources: Vec<Resource>) -> Self {
-        let resources: Vec<Arc<Resource>> = resources.into_iter().map(Arc::new).collect();
+    /// The resources that are built in and those of definitions.
+    pub(crate) fn with_definitions(
+        definitions: HashMap<String, (String, Vec<Arc<Resource>>)>,
+    ) -> Self {
+        let mut customs: Vec<Arc<Resource>> =
+            definitions.values().flat_map(|(_, resources)| resources).cloned().collect();
+        customs.sort_by(|a, b| {
+            (&a.group, rank(&b.version), &b.version, &a.plural).cmp(&(
+                &b.group,
+                rank(&a.version),
+                &a.version,
+                &b.plural,
+            ))
+        });
+        let resources: Vec<Arc<Resource>> =
+            table().into_iter().map(Arc::new).chain(customs).collect();
         let by_path = resources
             .iter()
             .map(|one| {
@@ -106,7 +150,23 @@ impl Catalogue {
                 (path, Arc::clone(one))
             })
             .collect();
-        Catalogue { resources, by_path }
+        Catalogue { resources, by_path, definitions }
+    }
+
+    /// The resources of a definition, if it has not changed.
+    pub(crate) fn definition(&self, name: &str, stamp: &str) -> Option<Vec<Arc<Resource>>> {
+        let (known, resources) = self.definitions.get(name)?;
+        (known == stamp).then(|| resources.clone())
+    }
+
+    /// How many definitions are served.
+    pub(crate) fn definitions(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// The custom resources.
+    pub(crate) fn customs(&self) -> impl Iterator<Item = &Arc<Custom>> {
+        self.resources.iter().filter_map(|one| one.custom.as_ref())
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
@@ -123,8 +183,22 @@ impl Catalogue {
 
     /// A built-in resource by storage name, for the server's own controllers.
     pub(crate) fn storage(&self, storage: &str) -> Arc<Resource> {
-        let found = self.resources.iter().find(|one| one.storage == storage && one.stored);
-        Arc::clone(found.expect("controllers ask for resources of the table"))
+        self.find_storage(storage).expect("controllers ask for resources of the table")
+    }
+
+    /// A resource by storage name; custom ones come and go.
+    pub(crate) fn find_storage(&self, storage: &str) -> Option<Arc<Resource>> {
+        let mut found = self.resources.iter().filter(|one| one.storage == storage && one.stored);
+        let first = found.next()?;
+        // Of several versions the kept one speaks for all.
+        let kept = |one: &&Arc<Resource>| {
+            one.custom.as_ref().is_some_and(|custom| custom.storage_version == one.version)
+        };
+        Some(Arc::clone(if first.custom.is_none() || kept(&first) {
+            first
+        } else {
+            found.find(kept).unwrap_or(first)
+        }))
     }
 
     /// One resource per storage place: what namespaces and the garbage collector must look at.
@@ -152,6 +226,20 @@ impl Catalogue {
         }
         groups
     }
+}
+
+/// How old a version is by its name: `v2` before `v1` before `v1beta1` before `v1alpha1`.
+fn rank(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    for (word, rank) in [("beta", 2), ("alpha", 1)] {
+        if let Some((major, minor)) = rest.split_once(word)
+            && let (Some(major), Some(minor)) = (number(major), number(minor))
+        {
+            return (rank, major, minor);
+        }
+    }
+    number(rest).map_or((0, 0, 0), |major| (3, major, 0))
 }
 
 const STATUS: &[&str] = &["get", "patch", "update"];
@@ -263,6 +351,15 @@ const LINES: &[Line] = &[
     )
     .cluster()
     .categories("api-extensions"),
+    line(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        "crd,crds",
+    )
+    .cluster()
+    .categories("api-extensions")
+    .with(ONLY_STATUS),
     line("apps/v1", "ControllerRevision", "controllerrevisions", ""),
     line("apps/v1", "DaemonSet", "daemonsets", "ds").all().with(ONLY_STATUS),
     line("apps/v1", "Deployment", "deployments", "deploy").all().with(SCALE_AND_STATUS),
@@ -320,6 +417,7 @@ fn table() -> Vec<Resource> {
                     format!("{}.{group}", line.plural)
                 },
                 schema: format!("{package}.{version}.{}", line.kind),
+                custom: None,
             }
         })
         .collect()

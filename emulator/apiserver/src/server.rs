@@ -1,5 +1,6 @@
 //! The server: its options, and the ways to reach it.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use tower::ServiceExt;
 
 use crate::api::{self, Ending};
 use crate::controllers;
+use crate::custom;
 use crate::faults::Faults;
 use crate::logs::Logs;
 use crate::resources::Catalogue;
@@ -89,6 +91,17 @@ impl Shared {
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Puts other resources in their place; watches of those that are gone or changed end.
+    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
+        let mut present = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let kept: HashSet<u64> = catalogue.customs().map(|custom| custom.id).collect();
+        let old = std::mem::replace(&mut *present, Arc::new(catalogue));
+        drop(present);
+        for custom in old.customs().filter(|custom| !kept.contains(&custom.id)) {
+            custom.ended.cancel();
+        }
+    }
 }
 
 impl Server {
@@ -115,6 +128,7 @@ impl Server {
             schedule: options.schedule,
             stop: stop.clone(),
         });
+        custom::load(&shared);
         controllers::start(&shared);
         verbs::bootstrap(&shared);
         Ok(Server { shared, _stop: Arc::new(stop.drop_guard()) })

@@ -22,6 +22,7 @@ use http::Method;
 pub(crate) use bootstrap::bootstrap;
 
 use crate::api::{Call, Target, View, json};
+use crate::custom;
 use crate::failure::{Failure, FieldError};
 use crate::server::Shared;
 
@@ -35,6 +36,9 @@ pub(crate) async fn run(
     let creates = call.method == Method::POST && target.name.is_none();
     if !resource.stored && !creates {
         return Err(Failure::method_not_allowed());
+    }
+    if let Some(answer) = custom::first(shared, target, call) {
+        return answer;
     }
     let item = target.name.is_some();
     match (&call.method, item, target.subresource.as_str()) {

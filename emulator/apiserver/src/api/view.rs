@@ -1,5 +1,7 @@
 //! In which form a client wants its answer, and putting objects into that form.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
@@ -88,16 +90,14 @@ impl View {
                 }
                 ("PartialObjectMetadata", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadata, but the requested object is a list (*{}.{}List)",
-                        package(resource),
-                        resource.kind
+                        "you requested PartialObjectMetadata, but the requested object is a list (*{}List)",
+                        go_type(resource)
                     )));
                 }
                 ("PartialObjectMetadataList", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
-                        package(resource),
-                        resource.kind
+                        "you requested PartialObjectMetadataList, but the requested object is not a list (*{})",
+                        go_type(resource)
                     )));
                 }
                 _ => refused = true,
@@ -137,7 +137,7 @@ impl View {
             View::Metadata(version) => {
                 ("PartialObjectMetadataList".to_owned(), version.text().to_owned())
             }
-            View::Object => (format!("{}List", resource.kind), resource.api_version()),
+            View::Object => (resource.list_kind(), resource.api_version()),
         };
         let mut body = BytesMut::new();
         let head = format!(
@@ -218,7 +218,7 @@ impl View {
         body.put_slice(head.as_bytes());
         for (index, object) in objects.enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            let cells = table::cells(resource, &object.value);
+            let cells = table::cells(resource, &shown(resource, object));
             body.put_slice(format!("{comma}{{\"cells\":{cells},").as_bytes());
             if let Some(conditions) = table::conditions(resource, &object.value) {
                 body.put_slice(format!("\"conditions\":{conditions},").as_bytes());
@@ -238,12 +238,16 @@ impl View {
     }
 }
 
-/// The first part of the group, as types are named in messages.
-fn package(resource: &Resource) -> &str {
-    match resource.group.split('.').next() {
+/// How a type is named in messages: with the first part of the group.
+fn go_type(resource: &Resource) -> String {
+    if resource.custom.is_some() {
+        return "unstructured.Unstructured".to_owned();
+    }
+    let package = match resource.group.split('.').next() {
         None | Some("") => "core",
         Some(first) => first,
-    }
+    };
+    format!("{package}.{}", resource.kind)
 }
 
 fn not_acceptable(message: String) -> Failure {
@@ -261,8 +265,26 @@ fn include(call: &Call) -> Result<Include, Failure> {
     }
 }
 
-/// An object as it is in a list: without kind and version.
+/// An object as its version shows it.
+fn shown<'a>(resource: &Resource, object: &'a Object) -> Cow<'a, Value> {
+    match &resource.custom {
+        Some(custom) => custom.shown(object),
+        None => Cow::Borrowed(&object.value),
+    }
+}
+
+/// An object as it is in a list: without kind and version, unless it is a custom resource.
 fn item(resource: &Resource, object: &Object) -> Bytes {
+    if resource.custom.is_some() {
+        return with_kind(resource, object);
+    }
+    bare(resource, object)
+}
+
+fn bare(resource: &Resource, object: &Object) -> Bytes {
+    if let Cow::Owned(value) = shown(resource, object) {
+        return Bytes::from(value.to_string());
+    }
     if events::is_new(resource) {
         return Bytes::from(events::to_shown(resource, object.value.clone()).to_string());
     }
@@ -271,9 +293,12 @@ fn item(resource: &Resource, object: &Object) -> Bytes {
 
 /// An object with kind and version in front.
 fn with_kind(resource: &Resource, object: &Object) -> Bytes {
-    let body = item(resource, object);
-    let head =
-        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version());
+    let body = bare(resource, object);
+    let (kind, api_version) = (&resource.kind, resource.api_version());
+    let head = match &resource.custom {
+        Some(_) => format!("{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\","),
+        None => format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\","),
+    };
     let mut whole = BytesMut::with_capacity(head.len() + body.len());
     whole.put_slice(head.as_bytes());
     whole.put_slice(&body[1..]);

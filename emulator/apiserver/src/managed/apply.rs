@@ -30,10 +30,10 @@ pub(crate) fn apply(
     writer: &Writer,
     force: bool,
 ) -> Result<Value, Vec<Conflict>> {
-    let root = TYPES.find(&resource.schema).unwrap_or_default();
+    let (types, root) = resource.types().unwrap_or((&TYPES, 0));
     let live = match old {
         Some(old) => old.clone(),
-        None => normalize::zero(&TYPES, TYPES.get(root)),
+        None => normalize::zero(types, types.get(root)),
     };
     let mut entries = old.map(read).unwrap_or_default();
     let mut own = Entry {
@@ -42,7 +42,7 @@ pub(crate) fn apply(
         api_version: resource.api_version(),
         subresource: writer.subresource.to_owned(),
         time: object::now(),
-        set: compare::owned(&TYPES, root, applied),
+        set: compare::owned(types, root, applied),
     };
     strip(&mut own.set, resource, writer.subresource);
     let position = entries.iter().position(|entry| {
@@ -53,16 +53,16 @@ pub(crate) fn apply(
     let before = position.map(|at| entries.remove(at));
 
     let mut merged = live.clone();
-    merge(&TYPES, (&Kind::Struct(root), None), &mut merged, applied);
+    merge(types, (&Kind::Struct(root), None), &mut merged, applied);
     if let Some(before) = &before {
         let mut dropped = before.set.difference(&own.set);
         for entry in &entries {
             dropped = dropped.difference(&entry.set);
         }
-        remove(&TYPES, (&Kind::Struct(root), None), &mut merged, &dropped, &own.set);
+        remove(types, (&Kind::Struct(root), None), &mut merged, &dropped, &own.set);
     }
 
-    let changes = compare_objects(&TYPES, root, &live, &merged);
+    let changes = compare_objects(types, root, &live, &merged);
     let changed = changes.added.union(&changes.modified);
     let mut conflicts = Vec::new();
     for entry in &mut entries {

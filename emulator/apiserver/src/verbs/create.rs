@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::dry_run;
 use crate::api::{Call, Target, View, decode, json as answer, warn};
 use crate::controllers;
+use crate::custom;
 use crate::events;
 use crate::failure::Failure;
 use crate::managed::{self, Writer};
@@ -21,7 +22,8 @@ pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Re
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
-    let (value, warnings) = decode(call, resource)?;
+    let (value, mut warnings) = decode(call, resource)?;
+    warnings.extend(custom::finalizer_warnings(resource, &value));
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "" };
     let namespace = target.namespace.as_deref().unwrap_or_default();
@@ -92,6 +94,9 @@ pub(crate) fn add_with(
     }
     strategy::prepare_create(resource, &mut value);
     strategy::admit(shared, resource, &mut value)?;
+    if let Some(failure) = custom::wrong_kind(resource, &value) {
+        return Err(failure);
+    }
     let errors = strategy::validate_create(resource, &value);
     if !errors.is_empty() {
         return Err(Failure::invalid(resource, object::name(&value), &errors));
@@ -105,6 +110,10 @@ fn store(
     value: Value,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
+    let mut value = value;
+    if let Some(custom) = resource.custom.as_ref().filter(|_| !dry_run) {
+        custom.to_kept(&mut value);
+    }
     let key = Key::of(&value);
     let name = key.name.clone();
     let namespace = key.namespace.clone();

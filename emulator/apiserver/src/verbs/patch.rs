@@ -35,7 +35,7 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     let kind = match media.as_str() {
         "application/json-patch+json" => Kind::Json,
         "application/merge-patch+json" => Kind::Merge,
-        "application/strategic-merge-patch+json" => Kind::Strategic,
+        "application/strategic-merge-patch+json" if resource.custom.is_none() => Kind::Strategic,
         _ => {
             return Err(Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
                 .without_details());
@@ -262,12 +262,12 @@ fn read_applied(call: &Call, resource: &Resource) -> Result<Value, Failure> {
     if !object::list(&value, &["metadata", "managedFields"]).is_empty() {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    let root = TYPES.find(&resource.schema).unwrap_or_default();
+    let (types, root) = resource.types().unwrap_or((&TYPES, 0));
     let name = object::name(&value).to_owned();
     let namespace = object::namespace(&value).to_owned();
     let place =
         if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
-    let found = managed::check(&TYPES, root, &mut value).map_err(Failure::internal)?;
+    let found = managed::check(types, root, &mut value).map_err(Failure::internal)?;
     if let Some(unknown) = found {
         let shown = if api_version_group(&resource.group) {
             format!("{}/{}", resource.group, resource.version)

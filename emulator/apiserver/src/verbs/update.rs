@@ -1,5 +1,6 @@
 //! `PUT` of an object, and the write that all changes of an object share.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{create, dry_run};
 use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::custom;
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
@@ -19,7 +21,8 @@ use crate::strategy;
 pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "UpdateOptions")?;
-    let (value, warnings) = decode(call, &target.resource)?;
+    let (value, mut warnings) = decode(call, &target.resource)?;
+    warnings.extend(custom::finalizer_warnings(&target.resource, &value));
     let mut value = events::to_kept(&target.resource, value);
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
@@ -45,8 +48,11 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
             "strconv.ParseUint: parsing {sent:?}: invalid syntax"
         )));
     }
-    let conditional =
-        matches!(resource.group.as_str(), "coordination.k8s.io" | "admissionregistration.k8s.io");
+    let conditional = resource.custom.is_some()
+        || matches!(
+            resource.group.as_str(),
+            "coordination.k8s.io" | "admissionregistration.k8s.io" | "apiextensions.k8s.io"
+        );
     if sent.is_empty() && conditional && shared.store.get(&resource.storage, &key).is_some() {
         let error = FieldError::invalid(
             "metadata.resourceVersion",
@@ -137,21 +143,32 @@ pub(crate) fn modify(
             .store
             .get(&resource.storage, key)
             .ok_or_else(|| Failure::not_found(resource, &key.name))?;
-        let (mut new, applied) = match change(&old.value)? {
+        let seen = match &resource.custom {
+            Some(custom) => custom.shown(&old),
+            None => Cow::Borrowed(&old.value),
+        };
+        let (mut new, applied) = match change(&seen)? {
             Change::Update(new) => (new, false),
             Change::Applied(new) => (new, true),
         };
-        immutable(resource, &old.value, &mut new, &key.name)?;
-        strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
-        if !applied {
-            managed::update(resource, Some(&old.value), &mut new, writer);
+        immutable(resource, &seen, &mut new, &key.name)?;
+        if let Some(failure) = custom::wrong_kind(resource, &new) {
+            return Err(failure);
         }
-        let errors = strategy::validate_update(resource, writer.subresource, &old.value, &new);
+        strategy::prepare_update(resource, writer.subresource, &seen, &mut new);
+        if !applied {
+            managed::update(resource, Some(&seen), &mut new, writer);
+        }
+        let errors = strategy::validate_update(resource, writer.subresource, &seen, &new);
         if !errors.is_empty() {
             return Err(Failure::invalid(resource, &key.name, &errors));
         }
-        if new == old.value {
+        if new == *seen {
+            drop(seen);
             return Ok(old);
+        }
+        if let Some(custom) = resource.custom.as_ref().filter(|_| !dry_run) {
+            custom.to_kept(&mut new);
         }
         if dry_run {
             return Ok(Arc::new(Object::new(new, old.revision)));
