@@ -42,9 +42,7 @@ use crate::names::{self, Rule};
 use crate::object;
 use crate::resources::{Resource, Subresource};
 use crate::schema::Types;
-use crate::server::Shared;
 use crate::store::Object;
-use crate::verbs;
 
 /// The group of the definitions.
 pub(crate) const GROUP: &str = "apiextensions.k8s.io";
@@ -324,13 +322,18 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
+/// What a request is about: of custom resources a POST to an object is one to its collection.
+pub(crate) fn collection<'a>(target: &'a Target, call: &Call) -> Cow<'a, Target> {
+    let creates = call.method == Method::POST && target.subresource.is_empty();
+    if creates && target.resource.custom.is_some() && target.name.is_some() {
+        return Cow::Owned(Target { name: None, ..target.clone() });
+    }
+    Cow::Borrowed(target)
+}
+
 /// What is answered to a request on a custom resource before its verb is looked at: what its
 /// version, its parts, or the end of its definition do not allow.
-pub(crate) fn first(
-    shared: &Shared,
-    target: &Target,
-    call: &Call,
-) -> Option<Result<Response, Failure>> {
+pub(crate) fn first(target: &Target, call: &Call) -> Option<Result<Response, Failure>> {
     let resource = &target.resource;
     let custom = resource.custom.as_ref()?;
     let part = target.subresource.as_str();
@@ -338,12 +341,6 @@ pub(crate) fn first(
         let name = target.name.as_deref().unwrap_or_default();
         return Some(Err(Failure::not_found(resource, name)));
     }
-    let verb = match call.method {
-        Method::POST => "create",
-        Method::PUT => "update",
-        Method::PATCH => "patch",
-        _ => "",
-    };
     if custom.webhook && custom.storage_version != resource.version {
         return Some(Err(Failure::internal(format!(
             "conversion webhook for {}, Kind={} failed: this server calls no conversion webhooks; ask for version {}",
@@ -352,25 +349,32 @@ pub(crate) fn first(
             custom.storage_version
         ))));
     }
-    if custom.terminating && verb == "create" {
-        let mut failure = Failure::method_not_allowed();
-        failure.message =
-            format!("{verb} not allowed while custom resource definition is terminating");
-        return Some(Err(failure.about(resource, "")));
-    }
-    match (verb, &target.name) {
-        ("patch" | "update", None) => Some(Err(Failure::bad_request("name must be provided"))),
-        ("create", _) if resource.namespaced && target.namespace.is_none() => {
-            Some(Ok(api::no_page()))
+    let nowhere = resource.namespaced && target.namespace.is_none();
+    match call.method {
+        Method::POST | Method::DELETE if nowhere => Some(Ok(api::no_page())),
+        Method::POST if custom.terminating => {
+            let mut failure = Failure::method_not_allowed().about(resource, "");
+            failure.message =
+                "create not allowed while custom resource definition is terminating".to_owned();
+            Some(Err(failure))
         }
-        ("create", Some(_)) if part.is_empty() => {
-            let target = Target { name: None, ..target.clone() };
-            Some(verbs::create::create(shared, &target, call))
-        }
-        _ if call.method == Method::DELETE && resource.namespaced && target.namespace.is_none() => {
-            Some(Ok(api::no_page()))
+        Method::PUT | Method::PATCH if target.name.is_none() => {
+            Some(Err(Failure::bad_request("name must be provided")))
         }
         _ => None,
+    }
+}
+
+/// An object as the version of a resource shows it.
+pub(crate) fn as_shown(resource: &Resource, object: Arc<Object>) -> Arc<Object> {
+    let Some(custom) = &resource.custom else { return object };
+    let owned = match custom.shown(&object) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(value) => Some(value),
+    };
+    match owned {
+        Some(value) => Arc::new(Object::new(value, object.revision)),
+        None => object,
     }
 }
 
