@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
+pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, unrecognized, yaml};
 pub(crate) use query::Query;
 pub(crate) use target::{Path, Target};
 pub(crate) use view::View;
@@ -81,17 +81,18 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Resp
 
 async fn carry_out(shared: &Arc<Shared>, mut request: Request<Body>) -> Response {
     let head = request.method() == Method::HEAD;
-    if head && !is_object(request.uri().path()) {
+    if head && !is_object(shared, request.uri().path()) {
         *request.method_mut() = Method::GET;
     }
     let response = respond(shared, request).await;
     if head { response.map(|_| Body::empty()) } else { response }
 }
 
-/// Whether a path is below the API's objects, where HEAD is not allowed.
-fn is_object(path: &str) -> bool {
-    path.starts_with("/api/v1/")
-        || path.strip_prefix("/apis/").is_some_and(|rest| rest.matches('/').count() > 1)
+/// Whether a path is below the API's objects, where HEAD is not allowed but for custom resources.
+fn is_object(shared: &Shared, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/apis/") else { return path.starts_with("/api/v1/") };
+    let group = rest.split('/').next().unwrap_or_default();
+    rest.matches('/').count() > 1 && !shared.catalogue().is_custom(group)
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {

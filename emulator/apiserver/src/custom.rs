@@ -25,7 +25,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::controller::{changed, load, resume};
+pub(crate) use self::controller::{changed, load, resume, written};
 pub(crate) use self::decode::{decode, typed};
 pub(crate) use self::definition::{
     check as check_definition, check_update as check_definition_update,
@@ -361,7 +361,20 @@ pub(crate) fn first(target: &Target, call: &Call) -> Option<Result<Response, Fai
         Method::PUT | Method::PATCH if target.name.is_none() => {
             Some(Err(Failure::bad_request("name must be provided")))
         }
-        _ => None,
+        Method::GET | Method::PUT | Method::PATCH => None,
+        Method::POST if part.is_empty() => None,
+        Method::DELETE if part.is_empty() => None,
+        _ => {
+            let verb = match call.method {
+                Method::POST => "create",
+                Method::DELETE => "delete",
+                _ => "",
+            };
+            let mut failure = Failure::method_not_allowed().about(resource, "");
+            failure.message =
+                format!("{verb} is not supported on resources of kind {:?}", resource.qualified());
+            Some(Err(failure))
+        }
     }
 }
 

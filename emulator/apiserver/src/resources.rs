@@ -98,6 +98,7 @@ impl Resource {
             };
         }
         match (self.stored, self.kind.as_str()) {
+            (true, "ComponentStatus") => &["get", "list"],
             (false, _) => &["create"],
             (true, "Namespace") => &["create", "delete", "get", "list", "patch", "update", "watch"],
             (true, _) => {
@@ -159,6 +160,12 @@ impl Catalogue {
         (known == stamp).then(|| resources.clone())
     }
 
+    /// Whether a group has nothing but custom resources.
+    pub(crate) fn is_custom(&self, group: &str) -> bool {
+        let mut all = self.resources.iter().filter(|one| one.group == group).peekable();
+        all.peek().is_some() && all.all(|one| one.custom.is_some())
+    }
+
     /// How many definitions are served.
     pub(crate) fn definitions(&self) -> usize {
         self.definitions.len()
@@ -211,7 +218,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// The versions of every group but the core one, in the order of the table.
+    /// The versions of every group but the core one, in the order of the real server.
     pub(crate) fn groups(&self) -> Vec<(String, Vec<String>)> {
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
         for one in self.resources.iter().filter(|one| !one.group.is_empty()) {
@@ -224,6 +231,8 @@ impl Catalogue {
                 None => groups.push((one.group.clone(), vec![one.version.clone()])),
             }
         }
+        let place = |group: &str| ORDER.iter().position(|one| *one == group).unwrap_or(ORDER.len());
+        groups.sort_by_key(|(group, _)| place(group));
         groups
     }
 }
@@ -243,6 +252,30 @@ fn rank(version: &str) -> (u8, u64, u64) {
 }
 
 const STATUS: &[&str] = &["get", "patch", "update"];
+
+/// The groups in the order in which they are listed; those of custom resources follow.
+const ORDER: &[&str] = &[
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
 
 /// One line of the table.
 struct Line {
@@ -304,7 +337,12 @@ const ONLY_STATUS: &[Subresource] = &[own("status", STATUS)];
 const SCALE_AND_STATUS: &[Subresource] =
     &[other("scale", "autoscaling", "v1", "Scale", STATUS), own("status", STATUS)];
 
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+const STREAM: &[&str] = &["create", "get"];
+
 const LINES: &[Line] = &[
+    line("v1", "Binding", "bindings", ""),
+    line("v1", "ComponentStatus", "componentstatuses", "cs").cluster(),
     line("v1", "ConfigMap", "configmaps", "cm"),
     line("v1", "Endpoints", "endpoints", "ep"),
     line("v1", "Event", "events", "ev"),
@@ -312,13 +350,21 @@ const LINES: &[Line] = &[
     line("v1", "Namespace", "namespaces", "ns")
         .cluster()
         .with(&[own("finalize", &["update"]), own("status", STATUS)]),
-    line("v1", "Node", "nodes", "no").cluster().with(ONLY_STATUS),
+    line("v1", "Node", "nodes", "no")
+        .cluster()
+        .with(&[other("proxy", "", "v1", "NodeProxyOptions", PROXY), own("status", STATUS)]),
     line("v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc").with(ONLY_STATUS),
     line("v1", "PersistentVolume", "persistentvolumes", "pv").cluster().with(ONLY_STATUS),
     line("v1", "Pod", "pods", "po").all().with(&[
+        other("attach", "", "v1", "PodAttachOptions", STREAM),
         other("binding", "", "v1", "Binding", &["create"]),
+        own("ephemeralcontainers", STATUS),
         other("eviction", "policy", "v1", "Eviction", &["create"]),
+        other("exec", "", "v1", "PodExecOptions", STREAM),
         own("log", &["get"]),
+        other("portforward", "", "v1", "PodPortForwardOptions", STREAM),
+        other("proxy", "", "v1", "PodProxyOptions", PROXY),
+        own("resize", STATUS),
         own("status", STATUS),
     ]),
     line("v1", "PodTemplate", "podtemplates", ""),
@@ -334,7 +380,30 @@ const LINES: &[Line] = &[
         "TokenRequest",
         &["create"],
     )]),
-    line("v1", "Service", "services", "svc").all().with(ONLY_STATUS),
+    line("v1", "Service", "services", "svc")
+        .all()
+        .with(&[other("proxy", "", "v1", "ServiceProxyOptions", PROXY), own("status", STATUS)]),
+    line("apiregistration.k8s.io/v1", "APIService", "apiservices", "")
+        .cluster()
+        .categories("api-extensions")
+        .with(ONLY_STATUS),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions")
+    .with(ONLY_STATUS),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions"),
     line(
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",
@@ -374,6 +443,42 @@ const LINES: &[Line] = &[
     line("authorization.k8s.io/v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", "")
         .cluster(),
     line("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", "").cluster(),
+    line(
+        "certificates.k8s.io/v1",
+        "CertificateSigningRequest",
+        "certificatesigningrequests",
+        "csr",
+    )
+    .cluster()
+    .with(&[own("approval", STATUS), own("status", STATUS)]),
+    line("networking.k8s.io/v1", "IPAddress", "ipaddresses", "ip").cluster(),
+    line("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", "").cluster().with(ONLY_STATUS),
+    line("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", "").cluster(),
+    line("resource.k8s.io/v1", "DeviceClass", "deviceclasses", "").cluster(),
+    line("resource.k8s.io/v1", "ResourceClaim", "resourceclaims", "").with(ONLY_STATUS),
+    line("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates", ""),
+    line("resource.k8s.io/v1", "ResourceSlice", "resourceslices", "").cluster(),
+    line("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "flowschemas", "")
+        .cluster()
+        .with(ONLY_STATUS),
+    line(
+        "flowcontrol.apiserver.k8s.io/v1",
+        "PriorityLevelConfiguration",
+        "prioritylevelconfigurations",
+        "",
+    )
+    .cluster()
+    .with(ONLY_STATUS),
+    line("storage.k8s.io/v1", "CSIDriver", "csidrivers", "").cluster(),
+    line("storage.k8s.io/v1", "CSINode", "csinodes", "").cluster(),
+    line("storage.k8s.io/v1", "CSIStorageCapacity", "csistoragecapacities", ""),
+    line("storage.k8s.io/v1", "VolumeAttachment", "volumeattachments", "")
+        .cluster()
+        .with(ONLY_STATUS),
+    line("storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", "vac").cluster(),
+    line("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
+        .all()
+        .with(ONLY_STATUS),
     line("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
         .all()
         .with(ONLY_STATUS),
@@ -409,7 +514,7 @@ fn table() -> Vec<Resource> {
                 short: words(line.short),
                 categories: words(line.categories),
                 namespaced: line.namespaced,
-                stored: !line.kind.ends_with("Review"),
+                stored: !line.kind.ends_with("Review") && line.kind != "Binding",
                 subresources: line.subresources.to_vec(),
                 storage: if group.is_empty() || line.plural == "events" {
                     line.plural.to_owned()

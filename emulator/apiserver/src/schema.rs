@@ -214,6 +214,7 @@ fn kind(names: &HashMap<String, usize>, text: &str) -> Kind {
         "intorstring" => Kind::IntOrString,
         "time" => Kind::Time,
         "microtime" => Kind::MicroTime,
+        "deduced" => Kind::Deduced,
         name => names.get(name).map_or(Kind::Any, |index| Kind::Struct(*index)),
     }
 }

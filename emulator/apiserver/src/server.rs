@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
+    /// Definitions of custom resources are looked at one at a time.
+    pub(crate) definitions: Mutex<()>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
     pub(crate) bind_volumes: bool,
@@ -145,6 +147,7 @@ impl Server {
             certificates,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
+            definitions: Mutex::new(()),
             faults: options.faults,
             logs: options.logs,
             bind_volumes: options.bind_volumes,

@@ -50,6 +50,10 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
     let Gate { target, call, .. } = gate;
     let resource = &target.resource;
     let creates = call.method == Method::POST && target.name.is_none();
+    let listed = call.method == Method::GET || !resource.is("", "ComponentStatus");
+    if !listed || resource.is("", "Binding") {
+        return Err(Failure::method_not_allowed());
+    }
     if !resource.stored && !creates {
         return Err(Failure::method_not_allowed());
     }

@@ -156,15 +156,23 @@ pub(crate) fn go_kind(value: &Value) -> &'static str {
     }
 }
 
-fn unrecognized(kind: &str, error: &str, body: &[u8]) -> Failure {
-    let shown = match body {
-        [] => "<empty>".to_owned(),
-        long if long.len() > 30 => format!("{} ...", String::from_utf8_lossy(&long[..30])),
-        short => short.iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
+pub(crate) fn unrecognized(kind: &str, error: &str, body: &[u8]) -> Failure {
+    let shown = summary(body);
     Failure::bad_request(format!(
         "the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
     ))
+}
+
+/// The start of a body: as a text where it looks like JSON, else in hexadecimal digits.
+fn summary(body: &[u8]) -> String {
+    const LIMIT: usize = 30;
+    let start = &body[..body.len().min(LIMIT)];
+    let shown = match start {
+        [] => return "<empty>".to_owned(),
+        [b'{', ..] => String::from_utf8_lossy(start).into_owned(),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > LIMIT { format!("{shown} ...") } else { shown }
 }
 
 /// Reads YAML or JSON.

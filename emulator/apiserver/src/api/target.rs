@@ -59,8 +59,7 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
     };
     let Some(resource) = find(plural) else {
         // What has only custom resources knows nothing else.
-        let is_custom = |one: &Arc<Resource>| one.group == group && one.custom.is_none();
-        if !group.is_empty() && !catalogue.resources.iter().any(is_custom) {
+        if catalogue.is_custom(group) {
             return Path::Other;
         }
         let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);

@@ -2,12 +2,12 @@
 //! them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::definition::CLEANUP;
-use super::{DEFINITIONS, resources};
+use super::{DEFINITIONS, GROUP, resources};
 use crate::controllers::set_condition;
 use crate::managed::Writer;
 use crate::object;
@@ -31,7 +31,10 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
         return;
     }
     if change.deleted {
-        rebuild(shared);
+        {
+            let _one = shared.definitions.lock().unwrap_or_else(PoisonError::into_inner);
+            rebuild(shared);
+        }
         // A name that it had may be free for another one now.
         for other in shared.store.list(DEFINITIONS, None).1 {
             if !condition(&other.value, "NamesAccepted") {
@@ -64,7 +67,16 @@ fn condition(definition: &Value, kind: &str) -> bool {
         .any(|one| one["type"] == kind && one["status"] == "True")
 }
 
+/// Goes on with a definition that a request has written, so that it is served when the answer
+/// arrives.
+pub(crate) fn written(shared: &Shared, resource: &Resource, key: &Key) {
+    if resource.is(GROUP, "CustomResourceDefinition") {
+        sync(shared, key);
+    }
+}
+
 fn sync(shared: &Shared, key: &Key) {
+    let _one = shared.definitions.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(definition) = shared.store.get(DEFINITIONS, key) else { return };
     if object::is_deleting(&definition.value) {
         rebuild(shared);

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{Custom, prune};
-use crate::api::{Call, Validation, parse};
+use crate::api::{Call, Validation, parse, unrecognized};
 use crate::failure::Failure;
 use crate::resources::Resource;
 use crate::schema::{Kind, TYPES, scan};
@@ -18,12 +18,8 @@ pub(crate) fn decode(
     let value = parse(call, &resource.kind)?;
     if value["kind"].as_str().unwrap_or_default().is_empty() {
         let body = String::from_utf8_lossy(&call.body);
-        let start: String = body.chars().take(30).collect();
-        let start = if body.len() > start.len() { format!("{start} ...") } else { hex(&call.body) };
-        return Err(Failure::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{body}' ({start})",
-            resource.kind
-        )));
+        let error = format!("Object 'Kind' is missing in '{body}'");
+        return Err(unrecognized(&resource.kind, &error, &call.body));
     }
     let api_version = value["apiVersion"].as_str().unwrap_or_default();
     let expected = resource.api_version();
@@ -74,8 +70,4 @@ pub(crate) fn typed(
         }
         Validation::Warn | Validation::Strict => Ok((value, found)),
     }
-}
-
-fn hex(body: &[u8]) -> String {
-    body.iter().map(|byte| format!("{byte:02x}")).collect()
 }

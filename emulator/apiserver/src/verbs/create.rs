@@ -187,7 +187,10 @@ fn store(
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let created = shared.store.create(&resource.storage, key, value, resource.namespaced);
+    let created = shared.store.create(&resource.storage, key.clone(), value, resource.namespaced);
+    if created.is_ok() {
+        custom::written(shared, resource, &key);
+    }
     if created.is_ok() && resource.is("", "Namespace") {
         controllers::furnish(shared, &name);
     }

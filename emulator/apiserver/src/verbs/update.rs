@@ -178,6 +178,7 @@ pub(crate) async fn modify_asked(
             gate.validate(&step, Some(resource), Some(&new)).await?;
         }
         if let Some(object) = write(shared, resource, key, old, new, dry_run)? {
+            custom::written(shared, resource, key);
             return Ok(object);
         }
     }
