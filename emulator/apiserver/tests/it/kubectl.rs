@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-struct Session {
+pub(crate) struct Session {
     folder: tempfile::TempDir,
     stop: CancellationToken,
 }
@@ -23,7 +23,7 @@ impl Drop for Session {
 }
 
 impl Session {
-    async fn start(simulate: bool) -> Option<Session> {
+    pub(crate) async fn start(simulate: bool) -> Option<Session> {
         if Command::new("kubectl").arg("version").arg("--client").output().await.is_err() {
             skipped("there is no kubectl on PATH");
             return None;
@@ -53,7 +53,7 @@ impl Session {
         Some(Session { folder, stop })
     }
 
-    async fn output(&self, arguments: &str) -> Output {
+    pub(crate) async fn output(&self, arguments: &str) -> Output {
         Command::new("kubectl")
             .args(arguments.split(' '))
             .current_dir(self.folder.path())
@@ -65,6 +65,11 @@ impl Session {
             .expect("kubectl runs")
     }
 
+    /// Where its commands run.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The minor version of this kubectl.
     async fn minor(&self) -> u32 {
         let text = self.run("version --client -o json").await;
@@ -74,7 +79,7 @@ impl Session {
     }
 
     /// Runs a command that must succeed, and gives what it printed.
-    async fn run(&self, arguments: &str) -> String {
+    pub(crate) async fn run(&self, arguments: &str) -> String {
         let output = self.output(arguments).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
