@@ -400,20 +400,29 @@ pub(crate) fn wrong_kind(resource: &Resource, value: &Value) -> Option<Failure> 
     Some(Failure::invalid_kind(&resource.group, kind, object::name(value), &[error]))
 }
 
-/// The warnings about the names of finalizers.
-pub(crate) fn finalizer_warnings(resource: &Resource, value: &Value) -> Vec<String> {
+/// The warnings about the names of finalizers that are new.
+pub(crate) fn finalizer_warnings(
+    resource: &Resource,
+    old: Option<&Value>,
+    value: &Value,
+) -> Vec<String> {
     if resource.custom.is_none() {
         return Vec::new();
     }
-    let bare =
-        |name: &&str| !name.contains('/') && !matches!(*name, "orphan" | "foregroundDeletion");
-    object::finalizers(value)
-        .enumerate()
-        .filter(|(_, name)| bare(name) && names::label_key_faults(name).is_empty())
-        .map(|(_, name)| format!(
-            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
-        ))
-        .collect()
+    let before: Vec<&str> = old.into_iter().flat_map(object::finalizers).collect();
+    let mut added: Vec<&str> =
+        object::finalizers(value).filter(|name| !before.contains(name)).collect();
+    added.sort_unstable();
+    let mut warnings = Vec::new();
+    for name in added {
+        let said = |what: &str| format!("metadata.finalizers: {name:?}: {what}");
+        warnings.extend(names::label_key_faults(name).iter().map(|fault| said(fault)));
+        let standard = matches!(name, "orphan" | "foregroundDeletion" | "kubernetes");
+        if !name.contains('/') && !standard {
+            warnings.push(said("prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"));
+        }
+    }
+    warnings
 }
 
 /// Whether a text is a name of a group, version, or resource.

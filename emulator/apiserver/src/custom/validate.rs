@@ -1,6 +1,6 @@
 //! Whether a value fits its schema, with the words of the real server.
 
-mod formats;
+pub(crate) mod formats;
 
 use serde_json::{Map, Value, json};
 

@@ -25,7 +25,7 @@ pub(crate) async fn create(gate: &Gate<'_>) -> Result<Response, Failure> {
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
     let (value, mut warnings) = decode(call, resource)?;
-    warnings.extend(custom::finalizer_warnings(resource, &value));
+    warnings.extend(custom::finalizer_warnings(resource, None, &value));
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "" };
     let namespace = target.namespace.as_deref().unwrap_or_default();

@@ -10,6 +10,7 @@ use super::update::{Change, modify_asked};
 use super::{create, dry_run};
 use crate::admission::Gate;
 use crate::api::{Call, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
+use crate::custom;
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Conflict, Writer};
@@ -74,6 +75,7 @@ pub(crate) async fn patch(gate: &Gate<'_>) -> Result<Response, Failure> {
         let (new, found) = typed_raw(new, resource, Validation::of(call), None)
             .map_err(|error| unfit(&patched, &error))?;
         warnings = found;
+        warnings.extend(custom::finalizer_warnings(resource, Some(old), &new));
         if object::name(&new).is_empty() {
             return Err(nameless(&key.name));
         }

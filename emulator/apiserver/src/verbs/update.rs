@@ -22,8 +22,7 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
     let Gate { shared, target, call, .. } = gate;
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "UpdateOptions")?;
-    let (value, mut warnings) = decode(call, &target.resource)?;
-    warnings.extend(custom::finalizer_warnings(&target.resource, &value));
+    let (value, warnings) = decode(call, &target.resource)?;
     let mut value = events::to_kept(&target.resource, value);
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
@@ -76,7 +75,9 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
     {
         return upsert(gate, value, &writer, view, dry_run, &warnings).await;
     }
+    let mut about = Vec::new();
     let object = modify_asked(gate, resource, &writer, dry_run, |old| {
+        about = custom::finalizer_warnings(resource, Some(old), &value);
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
@@ -95,7 +96,8 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
         Ok(Change::Update(value.clone()))
     })
     .await?;
-    Ok(warn(answer(200, view.object(&target.resource, &object)), &warnings))
+    let response = answer(200, view.object(&target.resource, &object));
+    Ok(warn(response, &[warnings, about].concat()))
 }
 
 /// Some kinds are created by a `PUT` of what is not there.

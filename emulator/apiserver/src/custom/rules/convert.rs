@@ -1,13 +1,19 @@
 //! From JSON to the values that rules see, by the schema.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use cel::objects::{Key, Map, OptionalValue};
-use cel::{Context, Value as CelValue};
+use cel::{Context, ExecutionError, Value as CelValue};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::custom::schema::Schema;
+use crate::custom::validate::formats;
+use crate::schema::quantity::Quantity;
 
 /// A value as a rule sees it; fields that the schema does not declare are not there.
 pub(crate) fn value(schema: &Schema, value: &Value, root: bool) -> CelValue {
@@ -39,8 +45,55 @@ pub(crate) fn value(schema: &Schema, value: &Value, root: bool) -> CelValue {
         Value::Number(number) if schema.kind == "number" => {
             CelValue::Float(number.as_f64().unwrap_or_default())
         }
+        Value::String(text) => match schema.format.replace('-', "").as_str() {
+            "datetime" | "date" => time(text).map_or_else(|| plain(value), CelValue::Int),
+            "duration" => duration(text).map_or_else(|| plain(value), CelValue::Int),
+            _ => plain(value),
+        },
         other => plain(other),
     }
+}
+
+/// A time as nanoseconds: times and durations are numbers here, so they compare and add.
+fn time(text: &str) -> Option<i64> {
+    let time = match text.parse::<Timestamp>() {
+        Ok(time) => time,
+        Err(_) => text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+    };
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+/// A duration as Go writes it, in nanoseconds.
+fn duration(text: &str) -> Option<i64> {
+    const UNITS: &[(&str, f64)] = &[
+        ("ns", 1.0),
+        ("us", 1e3),
+        ("µs", 1e3),
+        ("ms", 1e6),
+        ("s", 1e9),
+        ("m", 60e9),
+        ("h", 3600e9),
+    ];
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|one: char| !one.is_ascii_digit() && one != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = &rest[end..];
+        let end = rest.find(|one: char| one.is_ascii_digit()).unwrap_or(rest.len());
+        let (_, size) = UNITS.iter().find(|(unit, _)| *unit == &rest[..end])?;
+        total += number * size;
+        rest = &rest[end..];
+    }
+    let total = sign * total;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
+    (total.abs() < 9.2e18 && !text.is_empty()).then_some(total as i64)
 }
 
 /// Of the metadata rules see the name, and nothing else.
@@ -131,14 +184,44 @@ pub(crate) fn add_functions(context: &mut Context) {
                 .unwrap_or_default();
             CelValue::List(Arc::new(found))
         }),
-        context.add_function("isQuantity", |text: Arc<String>| {
-            crate::schema::quantity::Quantity::parse(&text).is_some()
+        context.add_function("isQuantity", |text: Arc<String>| Quantity::parse(&text).is_some()),
+        context.add_function("quantity", |text: Arc<String>| {
+            let parsed = Quantity::parse(&text).map(Quantity::approximate);
+            parsed.ok_or_else(|| ExecutionError::function_error("quantity", "not a quantity"))
         }),
+        context.add_function("isGreaterThan", |This(one): This<f64>, other: f64| one > other),
+        context.add_function("isLessThan", |This(one): This<f64>, other: f64| one < other),
+        context.add_function("compareTo", |This(one): This<f64>, other: f64| {
+            one.partial_cmp(&other).map_or(0, |order| order as i64)
+        }),
+        context.add_function("timestamp", |value: CelValue| {
+            let found = moment(&value, time);
+            found.ok_or_else(|| ExecutionError::function_error("timestamp", "not a time"))
+        }),
+        context.add_function("duration", |value: CelValue| {
+            let found = moment(&value, duration);
+            found.ok_or_else(|| ExecutionError::function_error("duration", "not a duration"))
+        }),
+        context.add_function("isURL", |text: Arc<String>| {
+            text.starts_with('/')
+                || text.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some())
+        }),
+        context.add_function("isIP", |text: Arc<String>| text.parse::<IpAddr>().is_ok()),
+        context.add_function("isCIDR", |text: Arc<String>| formats::fits("cidr", &text)),
     ];
     for result in added {
         if let Err(error) = result {
             tracing::debug!(%error, "a function for validation rules is the language's own");
         }
+    }
+}
+
+/// A time or duration that is a number already, or a text that is one.
+fn moment(value: &CelValue, read: impl Fn(&str) -> Option<i64>) -> Option<i64> {
+    match value {
+        CelValue::Int(number) => Some(*number),
+        CelValue::String(text) => read(text),
+        _ => None,
     }
 }
 

@@ -82,6 +82,10 @@ fn numbers_texts_and_lists_have_their_functions() {
         "self.names.map(name, name.size()).sum() == 2",
         "self.a__dash__b.startsWith('x') && self.a__dash__b.lowerAscii() == 'xy'",
         "'a1b2'.findAll('[0-9]').size() == 2",
+        "duration('90s') > duration('1m') && duration('1h') == duration('60m')",
+        "timestamp('2026-01-01T00:00:00Z') + duration('1h') < timestamp('2026-01-01T02:00:00Z')",
+        "quantity('1Gi').isGreaterThan(quantity('1000Mi')) && isQuantity('1k')",
+        "isIP('10.0.0.1') && isCIDR('10.0.0.0/8') && !isURL('nowhere')",
     ] {
         let value = json!({"spec": {"share": 0.5, "names": ["a", "b"], "a-b": "xY"}});
         let rule = json!({"rule": rule});
