@@ -5,6 +5,7 @@
 //! Changes go into the books and say what is to be looked at. A look happens only when all changes
 //! are in the books, those of the look before included, so that nothing is done twice.
 
+mod cron;
 mod garbage;
 mod jobs;
 mod namespaces;
@@ -13,6 +14,7 @@ mod scheduler;
 mod volumes;
 mod work;
 
+pub(crate) use cron::Schedule;
 pub(crate) use namespaces::furnish;
 pub(crate) use scheduler::assign;
 
@@ -92,6 +94,7 @@ impl Controllers {
         namespaces::resume(shared);
         scheduler::all(shared);
         jobs::resume(&mut self.work);
+        cron::resume(&mut self.work);
     }
 
     /// Takes a change into the books.
@@ -103,6 +106,7 @@ impl Controllers {
         volumes::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
+        cron::changed(&mut self.work, storage, change);
     }
 
     /// Looks at one thing. What fails is looked at again later, and stops nothing else.
@@ -110,6 +114,7 @@ impl Controllers {
         let work = &mut self.work;
         let looked = catch_unwind(AssertUnwindSafe(|| match &item {
             Item::Job(key) => jobs::sync(work, key),
+            Item::CronJob(key) => cron::sync(work, key),
             Item::Uncounted(key) => jobs::sync_uncounted(work, key),
         }));
         let failure = match looked {

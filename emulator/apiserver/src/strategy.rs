@@ -204,7 +204,10 @@ pub(crate) fn validate_update(
         ("", "Secret") => secrets::check_update(old, new, &mut errors),
         ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
         ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
-        ("batch", "Job") => batch::check_job_update(old, new, &mut errors),
+        ("batch", "Job") => {
+            batch::check_job_update(old, new, &mut errors);
+            return errors;
+        }
         ("rbac.authorization.k8s.io", _) => rbac::check_update(resource, old, new, &mut errors),
         _ => {}
     }
@@ -228,6 +231,15 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("apps", _) => workloads::check(value, errors),
         _ => {}
     }
+}
+
+/// The faults that follow from another uid than the stored one.
+pub(crate) fn identity_faults(resource: &Resource, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if resource.is("batch", "Job") {
+        batch::generated(new, &mut errors);
+    }
+    errors
 }
 
 /// Whether an object that is marked and has no finalizers can go.

@@ -15,6 +15,7 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(1000);
 /// One thing to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Item {
+    CronJob(Key),
     Job(Key),
     /// A pod that a job was counting, by its key.
     Uncounted(Key),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::jobs::BackOff;
+use super::jobs::{BackOff, JOBS};
 use super::queue::{Clock, Queue};
 use super::{Said, controller, event};
 use crate::failure::Failure;
@@ -29,6 +29,7 @@ pub(super) struct Work {
     pub(super) queue: Queue,
     pub(super) clock: Clock,
     pub(super) pods: Owned,
+    pub(super) jobs: Owned,
     /// The failures of each job's pods, by the job's uid.
     pub(super) back_off: HashMap<String, BackOff>,
     /// How many Events may still be written about an object, by its uid, and when that was so.
@@ -42,6 +43,7 @@ impl Work {
             queue: Queue::default(),
             clock: Clock::start(),
             pods: Owned::default(),
+            jobs: Owned::default(),
             back_off: HashMap::new(),
             talk: HashMap::new(),
         }
@@ -49,18 +51,26 @@ impl Work {
 
     /// Takes an object into the books.
     pub(super) fn seen(&mut self, storage: &str, object: &Arc<Object>) {
-        if storage == "pods" {
-            self.pods.seen(object);
+        if let Some(owned) = self.owned(storage) {
+            owned.seen(object);
         }
     }
 
     /// Takes a change into the books.
     pub(super) fn note(&mut self, storage: &str, change: &Change) {
-        if storage == "pods" {
-            self.pods.changed(change);
+        if let Some(owned) = self.owned(storage) {
+            owned.changed(change);
         }
         if change.deleted {
             self.talk.remove(object::uid(&change.new.value));
+        }
+    }
+
+    fn owned(&mut self, storage: &str) -> Option<&mut Owned> {
+        match storage {
+            "pods" => Some(&mut self.pods),
+            JOBS => Some(&mut self.jobs),
+            _ => None,
         }
     }
 

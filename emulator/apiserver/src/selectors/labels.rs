@@ -73,6 +73,30 @@ impl Labels {
         }
     }
 
+    /// The selector that an object carries: `matchLabels` and `matchExpressions`. None without one.
+    pub(crate) fn of(selector: &Value) -> Option<Labels> {
+        let map = selector.as_object()?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let labels = map.get("matchLabels").and_then(Value::as_object);
+        let labels = labels.into_iter().flatten().map(|(key, value)| Requirement {
+            key: key.clone(),
+            operator: Operator::In,
+            values: vec![text(value)],
+        });
+        let expressions = map.get("matchExpressions").and_then(Value::as_array);
+        let expressions = expressions.into_iter().flatten().map(|one| Requirement {
+            key: text(&one["key"]),
+            operator: match one["operator"].as_str() {
+                Some("NotIn") => Operator::NotIn,
+                Some("Exists") => Operator::Exists,
+                Some("DoesNotExist") => Operator::Absent,
+                _ => Operator::In,
+            },
+            values: one["values"].as_array().into_iter().flatten().map(text).collect(),
+        });
+        Some(Labels { requirements: labels.chain(expressions).collect() })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }

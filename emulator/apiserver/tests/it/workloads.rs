@@ -127,3 +127,40 @@ async fn a_job_completes_when_its_pod_has_succeeded() {
     let said = reasons(&cluster.client, "Job", "once").await;
     assert_eq!(said, ["SuccessfulCreate", "Completed"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_somebody_else_manages_is_left_alone_and_can_be_deleted() {
+    let cluster = cluster(Vec::new());
+    let spec = json!({"managedBy": "example.com/nobody"});
+    let made = create_job(&cluster.client, "other", "busybox:1", spec).await;
+    create_job(&cluster.client, "own", "busybox:1", json!({})).await;
+    ended(&cluster.client, "own", "Complete").await;
+    assert_eq!(pods(&cluster.client, "job-name=other").await.len(), 0);
+    let api: Api<Job> = Api::default_namespaced(cluster.client.clone());
+    api.delete("other", &DeleteParams::default()).await.unwrap();
+    wait(&api, "other", is_deleted(&made.metadata.uid.unwrap())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_outlive_a_job_that_is_deleted_as_a_client_does_by_default() {
+    let cluster = cluster(vec![image("*", 0, true)]);
+    create_job(&cluster.client, "long", "busybox:1", json!({})).await;
+    let api: Api<Job> = Api::default_namespaced(cluster.client.clone());
+    let runs = |job: Option<&Job>| {
+        job.and_then(|job| job.status.as_ref()).is_some_and(|status| status.ready == Some(1))
+    };
+    wait(&api, "long", runs).await;
+    let pod = pods(&cluster.client, "job-name=long").await.remove(0);
+    assert_eq!(pod.metadata.finalizers.unwrap(), ["batch.kubernetes.io/job-tracking"]);
+    api.delete("long", &DeleteParams::default()).await.unwrap();
+    let free = |pod: Option<&Pod>| {
+        pod.is_some_and(|pod| {
+            pod.metadata.owner_references.is_none() && pod.metadata.finalizers.is_none()
+        })
+    };
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client.clone());
+    let pod = wait(&pods, &pod.metadata.name.unwrap(), free).await.expect("the pod stays");
+    let books = serde_json::to_string(&pod.metadata.managed_fields).unwrap();
+    assert!(!books.contains("f:finalizers") && !books.contains("f:ownerReferences"), "{books}");
+    assert!(pod.metadata.deletion_timestamp.is_none());
+}
