@@ -1,6 +1,7 @@
 //! What is particular to a kind when it is created or updated: what the server sets, fills in,
 //! admits and refuses. One file per kind that has much to say.
 
+mod apps;
 mod batch;
 mod claims;
 mod configmaps;
@@ -13,6 +14,7 @@ mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
+mod services;
 mod workloads;
 
 pub(crate) use nodes::NOT_READY;
@@ -32,12 +34,12 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "Namespace") => namespaces::defaults(value),
         ("", "PersistentVolumeClaim") => claims::defaults(value),
         ("", "PersistentVolume") => claims::volume_defaults(value),
-        ("", "Service") => workloads::service_defaults(value),
+        ("", "Service") => services::defaults(value),
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::defaults(resource, value),
+        ("apps", _) => apps::defaults(resource, value),
         ("rbac.authorization.k8s.io", _) => rbac::defaults(resource, value),
         ("storage.k8s.io", "StorageClass") => workloads::storage_class_defaults(value),
         ("admissionregistration.k8s.io", _) => workloads::webhook_defaults(resource, value),
@@ -69,6 +71,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "PersistentVolume") => value["status"] = json!({"phase": "Available"}),
         ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
         ("batch", "Job") => batch::prepare_job(value),
+        ("apps", "DaemonSet") => apps::count_templates(resource, None, value),
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
             value["status"] = json!({"replicas": 0});
         }
@@ -95,6 +98,12 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             }
             if resource.is_pod() {
                 pods::keep_identity(old, new);
+            }
+            if resource.is("", "Service") {
+                services::keep(old, new);
+            }
+            if resource.group == "apps" {
+                apps::count_templates(resource, Some(old), new);
             }
         }
         _ => {}
@@ -163,6 +172,7 @@ pub(crate) fn admit(
             nodes::taint(value);
             Ok(())
         }
+        ("", "Service") => services::admit(shared, resource, value),
         _ => Ok(()),
     }
 }
@@ -204,6 +214,9 @@ pub(crate) fn validate_update(
         ("", "Secret") => secrets::check_update(old, new, &mut errors),
         ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
         ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
+        ("", "Service") => services::check_update(old, new, &mut errors),
+        ("apps", "ControllerRevision") => {}
+        ("apps", _) => apps::check_update(resource, old, new, &mut errors),
         ("batch", "Job") => {
             batch::check_job_update(old, new, &mut errors);
             return errors;
@@ -220,6 +233,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("", "Pod") => pods::check(value, errors),
         ("", "Secret") => secrets::check(value, errors),
         ("", "ConfigMap") => configmaps::check(value, errors),
+        ("", "Service") => services::check(value, errors),
         ("", "PersistentVolumeClaim") => claims::check(value, errors),
         ("", "Node") => nodes::check(value, errors),
         ("", "Event") | ("events.k8s.io", _) => events::check(value, errors),
@@ -228,7 +242,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::check(value, errors),
+        ("apps", _) => apps::check(resource, value, errors),
         _ => {}
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::history::REVISIONS;
 use super::jobs::{BackOff, JOBS};
 use super::queue::{Clock, Queue};
+use super::replicasets::REPLICA_SETS;
 use super::{Said, controller, event};
 use crate::failure::Failure;
 use crate::object;
@@ -30,6 +32,8 @@ pub(super) struct Work {
     pub(super) clock: Clock,
     pub(super) pods: Owned,
     pub(super) jobs: Owned,
+    pub(super) replica_sets: Owned,
+    pub(super) revisions: Owned,
     /// The failures of each job's pods, by the job's uid.
     pub(super) back_off: HashMap<String, BackOff>,
     /// How many Events may still be written about an object, by its uid, and when that was so.
@@ -44,6 +48,8 @@ impl Work {
             clock: Clock::start(),
             pods: Owned::default(),
             jobs: Owned::default(),
+            replica_sets: Owned::default(),
+            revisions: Owned::default(),
             back_off: HashMap::new(),
             talk: HashMap::new(),
         }
@@ -70,6 +76,8 @@ impl Work {
         match storage {
             "pods" => Some(&mut self.pods),
             JOBS => Some(&mut self.jobs),
+            REPLICA_SETS => Some(&mut self.replica_sets),
+            REVISIONS => Some(&mut self.revisions),
             _ => None,
         }
     }

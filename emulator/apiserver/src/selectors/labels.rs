@@ -90,6 +90,8 @@ impl Labels {
                 Some("NotIn") => Operator::NotIn,
                 Some("Exists") => Operator::Exists,
                 Some("DoesNotExist") => Operator::Absent,
+                Some("Gt") => Operator::Above,
+                Some("Lt") => Operator::Below,
                 _ => Operator::In,
             },
             values: one["values"].as_array().into_iter().flatten().map(text).collect(),
