@@ -168,6 +168,10 @@ pub(crate) fn admit(
             claims::protect(value);
             Ok(())
         }
+        ("", "PersistentVolume") => {
+            claims::protect_volume(value);
+            Ok(())
+        }
         ("", "Node") => {
             nodes::taint(value);
             Ok(())

@@ -67,7 +67,7 @@ pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
     };
     let history = History::of(work, &owner)?;
     let hash = history.present()["metadata"]["labels"][HASH].as_str().unwrap_or_default();
-    let pods = work.pods.of(object::uid(&set.value));
+    let pods = work.claim("pods", &owner);
     let nodes = work.shared.store.list("nodes", None).1;
     let probe = json!({"spec": with_tolerations(&set.value["spec"]["template"]["spec"])});
     let fitting: BTreeSet<&str> = nodes

@@ -70,8 +70,14 @@ fn look_at_owner(work: &mut Work, set: &Value) {
 pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
     let Some(deployment) = work.shared.store.get(DEPLOYMENTS, key) else { return Ok(()) };
     let value = &deployment.value;
+    let owner = Owner {
+        api_version: "apps/v1",
+        kind: "Deployment",
+        component: "deployment-controller",
+        value,
+    };
     let mut sets: Vec<Value> =
-        work.replica_sets.of(object::uid(value)).iter().map(|set| set.value.clone()).collect();
+        work.claim(REPLICA_SETS, &owner).iter().map(|set| set.value.clone()).collect();
     sets.sort_by_cached_key(|set| {
         let version: u64 = object::meta(set, "resourceVersion").parse().unwrap_or_default();
         (object::meta(set, "creationTimestamp").to_owned(), revision(set), version)

@@ -52,7 +52,7 @@ pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
         component: "replicaset-controller",
         value: &set.value,
     };
-    let pods = work.pods.of(object::uid(&set.value));
+    let pods = work.claim("pods", &owner);
     let active: Vec<&Arc<Object>> = pods.iter().filter(|pod| is_active(&pod.value)).collect();
     let wanted = set.value["spec"]["replicas"].as_u64().unwrap_or(1) as usize;
     let mut trouble = Ok(());

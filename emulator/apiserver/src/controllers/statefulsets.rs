@@ -59,7 +59,7 @@ pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
     }
     let history = History::of(work, &owner)?;
     let update = object::name(history.present()).to_owned();
-    let pods = work.pods.of(object::uid(&set.value));
+    let pods = work.claim("pods", &owner);
     let view = View::of(&set.value, &pods, &update, work.now());
     let step = view.step();
     let done = carry_out(work, &owner, &history, &view, step);

@@ -88,7 +88,10 @@ pub(crate) fn check(resource: &Resource, value: &Value, errors: &mut Vec<FieldEr
         not_negative(spec, "minReadySeconds", errors);
     }
     check_selector(resource, spec, errors);
-    podspec::check(&spec["template"]["spec"], "spec.template.spec", errors);
+    // The volumes of a stateful set's pods are not known before there are claims.
+    if resource.kind != "StatefulSet" {
+        podspec::check(&spec["template"]["spec"], "spec.template.spec", errors);
+    }
     let restart = object::text(spec, &["template", "spec", "restartPolicy"]);
     if !matches!(restart, "" | "Always") {
         errors.push(FieldError::unsupported(

@@ -204,7 +204,7 @@ async fn a_suspended_job_starts_when_it_is_resumed() {
     let status = ended(&cluster.client, "later", "Complete").await;
     assert_eq!(status["conditions"][0]["reason"], "JobResumed");
     let said = reasons(&cluster.client, "Job", "later").await;
-    assert_eq!(said, ["Suspended", "Resumed", "SuccessfulCreate", "Completed"]);
+    assert_eq!(said, ["Suspended", "SuccessfulCreate", "Resumed", "Completed"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -486,7 +486,7 @@ async fn a_daemon_set_has_a_pod_on_the_node_and_a_service_finds_it() {
     let slices: Api<EndpointSlice> = Api::default_namespaced(cluster.client.clone());
     let of = ListParams::default().labels("kubernetes.io/service-name=agent");
     let slice = slices.list(&of).await.unwrap().items.remove(0);
-    assert_eq!(slice.endpoints[0].conditions.as_ref().unwrap().ready, Some(true));
+    assert_eq!(slice.endpoints.as_ref().unwrap()[0].conditions.as_ref().unwrap().ready, Some(true));
 }
 
 #[tokio::test]
@@ -550,4 +550,98 @@ async fn a_restart_in_the_middle_of_a_job_counts_nothing_twice() {
     };
     wait(&jobs, "twice", one).await;
     assert_eq!(pods(&client, "job-name=twice").await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_nobody_controls_are_taken_and_others_let_go() {
+    let cluster = cluster(vec![image("*", 0, true)]);
+    let api: Api<Deployment> = Api::default_namespaced(cluster.client.clone());
+    api.create(&PostParams::default(), &deployment("web", "web:1", 2)).await.unwrap();
+    wait(&api, "web", rolled_out(2)).await;
+    let sets: Api<ReplicaSet> = Api::default_namespaced(cluster.client.clone());
+    let set = sets.list(&ListParams::default()).await.unwrap().items.remove(0);
+    api.delete("web", &DeleteParams::orphan()).await.unwrap();
+    let name = set.metadata.name.clone().unwrap();
+    let free =
+        |set: Option<&ReplicaSet>| set.is_some_and(|set| set.metadata.owner_references.is_none());
+    wait(&sets, &name, free).await;
+    api.create(&PostParams::default(), &deployment("web", "web:1", 2)).await.unwrap();
+    wait(&api, "web", rolled_out(2)).await;
+    assert_eq!(sets.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    // A pod that loses its label is replaced, and stays.
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client.clone());
+    let one = pods.list(&ListParams::default()).await.unwrap().items.remove(0);
+    let name = one.metadata.name.unwrap();
+    let label = json!({"metadata": {"labels": {"app": "quarantine"}}});
+    pods.patch(&name, &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    let alone = |pod: Option<&Pod>| pod.is_some_and(|pod| pod.metadata.owner_references.is_none());
+    wait(&pods, &name, alone).await;
+    wait(&api, "web", rolled_out(2)).await;
+}
+
+#[tokio::test]
+async fn jobs_that_make_no_sense_are_refused() {
+    let server = Server::new(Options::default()).expect("a server in memory starts");
+    let api: Api<Job> = Api::default_namespaced(server.client());
+    for (spec, expected) in [
+        (
+            json!({"completionMode": "Indexed"}),
+            "spec.completions: Required value: when completion mode is Indexed",
+        ),
+        (
+            json!({"backoffLimitPerIndex": 1}),
+            "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode",
+        ),
+        (
+            json!({"podReplacementPolicy": "Sometimes"}),
+            "spec.podReplacementPolicy: Unsupported value: \"Sometimes\": supported values: \"Failed\", \"TerminatingOrFailed\"",
+        ),
+        (
+            json!({"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [0]}}]}}),
+            "spec.podFailurePolicy.rules[0].onExitCodes.values[0]: Invalid value: 0: must not be 0 for the In operator",
+        ),
+        (
+            json!({"parallelism": -1}),
+            "spec.parallelism: Invalid value: -1: must be greater than or equal to 0",
+        ),
+        (
+            json!({"selector": {"matchLabels": {"a": "b"}}}),
+            "spec.selector: Invalid value: {\"matchLabels\":",
+        ),
+    ] {
+        let mut spec = spec;
+        if spec["completionMode"] == "Indexed" {
+            spec["parallelism"] = json!(1);
+        }
+        let refused = api.create(&PostParams::default(), &job("bad", "busybox:1", spec)).await;
+        let Err(kube::Error::Api(status)) = refused else { panic!("{expected}") };
+        assert!(status.message.contains(expected), "{} lacks {expected}", status.message);
+    }
+}
+
+#[tokio::test]
+async fn a_service_keeps_its_address() {
+    let server = Server::new(Options::default()).expect("a server in memory starts");
+    let api: Api<Service> = Api::default_namespaced(server.client());
+    let service = |name: &str, address: Value| {
+        object::<Service>(json!({
+            "metadata": {"name": name},
+            "spec": {"clusterIP": address, "ports": [{"port": 80}]},
+        }))
+    };
+    let create = async |service: &Service| api.create(&PostParams::default(), service).await;
+    let made = create(&service("one", Value::Null)).await.unwrap();
+    let address = made.spec.clone().unwrap().cluster_ip.unwrap();
+    let taken = create(&service("two", json!(address))).await.unwrap_err().to_string();
+    assert!(taken.contains("provided IP is already allocated"), "{taken}");
+    let outside = create(&service("two", json!("192.168.1.1"))).await.unwrap_err().to_string();
+    assert!(outside.contains("The range of valid IPs is 10.96.0.0/12"), "{outside}");
+    let none = create(&service("two", json!("None"))).await.unwrap();
+    assert_eq!(none.spec.unwrap().cluster_ip.as_deref(), Some("None"));
+    let replace = service("one", Value::Null);
+    let kept = api.replace("one", &PostParams::default(), &replace).await.unwrap();
+    assert_eq!(kept.spec.unwrap().cluster_ip.as_deref(), Some(&*address));
+    let moved = service("one", json!("10.96.0.77"));
+    let moved = api.replace("one", &PostParams::default(), &moved).await.unwrap_err().to_string();
+    assert!(moved.contains("may not change once set"), "{moved}");
 }

@@ -71,10 +71,10 @@ fn what_is_no_schedule_is_refused_in_the_words_of_the_real_server() {
     assert!(Schedule::parse("TZ=UTC 0 0 * * *").is_ok());
 }
 
-/// A field as text, and what it allows.
-fn field(least: i8, most: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
+/// A field as text, and what it allows; a star allows everything up to the end of the range.
+fn field(least: i8, most: i8, end: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
     prop_oneof![
-        Just(("*".to_owned(), (least..=most).collect::<Vec<i8>>())),
+        Just(("*".to_owned(), (least..=end).collect::<Vec<i8>>())),
         (least..=most).prop_map(|one| (one.to_string(), vec![one])),
         (least..=most, least..=most).prop_map(|(a, b)| {
             let (first, last) = (a.min(b), a.max(b));
@@ -90,10 +90,10 @@ fn field(least: i8, most: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
 proptest! {
     #[test]
     fn the_next_time_matches_the_schedule_and_none_before_it_does(
-        (minute, minutes) in field(0, 59),
-        (hour, hours) in field(0, 23),
-        (day, days) in field(1, 28),
-        (month, months) in field(1, 12),
+        (minute, minutes) in field(0, 59, 59),
+        (hour, hours) in field(0, 23, 23),
+        (day, days) in field(1, 28, 31),
+        (month, months) in field(1, 12, 12),
         start in 1_600_000_000_i64..2_000_000_000,
     ) {
         let schedule = Schedule::parse(&format!("{minute} {hour} {day} {month} *")).unwrap();
