@@ -16,8 +16,10 @@ mod jobs;
 mod namespaces;
 mod queue;
 mod replicasets;
+mod roles;
 mod scheduler;
 mod statefulsets;
+mod tokens;
 mod volumes;
 mod work;
 
@@ -117,6 +119,8 @@ impl Controllers {
         namespaces::changed(&mut self.work, storage, change);
         scheduler::changed(shared, storage, change);
         volumes::changed(shared, storage, change);
+        roles::changed(shared, storage, change);
+        tokens::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
         cron::changed(&mut self.work, storage, change);

@@ -225,7 +225,7 @@ impl Look<'_> {
         let resource = self.work.shared.catalogue().storage(JOBS);
         let job = job_of(&self.owner(), name, scheduled, zone);
         let made =
-            create::add(&self.work.shared, &resource, namespace, job, &controller(""), false);
+            create::add_unasked(&self.work.shared, &resource, namespace, job, &controller(""));
         let made = match made {
             Ok(job) => {
                 self.say("Normal", "SuccessfulCreate", &format!("Created job {name}"));

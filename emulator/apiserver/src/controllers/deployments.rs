@@ -273,7 +273,7 @@ impl Look<'_> {
         let resource = self.work.shared.catalogue().storage(REPLICA_SETS);
         let namespace = object::namespace(deployment);
         let made =
-            create::add(&self.work.shared, &resource, namespace, set, &controller(""), false);
+            create::add_unasked(&self.work.shared, &resource, namespace, set, &controller(""));
         let made = match made {
             Ok(made) => made,
             Err(failure) if is_terminating(&failure) => return Ok(()),

@@ -234,7 +234,7 @@ fn write_endpoints(work: &Work, service: &Value, pods: &[&Arc<Object>]) -> Resul
 fn make(work: &Work, storage: &str, value: Value) -> Result<(), Failure> {
     let resource = work.shared.catalogue().storage(storage);
     let namespace = object::namespace(&value).to_owned();
-    let made = create::add(&work.shared, &resource, &namespace, value, &controller(""), false);
+    let made = create::add_unasked(&work.shared, &resource, &namespace, value, &controller(""));
     match made {
         Err(failure) if !super::work::is_terminating(&failure) => Err(failure),
         _ => Ok(()),

@@ -110,7 +110,7 @@ fn make(work: &Work, owner: &Owner, data: Value, revision: i64) -> Result<Arc<Ob
             "data": data,
             "revision": revision,
         });
-        let made = create::add(&work.shared, &resource, namespace, value, &controller(""), false);
+        let made = create::add_unasked(&work.shared, &resource, namespace, value, &controller(""));
         match made {
             // Another object has the name.
             Err(failure) if failure.reason == "AlreadyExists" && collisions < 10 => collisions += 1,

@@ -319,7 +319,7 @@ fn make(
 ) -> Result<(), Failure> {
     let resource = work.shared.catalogue().storage(storage);
     let namespace = object::namespace(owner.value);
-    let made = create::add(&work.shared, &resource, namespace, value, &controller(""), false);
+    let made = create::add_unasked(&work.shared, &resource, namespace, value, &controller(""));
     let set = object::name(owner.value);
     match made {
         Ok(_) => {

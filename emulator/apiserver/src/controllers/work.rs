@@ -182,14 +182,8 @@ impl Work {
     /// Makes a pod for its controller, and says so.
     pub(super) fn create_pod(&mut self, owner: &Owner, pod: Value) -> Result<(), Failure> {
         let resource = self.shared.catalogue().storage("pods");
-        let made = create::add(
-            &self.shared,
-            &resource,
-            object::namespace(owner.value),
-            pod,
-            &controller(""),
-            false,
-        );
+        let namespace = object::namespace(owner.value);
+        let made = create::add_unasked(&self.shared, &resource, namespace, pod, &controller(""));
         let about = (owner.api_version, owner.kind);
         match made {
             Ok(pod) => {

@@ -73,30 +73,33 @@ impl Labels {
         }
     }
 
-    /// The selector that an object carries: `matchLabels` and `matchExpressions`. None without one.
+    /// The selector that an object carries, if it carries one.
     pub(crate) fn of(selector: &Value) -> Option<Labels> {
-        let map = selector.as_object()?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let labels = map.get("matchLabels").and_then(Value::as_object);
-        let labels = labels.into_iter().flatten().map(|(key, value)| Requirement {
-            key: key.clone(),
-            operator: Operator::In,
-            values: vec![text(value)],
-        });
-        let expressions = map.get("matchExpressions").and_then(Value::as_array);
-        let expressions = expressions.into_iter().flatten().map(|one| Requirement {
-            key: text(&one["key"]),
-            operator: match one["operator"].as_str() {
-                Some("NotIn") => Operator::NotIn,
-                Some("Exists") => Operator::Exists,
-                Some("DoesNotExist") => Operator::Absent,
-                Some("Gt") => Operator::Above,
-                Some("Lt") => Operator::Below,
+        selector.is_object().then(|| Labels::of_selector(selector))
+    }
+
+    /// A selector as objects carry it; what is malformed there selects nothing.
+    pub(crate) fn of_selector(selector: &Value) -> Labels {
+        let mut requirements = Vec::new();
+        for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+            let values = vec![value.as_str().unwrap_or_default().to_owned()];
+            requirements.push(Requirement { key: key.clone(), operator: Operator::In, values });
+        }
+        for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let values = one["values"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let operator = match one["operator"].as_str().unwrap_or_default() {
+                "NotIn" => Operator::NotIn,
+                "Exists" => Operator::Exists,
+                "DoesNotExist" => Operator::Absent,
+                "Gt" => Operator::Above,
+                "Lt" => Operator::Below,
                 _ => Operator::In,
-            },
-            values: one["values"].as_array().into_iter().flatten().map(text).collect(),
-        });
-        Some(Labels { requirements: labels.chain(expressions).collect() })
+            };
+            let key = one["key"].as_str().unwrap_or_default().to_owned();
+            requirements.push(Requirement { key, operator, values });
+        }
+        Labels { requirements }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -96,7 +96,7 @@ pub(crate) fn admit(
     let taken: HashSet<&str> =
         others.iter().map(|one| object::text(&one.value, &["spec", "clusterIP"])).collect();
     let address = if wanted.is_empty() {
-        free(object::uid(service), &taken)
+        free(&format!("{}/{}", object::namespace(service), object::name(service)), &taken)
     } else {
         if wanted != "None" {
             check_address(resource, service, &wanted, &taken)?;
@@ -131,9 +131,9 @@ pub(crate) fn admit(
     Ok(())
 }
 
-/// An address that no service has; where the search starts follows from the uid.
-fn free(uid: &str, taken: &HashSet<&str>) -> String {
-    let start = uid.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+/// An address that no service has; where the search starts follows from the name.
+fn free(name: &str, taken: &HashSet<&str>) -> String {
+    let start = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
     (0..COUNT)
         .map(|step| 1 + start.wrapping_add(step) % (COUNT - 2))
         .map(|offset| Ipv4Addr::from(FIRST + offset).to_string())
