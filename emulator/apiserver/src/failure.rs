@@ -118,6 +118,11 @@ impl Failure {
         Failure::new(403, "Forbidden", message).about(resource, name)
     }
 
+    /// The proof of who asks is none.
+    pub(crate) fn unauthorized() -> Self {
+        Failure::new(401, "Unauthorized", "Unauthorized")
+    }
+
     pub(crate) fn expired(message: impl Into<String>) -> Self {
         Failure::new(410, "Expired", message)
     }

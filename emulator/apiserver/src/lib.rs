@@ -15,6 +15,7 @@ mod names;
 mod object;
 mod openapi;
 mod patch;
+pub mod private;
 mod protobuf;
 mod resources;
 mod schema;
