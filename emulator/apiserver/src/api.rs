@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
 pub(crate) use query::Query;
-pub(crate) use target::{Path, Target};
+pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
 
-use crate::access::{Caller, User};
+use crate::access::User;
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
@@ -46,7 +46,7 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// Who asks.
-    pub(crate) user: User,
+    pub(crate) user: Arc<User>,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -126,7 +126,7 @@ async fn as_yaml(response: Response) -> Response {
 }
 
 async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response {
-    match read(request).await {
+    match read(shared, request).await {
         Ok((path, call)) => match dispatch(shared, &path, &call).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
@@ -135,8 +135,9 @@ async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response 
     }
 }
 
-async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
+async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {
     let (parts, body) = request.into_parts();
+    let user = shared.access.admit(&shared.store, &parts)?;
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -151,14 +152,6 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
     let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
-    let user = match parts.extensions.get::<Caller>() {
-        None | Some(Caller::Admin) => User::admin(),
-        Some(Caller::Known(user)) => User::clone(user),
-        Some(Caller::Pretender) => return Err(Failure::unauthorized()),
-        Some(Caller::Stranger) => {
-            return Err(Failure::new(403, "Forbidden", "anonymous requests are refused"));
-        }
-    };
     let call = Call {
         method: parts.method,
         query,

@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use self::listen::Security;
-use crate::access::{Caller, Certificates, Certifier};
+use crate::access::{Access, Caller, Certifier};
 use crate::api;
 use crate::controllers;
 use crate::faults::Faults;
@@ -42,6 +42,9 @@ pub struct Options {
     pub logs: Option<Logs>,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
+    /// Whether roles and bindings decide who may do what; otherwise whoever proves who they are may
+    /// do everything. Strangers are refused either way, but for versions and health.
+    pub rbac: bool,
     /// More names and addresses under which clients reach the server, for its certificate.
     pub names: Vec<String>,
 }
@@ -55,6 +58,7 @@ impl Default for Options {
             schedule: true,
             logs: None,
             faults: Faults::default(),
+            rbac: false,
             names: Vec::new(),
         }
     }
@@ -92,7 +96,7 @@ pub(crate) struct Shared {
     pub(crate) logs: Option<Logs>,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
-    pub(crate) certificates: Certificates,
+    pub(crate) access: Access,
     /// Names for the serving certificate.
     names: Vec<String>,
     /// Ends the controllers and the open watches.
@@ -121,11 +125,11 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
-        let certificates =
-            Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let access = Access::open(options.state.as_deref(), &store, options.rbac)
+            .map_err(StartError::Credentials)?;
         let shared = Arc::new(Shared {
             store,
-            certificates,
+            access,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
@@ -181,7 +185,7 @@ impl Server {
     ) -> std::io::Result<()> {
         let address = listener.local_addr()?.ip();
         let (acceptor, certifier) =
-            Certifier::new(&self.shared.certificates, address, &self.shared.names)?;
+            Certifier::new(&self.shared.access.certificates, address, &self.shared.names)?;
         listen::serve(self, listener, Security::Tls(acceptor, certifier), shutdown).await
     }
 
@@ -204,7 +208,7 @@ impl Server {
     ///
     /// [`private::write`]: crate::private::write
     pub fn kubeconfig(&self, name: &str, url: &str) -> String {
-        let certificates = &self.shared.certificates;
+        let certificates = &self.shared.access.certificates;
         let mut cluster = json!({"server": url});
         let mut user = json!({});
         // Over plain HTTP there is nothing to verify, and clients send no credentials.
@@ -227,9 +231,14 @@ impl Server {
         format!("{config:#}\n")
     }
 
+    /// A bearer token of the admin, for clients that show no certificates.
+    pub fn admin_token(&self) -> &str {
+        &self.shared.access.certificates.admin_token
+    }
+
     /// The certificate of the authority that signed the server's, as PEM.
     pub fn authority(&self) -> &str {
-        &self.shared.certificates.authority
+        &self.shared.access.certificates.authority
     }
 
     /// The faults of this server, to lay more.
