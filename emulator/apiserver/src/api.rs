@@ -21,7 +21,7 @@ pub(crate) use query::Query;
 pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
 
-use crate::access::User;
+use crate::access::{Caller, User};
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};

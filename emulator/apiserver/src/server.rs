@@ -91,6 +91,7 @@ pub struct Server {
 /// What requests and controllers share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,

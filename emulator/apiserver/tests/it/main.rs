@@ -5,5 +5,8 @@ mod controllers;
 mod hostile;
 mod kubectl;
 mod objects;
+mod podman;
+mod pods;
 mod replay;
 mod state;
+mod workloads;
