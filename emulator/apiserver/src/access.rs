@@ -6,6 +6,7 @@ mod certificates;
 mod certify;
 mod decide;
 mod index;
+mod issuer;
 mod policy;
 mod rules;
 #[cfg(test)]
@@ -29,8 +30,9 @@ pub(crate) use certificates::Certificates;
 pub(crate) use certify::Certifier;
 use index::Index;
 pub(crate) use policy::bootstrap;
-pub(crate) use rules::union;
+pub(crate) use rules::{Rule, union};
 pub(crate) use tokens::{ISSUER, Tokens, account_user, claims_of_secret};
+use tokens::{Refused, Verified};
 
 /// The user who may do everything.
 pub(crate) const ADMIN: &str = "kubernetes-admin";
@@ -123,6 +125,23 @@ impl Access {
             self.demand(store, &user, &wanted)?;
         }
         Ok(user)
+    }
+
+    /// Whose token this is, if it is good for one of the audiences.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn whose(
+        &self,
+        store: &Store,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Verified, Refused> {
+        if self.is_admin_token(token) {
+            let user = User::clone(&self.admin);
+            return Ok(Verified { user, audiences: vec![ISSUER.to_owned()] });
+        }
+        self.tokens.verify(store, token, audiences)
     }
 
     /// Whether nothing is forbidden to a user.

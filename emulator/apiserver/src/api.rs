@@ -1,6 +1,7 @@
 //! From a request to an answer: finding what the path means, and calling the verb.
 
 mod body;
+mod compress;
 mod query;
 mod target;
 mod view;
@@ -21,7 +22,7 @@ pub(crate) use query::Query;
 pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
 
-use crate::access::{Caller, User};
+use crate::access::User;
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
@@ -97,8 +98,10 @@ fn is_object(path: &str) -> bool {
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let yaml = accept.is_some_and(|accept| accept.trim_start().starts_with("application/yaml"));
+    let gzip = compress::is_wanted(request.headers());
     let response = respond_json(shared, request).await;
-    if yaml { as_yaml(response).await } else { response }
+    let response = if yaml { as_yaml(response).await } else { response };
+    if gzip { compress::compress(response).await } else { response }
 }
 
 /// Puts a JSON answer into YAML; anything else, a watch for instance, stays as it is.
@@ -169,7 +172,7 @@ async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Respo
         Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
-            None => Ok(no_page()),
+            None => Ok(shared.access.document(path, call).unwrap_or_else(no_page)),
         },
     }
 }

@@ -26,6 +26,10 @@ struct Arguments {
     /// Keep nothing, which is so without --state, too.
     #[arg(long, conflicts_with = "state")]
     ephemeral: bool,
+    /// Let roles and bindings decide who may do what; otherwise whoever proves who they are may do
+    /// everything.
+    #[arg(long)]
+    rbac: bool,
     /// Serve plain HTTP; whoever reaches the port is the admin.
     #[arg(long)]
     http: bool,
@@ -37,7 +41,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
-    let Arguments { listen, kubeconfig, state, ephemeral: _, http, simulate } = Arguments::parse();
+    let Arguments { listen, kubeconfig, state, ephemeral: _, rbac, http, simulate } =
+        Arguments::parse();
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
@@ -47,6 +52,7 @@ async fn main() -> anyhow::Result<()> {
     let server = Server::new(Options {
         state,
         logs: Some(logs.clone()),
+        rbac,
         names: vec![host.trim_matches(['[', ']']).to_owned()],
         ..Options::default()
     })?;

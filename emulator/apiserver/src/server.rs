@@ -19,6 +19,7 @@ use tower::ServiceExt;
 
 use self::listen::Security;
 use crate::access::{Access, Caller, Certifier};
+use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
 use crate::faults::Faults;
@@ -128,8 +129,10 @@ impl Server {
         };
         let access = Access::open(options.state.as_deref(), &store, options.rbac)
             .map_err(StartError::Credentials)?;
+        let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            admission,
             access,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),

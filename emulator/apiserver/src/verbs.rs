@@ -62,7 +62,7 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
         (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
             Err(Failure::method_not_allowed())
         }
-        (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::POST, false, "") if !resource.stored => reviews::review(shared, target, call),
         (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => scale::scale(gate).await,
         (&Method::GET, true, "log") => log::log(shared, target, call),
         (&Method::POST, true, "token") => token::create(shared, target, call),

@@ -33,10 +33,7 @@ pub(super) fn user(
         Caller::Admin | Caller::Stranger => {}
     }
     let Some(token) = bearer(headers) else { return Ok(Arc::clone(&access.anonymous)) };
-    if access.is_admin_token(token) {
-        return Ok(Arc::clone(&access.admin));
-    }
-    match access.tokens.verify(store, token, &[]) {
+    match access.whose(store, token, &[]) {
         Ok(verified) => Ok(Arc::new(verified.user)),
         Err(refused) => {
             tracing::debug!(reason = refused.0, "a token was refused");

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::index::Reference;
 use super::rules::{Rule, missing, quoted};
 use super::{Access, Attributes, User};
+use crate::admission::Gate;
 use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
@@ -172,6 +173,43 @@ impl Access {
             why += &format!("; resolution errors: [{error}]");
         }
         Err(why)
+    }
+}
+
+impl Gate<'_> {
+    /// Like [`Access::confirm`], for the request that is at the gate.
+    ///
+    /// # Errors
+    /// When the user gives away rights that they do not have.
+    pub(crate) fn confirm(
+        &self,
+        resource: &Resource,
+        old: Option<&Value>,
+        new: &Value,
+    ) -> Result<(), Failure> {
+        let Gate { shared, call, .. } = self;
+        shared.access.confirm(&shared.store, &call.user, resource, old, new)
+    }
+
+    /// Whether the user may also create, where a change would.
+    ///
+    /// # Errors
+    /// 403 when not.
+    pub(crate) fn may_create(&self) -> Result<(), Failure> {
+        let Gate { shared, call, target, .. } = self;
+        if shared.access.may_all(&call.user) {
+            return Ok(());
+        }
+        let wanted = Attributes {
+            verb: "create".to_owned(),
+            group: target.resource.group.clone(),
+            version: target.resource.version.clone(),
+            resource: target.resource.plural.clone(),
+            namespace: target.namespace.clone().unwrap_or_default(),
+            name: target.name.clone().unwrap_or_default(),
+            ..Attributes::default()
+        };
+        shared.access.demand(&shared.store, &call.user, &wanted)
     }
 }
 

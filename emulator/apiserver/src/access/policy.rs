@@ -16,8 +16,7 @@ pub(crate) fn bootstrap(shared: &Shared) {
     let catalogue = shared.catalogue();
     let writer = Writer { manager: "kube-apiserver".into(), subresource: "" };
     let resource = |plural: &str| catalogue.storage(&format!("{plural}.{GROUP}"));
-    let [roles, bindings, inner] =
-        ["clusterroles", "clusterrolebindings", "roles"].map(|plural| resource(plural));
+    let [roles, bindings, inner] = ["clusterroles", "clusterrolebindings", "roles"].map(resource);
     for object in objects() {
         let resource = match object["kind"].as_str() {
             Some("ClusterRole") => &roles,
@@ -32,7 +31,7 @@ pub(crate) fn bootstrap(shared: &Shared) {
         if let Some(map) = object.as_object_mut() {
             map.remove("kind");
         }
-        let made = create::add(shared, resource, &key.namespace, object, &writer, false);
+        let made = create::add_unasked(shared, resource, &key.namespace, object, &writer);
         if let Err(failure) = made {
             tracing::warn!(name = key.name, reason = failure.message, "a role could not be made");
         }

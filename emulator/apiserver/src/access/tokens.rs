@@ -205,7 +205,7 @@ fn decode(part: &str) -> Option<Value> {
 }
 
 /// What a token is bound to besides its service account: kind, and where such objects are kept.
-const BOUND: &[(&str, &str)] = &[("secret", "secrets"), ("pod", "pods")];
+const BOUND: &[(&str, &str)] = &[("secret", "secrets"), ("pod", "pods"), ("node", "nodes")];
 
 /// The user of a token, if its service account and what else it is bound to are still there.
 fn bound(store: &Store, claims: &Value, now: i64) -> Result<User, String> {
@@ -225,9 +225,14 @@ fn bound(store: &Store, claims: &Value, now: i64) -> Result<User, String> {
     }
     let mut user = user(namespace, account, uid);
     for (kind, storage) in BOUND {
-        let Some(reference) = own.get(kind) else { continue };
+        // The node of a pod may go before its pod.
+        let Some(reference) = own.get(kind).filter(|_| *kind != "node" || own.get("pod").is_none())
+        else {
+            continue;
+        };
         let name = object::text(reference, &["name"]);
         let wanted = object::text(reference, &["uid"]);
+        let namespace = if *kind == "node" { "" } else { namespace };
         let found = store
             .get(storage, &Key::new(namespace, name))
             .filter(|found| !is_gone(&found.value, now))
