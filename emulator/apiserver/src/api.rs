@@ -134,8 +134,22 @@ async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response 
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         },
-        Err(failure) => failure.into_response(),
+        Err(failure) => refused(failure),
     }
+}
+
+/// The answer to a request that was not even read.
+fn refused(failure: Failure) -> Response {
+    let mut response = match failure.code {
+        // The only fault that the real server tells without a `Status`.
+        500 => typed(500, "text/plain; charset=utf-8", format!("{}\n", failure.message)),
+        _ => failure.into_response(),
+    };
+    if matches!(response.status().as_u16(), 403 | 500) {
+        let value = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    }
+    response
 }
 
 async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {

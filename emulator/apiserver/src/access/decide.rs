@@ -83,22 +83,22 @@ impl Access {
         store: &Store,
         user: &User,
         resource: &Resource,
+        path_name: &str,
         old: Option<&Value>,
         new: &Value,
     ) -> Result<(), Failure> {
         if resource.group != GROUP || self.may_all(user) {
             return Ok(());
         }
-        // What leaves the rights as they are needs none.
-        let same = |field: &str| old.is_some_and(|old| old[field] == new[field]);
+        // Even a label can give rights, so only what deletion needs may change without them.
+        if old.is_some_and(|old| rest(old) == rest(new)) {
+            return Ok(());
+        }
         let namespace = object::namespace(new);
         let refuse = |why: String| {
             Failure::forbidden_about(GROUP, &resource.plural, object::name(new), &why)
         };
         if resource.kind.ends_with("Binding") {
-            if same("subjects") && same("roleRef") {
-                return Ok(());
-            }
             let reference = Reference::of(new);
             let bind = Attributes {
                 verb: "bind".to_owned(),
@@ -123,16 +123,13 @@ impl Access {
             };
             return self.covered(store, user, namespace, &rules).map_err(refuse);
         }
-        if same("rules") && same("aggregationRule") {
-            return Ok(());
-        }
         let escalate = Attributes {
             verb: "escalate".to_owned(),
             group: GROUP.to_owned(),
             version: "v1".to_owned(),
             resource: resource.plural.clone(),
             namespace: namespace.to_owned(),
-            name: object::name(new).to_owned(),
+            name: path_name.to_owned(),
             ..Attributes::default()
         };
         if self.decide(store, user, &escalate).allowed {
@@ -145,7 +142,7 @@ impl Access {
         if (gathers(new) || old.is_some_and(gathers))
             && self.covered(store, user, namespace, &Rule::everything()).is_err()
         {
-            let why = "must have cluster-admin privileges to use an aggregationRule";
+            let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(refuse(why.to_owned()));
         }
         Ok(())
@@ -187,8 +184,9 @@ impl Gate<'_> {
         old: Option<&Value>,
         new: &Value,
     ) -> Result<(), Failure> {
-        let Gate { shared, call, .. } = self;
-        shared.access.confirm(&shared.store, &call.user, resource, old, new)
+        let Gate { shared, call, target, .. } = self;
+        let name = target.name.as_deref().unwrap_or_default();
+        shared.access.confirm(&shared.store, &call.user, resource, name, old, new)
     }
 
     /// Whether the user may also create, where a change would.
@@ -211,6 +209,16 @@ impl Gate<'_> {
         };
         shared.access.demand(&shared.store, &call.user, &wanted)
     }
+}
+
+/// An object without what its deletion changes, and without what every write changes.
+fn rest(value: &Value) -> Value {
+    let mut rest = value.clone();
+    let metadata = object::metadata_mut(&mut rest);
+    for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+        metadata.remove(field);
+    }
+    rest
 }
 
 /// Several errors as one, each once.

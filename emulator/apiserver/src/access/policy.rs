@@ -1,5 +1,7 @@
 //! The roles and bindings that every cluster has from the start: `policy.txt`, read.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use crate::managed::Writer;
@@ -9,6 +11,9 @@ use crate::verbs::create;
 
 const TEXT: &str = include_str!("policy.txt");
 
+/// The text, read once.
+static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(objects);
+
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Makes what is missing of them. What was changed since stays changed.
@@ -17,17 +22,17 @@ pub(crate) fn bootstrap(shared: &Shared) {
     let writer = Writer { manager: "kube-apiserver".into(), subresource: "" };
     let resource = |plural: &str| catalogue.storage(&format!("{plural}.{GROUP}"));
     let [roles, bindings, inner] = ["clusterroles", "clusterrolebindings", "roles"].map(resource);
-    for object in objects() {
+    for object in OBJECTS.iter() {
         let resource = match object["kind"].as_str() {
             Some("ClusterRole") => &roles,
             Some("ClusterRoleBinding") => &bindings,
             _ => &inner,
         };
-        let key = Key::of(&object);
+        let key = Key::of(object);
         if shared.store.get(&resource.storage, &key).is_some() {
             continue;
         }
-        let mut object = object;
+        let mut object = object.clone();
         if let Some(map) = object.as_object_mut() {
             map.remove("kind");
         }
