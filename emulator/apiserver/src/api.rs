@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -175,6 +176,7 @@ async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call),
         headers: parts.headers,
         body,
         user,
+        upgrade: parts.extensions.remove::<OnUpgrade>(),
         ended: ended.unwrap_or_default(),
     };
     Ok((path, call))

@@ -9,4 +9,5 @@ mod podman;
 mod pods;
 mod replay;
 mod state;
+mod streams;
 mod workloads;
