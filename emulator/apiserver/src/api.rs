@@ -49,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Who asks.
     pub(crate) user: Arc<User>,
+    /// The connection itself, for a client that wants another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -154,7 +156,7 @@ fn refused(failure: Failure) -> Response {
 }
 
 async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let user = shared.access.admit(&shared.store, &parts)?;
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),

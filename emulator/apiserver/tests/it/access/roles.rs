@@ -24,15 +24,18 @@ fn enforced() -> Options {
 async fn grant(admin: &kube::Client, account: &str, rules: Value) {
     let roles: Api<Role> = Api::default_namespaced(admin.clone());
     let role = json!({"metadata": {"name": account}, "rules": rules});
-    roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+    roles
+        .create(&PostParams::default(), &serde_json::from_value(role).expect("it is a role"))
+        .await
+        .expect("the admin may");
     let bindings: Api<RoleBinding> = Api::default_namespaced(admin.clone());
     let binding = json!({
         "metadata": {"name": account},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "default"}],
     });
-    let binding = serde_json::from_value(binding).unwrap();
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let binding = serde_json::from_value(binding).expect("it is a binding");
+    bindings.create(&PostParams::default(), &binding).await.expect("the admin may");
 }
 
 #[tokio::test]
