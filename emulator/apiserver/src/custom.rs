@@ -90,6 +90,13 @@ pub(crate) struct Scale {
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// The patches that custom resources take.
+const PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
 const STATUS: &[&str] = &["get", "patch", "update"];
 
 /// The resources of a definition: one for each version that is served.
@@ -348,6 +355,14 @@ pub(crate) fn first(target: &Target, call: &Call) -> Option<Result<Response, Fai
             resource.kind,
             custom.storage_version
         ))));
+    }
+    let media = call.header("content-type").split(';').next().unwrap_or_default().trim();
+    if call.method == Method::PATCH && !PATCHES.contains(&media) {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            PATCHES.join(", ")
+        );
+        return Some(Err(Failure::new(415, "UnsupportedMediaType", message)));
     }
     let nowhere = resource.namespaced && target.namespace.is_none();
     match call.method {
