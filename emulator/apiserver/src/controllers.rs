@@ -9,7 +9,9 @@ mod garbage;
 mod jobs;
 mod namespaces;
 mod queue;
+mod roles;
 mod scheduler;
+mod tokens;
 mod volumes;
 mod work;
 
@@ -104,6 +106,8 @@ impl Controllers {
         namespaces::changed(shared, storage, change);
         scheduler::changed(shared, storage, change);
         volumes::changed(shared, storage, change);
+        roles::changed(shared, storage, change);
+        tokens::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use self::listen::Security;
-use crate::access::{Caller, Certificates, Certifier};
+use crate::access::{Access, Caller, Certifier};
 use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
@@ -28,6 +28,7 @@ use crate::faults::Faults;
 use crate::logs::Logs;
 use crate::resources::Catalogue;
 use crate::store::Store;
+use crate::streams::Streams;
 use crate::verbs;
 
 /// How a server is to behave.
@@ -43,8 +44,13 @@ pub struct Options {
     pub schedule: bool,
     /// Where the logs of containers are read from; a kubelet writes them.
     pub logs: Option<Logs>,
+    /// The ways into running containers; a kubelet offers them.
+    pub streams: Streams,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
+    /// Whether roles and bindings decide who may do what; otherwise whoever proves who they are may
+    /// do everything. Strangers are refused either way, but for versions and health.
+    pub rbac: bool,
     /// More names and addresses under which clients reach the server, for its certificate.
     pub names: Vec<String>,
 }
@@ -57,7 +63,9 @@ impl Default for Options {
             bind_volumes: true,
             schedule: true,
             logs: None,
+            streams: Streams::default(),
             faults: Faults::default(),
+            rbac: false,
             names: Vec::new(),
         }
     }
@@ -96,9 +104,10 @@ pub(crate) struct Shared {
     pub(crate) definitions: Mutex<()>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
+    pub(crate) streams: Streams,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
-    pub(crate) certificates: Certificates,
+    pub(crate) access: Access,
     /// Names for the serving certificate.
     names: Vec<String>,
     /// Ends the controllers and the open watches.
@@ -138,18 +147,19 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
-        let certificates =
-            Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let access = Access::open(options.state.as_deref(), &store, options.rbac)
+            .map_err(StartError::Credentials)?;
         let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
             admission,
-            certificates,
+            access,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             definitions: Mutex::new(()),
             faults: options.faults,
             logs: options.logs,
+            streams: options.streams,
             bind_volumes: options.bind_volumes,
             schedule: options.schedule,
             stop: stop.clone(),
@@ -202,7 +212,7 @@ impl Server {
     ) -> std::io::Result<()> {
         let address = listener.local_addr()?.ip();
         let (acceptor, certifier) =
-            Certifier::new(&self.shared.certificates, address, &self.shared.names)?;
+            Certifier::new(&self.shared.access.certificates, address, &self.shared.names)?;
         listen::serve(self, listener, Security::Tls(acceptor, certifier), shutdown).await
     }
 
@@ -225,7 +235,7 @@ impl Server {
     ///
     /// [`private::write`]: crate::private::write
     pub fn kubeconfig(&self, name: &str, url: &str) -> String {
-        let certificates = &self.shared.certificates;
+        let certificates = &self.shared.access.certificates;
         let mut cluster = json!({"server": url});
         let mut user = json!({});
         // Over plain HTTP there is nothing to verify, and clients send no credentials.
@@ -248,9 +258,14 @@ impl Server {
         format!("{config:#}\n")
     }
 
+    /// A bearer token of the admin, for clients that show no certificates.
+    pub fn admin_token(&self) -> &str {
+        &self.shared.access.certificates.admin_token
+    }
+
     /// The certificate of the authority that signed the server's, as PEM.
     pub fn authority(&self) -> &str {
-        &self.shared.certificates.authority
+        &self.shared.access.certificates.authority
     }
 
     /// The faults of this server, to lay more.

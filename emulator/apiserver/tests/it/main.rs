@@ -10,4 +10,5 @@ mod podman;
 mod pods;
 mod replay;
 mod state;
+mod streams;
 mod workloads;

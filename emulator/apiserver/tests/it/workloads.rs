@@ -39,6 +39,7 @@ fn cluster(rules: Vec<SimulateRule>) -> Cluster {
     let node = kubelet::Options {
         node_name: "simulated".to_owned(),
         root: folder.path().join("pods"),
+        streams: apiserver::streams::Streams::default(),
         logs,
         runtime: Runtime::Simulate(Simulate::new(SimulateOptions { rules })),
         allow_host_paths: false,
