@@ -4,5 +4,7 @@ mod controllers;
 mod hostile;
 mod kubectl;
 mod objects;
+mod podman;
+mod pods;
 mod replay;
 mod state;
