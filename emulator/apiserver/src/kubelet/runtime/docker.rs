@@ -17,13 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemVersion};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder,
 };
 use bollard::{BollardRequest, Docker as Engine};
+use futures::StreamExt;
 use http::HeaderValue;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{ContainerRun, PodRun, Running, StartError};
 use crate::kubelet::{DockerOptions, quantity};
@@ -36,12 +39,17 @@ const CLUSTER: &str = "io.kubernetes.cluster";
 /// A pull of a large image says nothing for long.
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
 const PULLS: usize = 3;
+/// How long a killed container may take to be gone.
+const LONGEST_END: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Runs containers with a Docker engine.
 #[derive(Clone, Debug)]
 pub struct Docker {
     engine: Engine,
     version: Arc<str>,
+    /// Podman, which differs in a few things.
+    is_podman: bool,
     options: Arc<DockerOptions>,
     /// The first container of each pod, by the pod's uid.
     pods: Arc<Mutex<HashMap<String, String>>>,
@@ -60,9 +68,11 @@ impl Docker {
         for host in hosts {
             match connect(host).await {
                 Ok((engine, version)) => {
+                    let mut components = version.components.into_iter().flatten();
                     return Ok(Docker {
                         engine,
-                        version: version.into(),
+                        version: version.version.unwrap_or_default().into(),
+                        is_podman: components.any(|component| component.name == "Podman Engine"),
                         options: Arc::new(options),
                         pods: Arc::default(),
                         starts: Arc::new(Semaphore::new(4 * quantity::processors())),
@@ -182,10 +192,29 @@ impl Docker {
 
     /// Kills and removes a container; it is fine if there is none.
     async fn remove(&self, id: &str) -> Result<(), Error> {
+        // Podman asks politely first, and would wait for ten seconds.
+        let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+        let killed = self.engine.kill_container(id, Some(options)).await;
+        if matches!(killed, Err(Error::DockerResponseServerError { status_code: 404, .. })) {
+            return Ok(());
+        }
+        let ended = self.engine.wait_container(id, None);
+        // Both a code and a failure can come out of it; the removal tells.
+        let _ = timeout(LONGEST_END, Box::pin(ended).next()).await;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.engine.remove_container(id, Some(options)).await {
-            Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
+        let mut attempts = 0;
+        loop {
+            match self.engine.remove_container(id, Some(options.clone())).await {
+                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    return Ok(());
+                }
+                // It is busy with the end of the container.
+                Err(Error::DockerResponseServerError { status_code: 409 | 500, .. })
+                    if attempts < 10 => {}
+                Err(error) => return Err(error),
+            }
+            attempts += 1;
+            let _ = timeout(BUSY, std::future::pending::<()>()).await;
         }
     }
 
@@ -213,12 +242,12 @@ impl Docker {
     }
 }
 
-async fn connect(host: &str) -> Result<(Engine, String), String> {
+async fn connect(host: &str) -> Result<(Engine, SystemVersion), String> {
     let engine = Engine::connect_with_host(host).map_err(|error| error.to_string())?;
     let engine = engine.with_request_modifier(with_url_safe_credentials);
     let engine = engine.negotiate_version().await.map_err(|error| said(&error))?;
     let version = engine.version().await.map_err(|error| said(&error))?;
-    Ok((engine, version.version.unwrap_or_default()))
+    Ok((engine, version))
 }
 
 /// The output is read as it comes; a second copy would only fill the disk.
