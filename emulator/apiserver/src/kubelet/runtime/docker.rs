@@ -36,6 +36,7 @@ use crate::logs::LogWriter;
 const SOCKETS: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/podman/podman.sock"];
 /// The label that says which cluster a container belongs to.
 const CLUSTER: &str = "io.kubernetes.cluster";
+const CONTAINER: &str = "io.kubernetes.container.name";
 /// A pull of a large image says nothing for long.
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
 const PULLS: usize = 3;
@@ -157,27 +158,37 @@ impl Docker {
 
     /// Removes every container of this cluster.
     pub(crate) async fn remove_all(&self) -> Result<(), String> {
+        self.pods().clear();
+        let mut attempts = 0;
+        // A list can fail over a container that goes just then.
+        loop {
+            match self.remove_listed().await {
+                Ok(0) => return Ok(()),
+                Err(error) if attempts == 10 => return Err(said(&error)),
+                Ok(_) | Err(_) => attempts += 1,
+            }
+            let _ = timeout(BUSY, std::future::pending::<()>()).await;
+        }
+    }
+
+    /// Removes the containers that there are; how many.
+    async fn remove_listed(&self) -> Result<usize, Error> {
         let filters = HashMap::from([(
             "label".to_owned(),
             vec![format!("{CLUSTER}={}", self.options.cluster)],
         )]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = self.engine.list_containers(Some(options)).await;
-        let mut found = found.map_err(|error| said(&error))?;
+        let found = self.engine.list_containers(Some(options)).await?;
         // Those that own namespaces others are in go last.
-        found.sort_by_key(|one| {
+        let (pods, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| {
             let labels = one.labels.as_ref();
-            labels.and_then(|labels| labels.get("io.kubernetes.container.name")).map(String::as_str)
-                == Some("POD")
+            labels.and_then(|labels| labels.get(CONTAINER)).map(String::as_str) == Some("POD")
         });
-        let mut failed = Ok(());
-        for id in found.into_iter().filter_map(|one| one.id) {
-            if let Err(error) = self.remove(&id).await {
-                failed = Err(said(&error));
-            }
+        for list in [others, pods] {
+            let removals = list.iter().filter_map(|one| Some(self.remove(one.id.as_deref()?)));
+            futures::future::try_join_all(removals).await?;
         }
-        self.pods().clear();
-        failed
+        Ok(found.len())
     }
 
     /// Starts a container in its pod's namespaces.
@@ -234,7 +245,7 @@ impl Docker {
             ("io.kubernetes.pod.name", pod),
             ("io.kubernetes.pod.namespace", namespace),
             ("io.kubernetes.pod.uid", uid),
-            ("io.kubernetes.container.name", container),
+            (CONTAINER, container),
         ])
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
