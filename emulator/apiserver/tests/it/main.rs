@@ -1,5 +1,6 @@
 //! The server, used by the clients that people use.
 
+mod access;
 mod controllers;
 mod hostile;
 mod kubectl;
@@ -8,3 +9,4 @@ mod podman;
 mod pods;
 mod replay;
 mod state;
+mod workloads;
