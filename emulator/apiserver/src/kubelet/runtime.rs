@@ -207,7 +207,6 @@ impl Runtime {
         matches!(self, Runtime::Docker(_))
     }
 
-<<<<<<< HEAD
     /// The limits that a container asks for and does not get.
     pub(crate) fn unlimited(&self, resources: &Resources) -> Vec<&'static str> {
         let Runtime::Sandbox(sandbox) = self else { return Vec::new() };
@@ -221,8 +220,6 @@ impl Runtime {
         .collect()
     }
 
-=======
->>>>>>> main
     /// Whether containers are made of images, which are pulled; host tools stand in for them
     /// otherwise.
     pub(crate) fn has_images(&self) -> bool {
@@ -267,15 +264,10 @@ impl Runtime {
 
     /// Removes what the containers of a pod shared.
     pub(crate) async fn end_pod(&self, uid: &str) {
-<<<<<<< HEAD
         match self {
             Runtime::Docker(docker) => docker.end_pod(uid).await,
             Runtime::Sandbox(sandbox) => sandbox.end_pod(uid),
             Runtime::Simulate(_) => {}
-=======
-        if let Runtime::Docker(docker) = self {
-            docker.end_pod(uid).await;
->>>>>>> main
         }
     }
 

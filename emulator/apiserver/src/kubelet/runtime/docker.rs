@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-<<<<<<< HEAD
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemVersion};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -28,15 +27,6 @@ use futures::StreamExt;
 use http::HeaderValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-=======
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-};
-use bollard::{BollardRequest, Docker as Engine};
-use http::HeaderValue;
-use tokio::sync::Semaphore;
->>>>>>> main
 
 use super::{ContainerRun, PodRun, Running, StartError};
 use crate::kubelet::{DockerOptions, quantity};
@@ -46,7 +36,6 @@ use crate::logs::LogWriter;
 const SOCKETS: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/podman/podman.sock"];
 /// The label that says which cluster a container belongs to.
 const CLUSTER: &str = "io.kubernetes.cluster";
-<<<<<<< HEAD
 const CONTAINER: &str = "io.kubernetes.container.name";
 /// A pull of a large image says nothing for long.
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
@@ -54,22 +43,14 @@ const PULLS: usize = 3;
 /// How long a killed container may take to be gone.
 const LONGEST_END: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_millis(100);
-=======
-/// A pull of a large image says nothing for long.
-const LONGEST_PULL: Duration = Duration::from_secs(3600);
-const PULLS: usize = 3;
->>>>>>> main
 
 /// Runs containers with a Docker engine.
 #[derive(Clone, Debug)]
 pub struct Docker {
     engine: Engine,
     version: Arc<str>,
-<<<<<<< HEAD
     /// Podman, which differs in a few things.
     is_podman: bool,
-=======
->>>>>>> main
     options: Arc<DockerOptions>,
     /// The first container of each pod, by the pod's uid.
     pods: Arc<Mutex<HashMap<String, String>>>,
@@ -88,17 +69,11 @@ impl Docker {
         for host in hosts {
             match connect(host).await {
                 Ok((engine, version)) => {
-<<<<<<< HEAD
                     let mut components = version.components.into_iter().flatten();
                     return Ok(Docker {
                         engine,
                         version: version.version.unwrap_or_default().into(),
                         is_podman: components.any(|component| component.name == "Podman Engine"),
-=======
-                    return Ok(Docker {
-                        engine,
-                        version: version.into(),
->>>>>>> main
                         options: Arc::new(options),
                         pods: Arc::default(),
                         starts: Arc::new(Semaphore::new(4 * quantity::processors())),
@@ -183,7 +158,6 @@ impl Docker {
 
     /// Removes every container of this cluster.
     pub(crate) async fn remove_all(&self) -> Result<(), String> {
-<<<<<<< HEAD
         self.pods().clear();
         let mut attempts = 0;
         // A list can fail over a container that goes just then.
@@ -199,14 +173,11 @@ impl Docker {
 
     /// Removes the containers that there are; how many.
     async fn remove_listed(&self) -> Result<usize, Error> {
-=======
->>>>>>> main
         let filters = HashMap::from([(
             "label".to_owned(),
             vec![format!("{CLUSTER}={}", self.options.cluster)],
         )]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-<<<<<<< HEAD
         let found = self.engine.list_containers(Some(options)).await?;
         // Those that own namespaces others are in go last.
         let (pods, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| {
@@ -218,24 +189,6 @@ impl Docker {
             futures::future::try_join_all(removals).await?;
         }
         Ok(found.len())
-=======
-        let found = self.engine.list_containers(Some(options)).await;
-        let mut found = found.map_err(|error| said(&error))?;
-        // Those that own namespaces others are in go last.
-        found.sort_by_key(|one| {
-            let labels = one.labels.as_ref();
-            labels.and_then(|labels| labels.get("io.kubernetes.container.name")).map(String::as_str)
-                == Some("POD")
-        });
-        let mut failed = Ok(());
-        for id in found.into_iter().filter_map(|one| one.id) {
-            if let Err(error) = self.remove(&id).await {
-                failed = Err(said(&error));
-            }
-        }
-        self.pods().clear();
-        failed
->>>>>>> main
     }
 
     /// Starts a container in its pod's namespaces.
@@ -250,7 +203,6 @@ impl Docker {
 
     /// Kills and removes a container; it is fine if there is none.
     async fn remove(&self, id: &str) -> Result<(), Error> {
-<<<<<<< HEAD
         // Podman asks politely first, and would wait for ten seconds.
         let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
         let killed = self.engine.kill_container(id, Some(options)).await;
@@ -274,12 +226,6 @@ impl Docker {
             }
             attempts += 1;
             let _ = timeout(BUSY, std::future::pending::<()>()).await;
-=======
-        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.engine.remove_container(id, Some(options)).await {
-            Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
->>>>>>> main
         }
     }
 
@@ -299,11 +245,7 @@ impl Docker {
             ("io.kubernetes.pod.name", pod),
             ("io.kubernetes.pod.namespace", namespace),
             ("io.kubernetes.pod.uid", uid),
-<<<<<<< HEAD
             (CONTAINER, container),
-=======
-            ("io.kubernetes.container.name", container),
->>>>>>> main
         ])
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -311,20 +253,12 @@ impl Docker {
     }
 }
 
-<<<<<<< HEAD
 async fn connect(host: &str) -> Result<(Engine, SystemVersion), String> {
-=======
-async fn connect(host: &str) -> Result<(Engine, String), String> {
->>>>>>> main
     let engine = Engine::connect_with_host(host).map_err(|error| error.to_string())?;
     let engine = engine.with_request_modifier(with_url_safe_credentials);
     let engine = engine.negotiate_version().await.map_err(|error| said(&error))?;
     let version = engine.version().await.map_err(|error| said(&error))?;
-<<<<<<< HEAD
     Ok((engine, version))
-=======
-    Ok((engine, version.version.unwrap_or_default()))
->>>>>>> main
 }
 
 /// The output is read as it comes; a second copy would only fill the disk.

@@ -24,10 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
-<<<<<<< HEAD
 use super::limits::Group;
-=======
->>>>>>> main
 use crate::logs::{LogWriter, Output};
 
 const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; program=$2; shift 2; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
@@ -183,13 +180,9 @@ impl Process {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
                 drop(running.log);
-<<<<<<< HEAD
                 let out_of_memory = code == 137 && running.group.was_out_of_memory();
                 running.group.remove().await;
                 let _ = exit.send(Exit { code, out_of_memory });
-=======
-                let _ = exit.send(Exit::of(code));
->>>>>>> main
             }
             Some(Ended { code: None }) => {
                 return Err(StartError::Refused(running.complaint()));
@@ -307,11 +300,7 @@ impl Supervised {
         let out_of_memory = code == 137 && self.group.was_out_of_memory();
         self.group.remove().await;
         // Nobody waits for the exit of a container whose pod is gone.
-<<<<<<< HEAD
         let _ = exit.send(Exit { code, out_of_memory });
-=======
-        let _ = exit.send(Exit::of(code));
->>>>>>> main
     }
 
     async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {
