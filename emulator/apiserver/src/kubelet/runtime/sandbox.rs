@@ -7,8 +7,9 @@
 //! the process namespace is killed. Both outputs share one pipe, so their order is kept.
 //!
 //! **Not isolated**: the network is the host's unless switched off (so also its abstract sockets
-//! and whatever listens on loopback); the kernel's whole system call surface; memory, processor and disk use
-//! have no limits. Where the kubelet is root, user 0 of a container is user 0 of the host without
+//! and whatever listens on loopback), and with it off each container has a loopback of its own; the
+//! kernel's whole system call surface; memory and processors, where no control group can be made
+//! ([`limits`]) or the pod sets no limit; disk use of volumes between two looks at it. Where the kubelet is root, user 0 of a container is user 0 of the host without
 //! capabilities: it may read what root owns below /usr, but nothing is mounted through which it
 //! could write outside its volumes. There is one pod address, the host's.
 
