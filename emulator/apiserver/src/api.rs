@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// Who asks.
     pub(crate) user: User,
+    /// The connection itself, for a client that wants another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -136,7 +139,7 @@ async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response 
 }
 
 async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -158,6 +161,7 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
         headers: parts.headers,
         body,
         user,
+        upgrade: parts.extensions.remove::<OnUpgrade>(),
         ended: ended.unwrap_or_default(),
     };
     Ok((path, call))

@@ -22,6 +22,7 @@ mod selectors;
 mod server;
 mod store;
 mod strategy;
+pub mod streams;
 mod table;
 mod verbs;
 

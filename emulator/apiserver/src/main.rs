@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -34,7 +35,13 @@ async fn main() -> anyhow::Result<()> {
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
-    let server = Server::new(Options { state, logs: Some(logs.clone()), ..Options::default() })?;
+    let streams = Streams::default();
+    let server = Server::new(Options {
+        state,
+        logs: Some(logs.clone()),
+        streams: streams.clone(),
+        ..Options::default()
+    })?;
     let listener =
         TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -48,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
             logs,
+            streams,
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

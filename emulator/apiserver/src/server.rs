@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::logs::Logs;
 use crate::resources::Catalogue;
 use crate::store::Store;
+use crate::streams::Streams;
 use crate::verbs;
 
 /// How a server is to behave.
@@ -34,6 +35,8 @@ pub struct Options {
     pub schedule: bool,
     /// Where the logs of containers are read from; a kubelet writes them.
     pub logs: Option<Logs>,
+    /// The ways into running containers; a kubelet offers them.
+    pub streams: Streams,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
 }
@@ -46,6 +49,7 @@ impl Default for Options {
             bind_volumes: true,
             schedule: true,
             logs: None,
+            streams: Streams::default(),
             faults: Faults::default(),
         }
     }
@@ -78,6 +82,7 @@ pub(crate) struct Shared {
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
+    pub(crate) streams: Streams,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
     /// Ends the controllers and the open watches.
@@ -111,6 +116,7 @@ impl Server {
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
             logs: options.logs,
+            streams: options.streams,
             bind_volumes: options.bind_volumes,
             schedule: options.schedule,
             stop: stop.clone(),

@@ -1,6 +1,7 @@
 //! The verbs: one file each. `run` finds the one that a request asks for.
 
 mod bootstrap;
+mod connect;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod go;
@@ -49,6 +50,9 @@ pub(crate) async fn run(
             scale::scale(shared, target, call)
         }
         (&Method::GET, true, "log") => log::log(shared, target, call),
+        (&Method::GET | &Method::POST, true, "exec" | "attach" | "portforward") => {
+            connect::connect(shared, target, call)
+        }
         (&Method::POST, true, "token") => token::create(shared, target, call),
         (&Method::POST, true, "binding") => parts::bind(shared, target, call),
         (&Method::POST, true, "eviction") => parts::evict(shared, target, call),

@@ -177,8 +177,11 @@ impl Job {
                     format!("Started container {}", self.container.name),
                 );
                 ended.started = Some(Timestamp::now());
+                let entrance = running.entrance.clone();
+                let offered = self.node.streams.offer(&uid, &self.container.name, entrance);
                 self.report(Change::Running { id, restart_count: self.restart_count });
                 ended.code = self.supervise(running).await;
+                drop(offered);
                 ended.reason = if ended.code == 0 { "Completed" } else { "Error" };
                 ended.message = self.message(&folder, ended.code);
             }

@@ -22,6 +22,7 @@ use super::folders;
 use super::quantity;
 use super::runtime::{ContainerRun, Running, Runtime, StartError};
 use crate::logs::{LogWriter, Logs};
+use crate::streams::Streams;
 
 /// The pods that a node takes.
 const PODS: &str = "10000";
@@ -34,6 +35,7 @@ pub(super) struct Node {
     pub(super) root: PathBuf,
     pub(super) claims: Claims,
     pub(super) logs: Logs,
+    pub(super) streams: Streams,
     pub(super) runtime: Runtime,
     pub(super) allow_host_paths: bool,
     pub(super) back_off: Duration,

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::sandbox::Sandbox;
 use self::simulate::Simulate;
+use super::stream::Entrance;
 use super::{SandboxOptions, SimulateOptions};
 use crate::logs::LogWriter;
 
@@ -59,6 +60,7 @@ pub(crate) struct Mount {
 pub(crate) struct Running {
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
     pub(crate) exit: oneshot::Receiver<i32>,
+    pub(crate) entrance: Entrance,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::process::Output;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -41,6 +42,7 @@ impl Session {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
             logs,
+            streams: Streams::default(),
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

@@ -6,3 +6,4 @@ mod kubectl;
 mod objects;
 mod replay;
 mod state;
+mod streams;

@@ -13,7 +13,7 @@
 //! could write outside its volumes. There is one pod address, the host's.
 
 mod arguments;
-mod process;
+pub(crate) mod process;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::process::Spawner;
 use super::{ContainerRun, Running, StartError, image};
+use crate::kubelet::stream::{Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -97,8 +98,10 @@ impl Sandbox {
         let process = self.spawn(&run)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
-        process.supervise(log, receiver, sender).await?;
-        Ok(Running { signals, exit })
+        let taps = Taps::default();
+        let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
+        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        Ok(Running { signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
     fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Signal, StartError};
+use crate::kubelet::stream::Taps;
 use crate::logs::{LogWriter, Output};
 
 const LAUNCH: &str = r#"program=$1; shift; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
@@ -143,9 +144,10 @@ impl Process {
     pub(super) async fn supervise(
         mut self,
         log: LogWriter,
+        taps: Taps,
         signals: mpsc::UnboundedReceiver<Signal>,
         exit: oneshot::Sender<i32>,
-    ) -> Result<(), StartError> {
+    ) -> Result<Pid, StartError> {
         self.send_options().await?;
         let mut reaper = None;
         while let Some(line) = self.status.next_line().await? {
@@ -165,6 +167,7 @@ impl Process {
             status,
             reaper,
             log,
+            taps,
             last: Vec::new(),
             code: None,
             is_log_lost: false,
@@ -172,6 +175,7 @@ impl Process {
         match running.until_executed(&mut output).await? {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
+                running.taps.close();
                 drop(running.log);
                 let _ = exit.send(code);
             }
@@ -182,7 +186,7 @@ impl Process {
                 tokio::spawn(running.run(output, signals, exit));
             }
         }
-        Ok(())
+        Ok(reaper)
     }
 }
 
@@ -191,6 +195,7 @@ struct Supervised {
     status: Lines<BufReader<ChildStderr>>,
     reaper: Pid,
     log: LogWriter,
+    taps: Taps,
     /// The end of what was said, for the reason if the program was never executed.
     last: Vec<u8>,
     code: Option<i32>,
@@ -264,6 +269,7 @@ impl Supervised {
                 }
             }
         }
+        self.taps.close();
         // Without output there are still signals to take.
         let mut killed = false;
         let ended = loop {
@@ -312,6 +318,7 @@ impl Supervised {
     fn store(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(1024)..]);
         self.last.drain(..self.last.len().saturating_sub(1024));
+        self.taps.send(bytes);
         if let Err(error) = self.log.write(Output::Stdout, bytes)
             && !self.is_log_lost
         {
@@ -347,7 +354,7 @@ fn main_process(reaper: Pid) -> Option<Pid> {
     Pid::from_raw(numbered.min()?.1)
 }
 
-fn children(parent: Pid) -> Vec<i32> {
+pub(crate) fn children(parent: Pid) -> Vec<i32> {
     let parent = parent.as_raw_nonzero();
     if let Ok(children) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
         return children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
