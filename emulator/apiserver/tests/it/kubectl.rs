@@ -34,8 +34,8 @@ impl Session {
         let options = Options { logs: Some(logs.clone()), ..Options::default() };
         let server = Server::new(options).expect("a server in memory starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url))
+        let url = format!("https://{}", listener.local_addr().expect("it is bound"));
+        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig("test", &url))
             .expect("a file can be written");
         let stop = CancellationToken::new();
         let node = kubelet::Options {

@@ -67,9 +67,9 @@ impl World {
         let server = Server::new(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let url = format!("http://{address}");
+        let url = format!("https://{address}");
         let kubeconfig = folder.path().join("kubeconfig");
-        std::fs::write(&kubeconfig, server.kubeconfig(&url)).unwrap();
+        std::fs::write(&kubeconfig, server.kubeconfig("test", &url)).unwrap();
         let stop = CancellationToken::new();
         let options = kubelet::Options {
             node_name: "node".to_owned(),
@@ -83,7 +83,10 @@ impl World {
         tokio::spawn(Kubelet::new(server.client(), options).run(stop.clone()));
         let stopped = stop.clone();
         tokio::spawn(async move { server.serve(listener, stopped.cancelled_owned()).await });
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let config = kube::config::Kubeconfig::read_from(&kubeconfig).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(config, &options).await.unwrap();
+        let client = Client::try_from(config).unwrap();
         World { folder, client, address, stop }
     }
 

@@ -27,7 +27,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::process::Spawner;
-use super::{ContainerRun, Running, StartError, image};
+use super::{ContainerRun, Image, Resources, Running, StartError, image};
 use crate::kubelet::stream::{Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
@@ -56,8 +56,14 @@ impl Sandbox {
         let folder =
             tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let run = ContainerRun {
+            id: String::new(),
             pod: "probe".to_owned(),
+            pod_uid: String::new(),
+            namespace: String::new(),
+            container: "probe".to_owned(),
+            restart_count: 0,
             image: String::new(),
+            found: Image::default(),
             command: vec!["/bin/true".to_owned()],
             arguments: Vec::new(),
             environment: Default::default(),
@@ -67,7 +73,16 @@ impl Sandbox {
             host_aliases: Vec::new(),
             user: None,
             group: None,
+            supplemental_groups: Vec::new(),
             read_only_root: false,
+            privileged: false,
+            may_gain_privileges: false,
+            added_capabilities: Vec::new(),
+            dropped_capabilities: Vec::new(),
+            resources: Resources::default(),
+            shares_processes: false,
+            terminal: false,
+            input: false,
             folder: folder.path().to_owned(),
         };
         let sandbox = Sandbox::new(options.clone());
@@ -101,7 +116,7 @@ impl Sandbox {
         let taps = Taps::default();
         let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
         let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
-        Ok(Running { signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
+        Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
     fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {

@@ -147,13 +147,19 @@ fn go_in(process: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
+/// The program that joins namespaces, for a process.
+pub(super) fn joiner(process: Pid) -> io::Result<Command> {
     let program = NSENTER.iter().find(|path| Path::new(path).exists()).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "there is no nsenter (of util-linux) on the node")
     })?;
     let mut command = Command::new(program);
-    command.args(["--target", &inside.reaper.as_raw_nonzero().to_string()]);
-    command.arg("--preserve-credentials");
+    command.args(["--target", &process.as_raw_nonzero().to_string()]);
+    command.arg("--preserve-credentials").env_clear().kill_on_drop(true);
+    Ok(command)
+}
+
+fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
+    let mut command = joiner(inside.reaper)?;
     let joined = NAMESPACES.iter().filter(|(file, _)| differs(inside.reaper, file));
     command.args(joined.map(|(_, option)| *option));
     command.arg(format!("--wdns={}", inside.folder)).arg("--");
@@ -161,7 +167,6 @@ fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
         command.args(["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
         command.args(["--ambient-caps=-all", "--"]);
     }
-    command.env_clear();
     // These would act on nsenter, outside; so they come on the command line.
     command.arg("/usr/bin/env");
     for (name, value) in &inside.environment {
@@ -182,7 +187,7 @@ fn is_for_loader(name: &str) -> bool {
 }
 
 /// Whether a process has another namespace of a kind than this one.
-fn differs(process: Pid, kind: &str) -> bool {
+pub(super) fn differs(process: Pid, kind: &str) -> bool {
     let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
     of("self") != of(&process.as_raw_nonzero().to_string())
 }

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::super::{Signal, StartError};
+use super::super::{Exit, Signal, StartError};
 use crate::kubelet::stream::Taps;
 use crate::logs::{LogWriter, Output};
 
@@ -146,7 +146,7 @@ impl Process {
         log: LogWriter,
         taps: Taps,
         signals: mpsc::UnboundedReceiver<Signal>,
-        exit: oneshot::Sender<i32>,
+        exit: oneshot::Sender<Exit>,
     ) -> Result<Pid, StartError> {
         self.send_options().await?;
         let mut reaper = None;
@@ -177,7 +177,7 @@ impl Process {
                 // It was quick: it has run and ended.
                 running.taps.close();
                 drop(running.log);
-                let _ = exit.send(code);
+                let _ = exit.send(Exit::of(code));
             }
             Some(Ended { code: None }) => {
                 return Err(StartError::Refused(running.complaint()));
@@ -240,7 +240,7 @@ impl Supervised {
         mut self,
         mut output: ChildStdout,
         mut signals: mpsc::UnboundedReceiver<Signal>,
-        exit: oneshot::Sender<i32>,
+        exit: oneshot::Sender<Exit>,
     ) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -293,7 +293,7 @@ impl Supervised {
         };
         drop(self.log);
         // Nobody waits for the exit of a container whose pod is gone.
-        let _ = exit.send(code);
+        let _ = exit.send(Exit::of(code));
     }
 
     async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {
