@@ -24,13 +24,13 @@ pub(crate) struct Connection {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
     /// What carries the bytes, where the kubelet itself cannot go in; ended with the connection.
-    pub(crate) relay: Option<Child>,
+    pub(crate) _relay: Option<Child>,
 }
 
 impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Connection {
         let (reader, writer) = stream.into_split();
-        Connection { reader: Box::new(reader), writer: Box::new(writer), relay: None }
+        Connection { reader: Box::new(reader), writer: Box::new(writer), _relay: None }
     }
 }
 
@@ -77,5 +77,5 @@ fn relay(process: Pid, port: u16) -> io::Result<Connection> {
     command.stdout(Stdio::from(OwnedFd::from(other))).stderr(Stdio::null());
     let child = command.spawn()?;
     let (reader, writer) = UnixStream::from_std(own)?.into_split();
-    Ok(Connection { reader: Box::new(reader), writer: Box::new(writer), relay: Some(child) })
+    Ok(Connection { reader: Box::new(reader), writer: Box::new(writer), _relay: Some(child) })
 }
