@@ -1,5 +1,6 @@
 //! The ways into running containers that a kubelet offers.
 
+mod console;
 mod docker;
 mod enter;
 mod inside;
@@ -10,8 +11,9 @@ mod terminal;
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use self::console::Console;
 pub(crate) use self::docker::DockerInside;
-pub(crate) use self::inside::Inside;
+pub(crate) use self::inside::{Inside, Reader};
 pub(crate) use self::network::Connection;
 pub(crate) use self::taps::Taps;
 use crate::streams::{self, Attachment, Input, Output, Served, Wanted};

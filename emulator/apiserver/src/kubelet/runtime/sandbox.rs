@@ -28,7 +28,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::process::Spawner;
 use super::{ContainerRun, Image, Resources, Running, StartError, image};
-use crate::kubelet::stream::{Entrance, Inside, Taps};
+use crate::kubelet::stream::{Console, Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -83,11 +83,12 @@ impl Sandbox {
             shares_processes: false,
             terminal: false,
             input: false,
+            input_once: false,
             folder: folder.path().to_owned(),
         };
         let sandbox = Sandbox::new(options.clone());
         let said = async {
-            let mut process = sandbox.spawn(&run)?;
+            let mut process = sandbox.spawn(&run, &Console::Nothing)?;
             process.output().await.map_err(StartError::Runtime)
         };
         match tokio::time::timeout(Duration::from_secs(10), said).await {
@@ -110,16 +111,18 @@ impl Sandbox {
         log: LogWriter,
     ) -> Result<Running, StartError> {
         let _start = self.starts.acquire().await.map_err(io::Error::other)?;
-        let process = self.spawn(&run)?;
+        let console = Console::open(&run)?;
+        let process = self.spawn(&run, &console)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
         let taps = Taps::default();
         let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
-        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        let environment = arguments::environment(&run, &self.options);
+        let inside = Inside::new(reaper, environment, &run, taps, console);
         Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
-    fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {
+    fn spawn(&self, run: &ContainerRun, console: &Console) -> Result<process::Process, StartError> {
         let overlay = self.overlay(&run.image);
         let refused = |error: io::Error| StartError::Refused(error.to_string());
         let etc = arguments::write_etc(run)?;
@@ -130,6 +133,7 @@ impl Sandbox {
             Path::new(&self.options.program),
             options.map_err(refused)?,
             command,
+            console,
         )?)
     }
 }

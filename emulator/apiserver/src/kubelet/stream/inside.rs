@@ -16,6 +16,7 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::console::Console;
 use super::enter;
 use super::taps::Taps;
 use super::terminal::{Terminal, watched};
@@ -44,6 +45,7 @@ pub(crate) struct Inside {
     /// Whether its user has the number 0 inside.
     pub(super) is_root: bool,
     taps: Taps,
+    console: Console,
 }
 
 impl Inside {
@@ -53,16 +55,17 @@ impl Inside {
         environment: BTreeMap<String, String>,
         run: &ContainerRun,
         taps: Taps,
+        console: Console,
     ) -> Inside {
         let folder = run.working_folder.clone().unwrap_or_else(|| "/".to_owned());
         let handle = pidfd_open(reaper, PidfdFlags::empty()).ok();
         let is_root = run.user.unwrap_or(0) == 0;
-        Inside { reaper, handle, environment, folder, is_root, taps }
+        Inside { reaper, handle, environment, folder, is_root, taps, console }
     }
 }
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-type Reader = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Runs a command in the sandbox to its end.
 pub(super) async fn exec(
@@ -260,7 +263,7 @@ pub(super) async fn attach(inside: Arc<Inside>, wanted: Wanted, served: Served) 
     };
     tokio::select! {
         () = copy => {}
-        () = feed(input, None, None) => return,
+        () = inside.console.feed(input) => return,
     }
     let exit = match tapped.is_overrun() {
         true => Err("the client read too slowly and was let go".to_owned()),

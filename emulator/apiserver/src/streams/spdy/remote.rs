@@ -156,14 +156,16 @@ async fn read<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
 /// Takes whole documents off a stream of them.
 fn take_sizes(buffer: &mut BytesMut) -> Vec<Size> {
     let mut documents = serde_json::Deserializer::from_slice(buffer).into_iter();
-    let (mut sizes, mut broken) = (Vec::new(), false);
-    for document in documents.by_ref() {
+    let (mut sizes, mut broken, mut used) = (Vec::new(), false, 0);
+    while let Some(document) = documents.next() {
         match document {
-            Ok(size) => sizes.push(size),
+            Ok(size) => {
+                sizes.push(size);
+                used = documents.byte_offset();
+            }
             Err(error) => broken = !error.is_eof(),
         }
     }
-    let used = documents.byte_offset();
     if broken || buffer.len() - used > SIZE_LIMIT {
         buffer.clear();
     } else {

@@ -17,16 +17,18 @@ use std::{fs, thread};
 use rustix::process::{Pid, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
-use crate::kubelet::stream::Taps;
+use crate::kubelet::stream::{Console, Reader, Taps};
 use crate::logs::{LogWriter, Output};
 
-const LAUNCH: &str = r#"program=$1; shift; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
+const LAUNCH: &str = r#"program=$1 input=$2 terminal=$3; shift 3; umask 022
+[ "$terminal" ] && exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 4>&2 0<>"$input" 1>&0 2>&0
+exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0<"$input" 4>&2 2>&1"#;
 
 /// A thread that starts the processes.
 ///
@@ -62,9 +64,13 @@ impl Spawner {
         program: &Path,
         options: Vec<OsString>,
         words: Vec<String>,
+        console: &Console,
     ) -> io::Result<Process> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH, "sh"]).arg(program).args(words);
+        command.args(["-c", LAUNCH, "sh"]).arg(program);
+        let terminal = console.terminal();
+        command.arg(console.path()).arg(if terminal.is_some() { "terminal" } else { "" });
+        command.args(words);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin");
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -88,7 +94,10 @@ impl Spawner {
             input.push(0);
         }
         Ok(Process {
-            output: stdout.ok_or_else(|| io::Error::other("no pipe"))?,
+            output: match terminal {
+                Some(terminal) => Box::new(terminal.clone()),
+                None => Box::new(stdout.ok_or_else(|| io::Error::other("no pipe"))?),
+            },
             status: BufReader::new(stderr.ok_or_else(|| io::Error::other("no pipe"))?).lines(),
             child,
             input,
@@ -100,7 +109,7 @@ impl Spawner {
 pub(super) struct Process {
     child: Child,
     input: Vec<u8>,
-    output: ChildStdout,
+    output: Reader,
     status: Lines<BufReader<ChildStderr>>,
 }
 
@@ -213,7 +222,7 @@ impl Supervised {
     ///
     /// Nothing announces this moment, so it is looked for: once a millisecond, for the few that it
     /// takes. After 2000 looks the container counts as started.
-    async fn until_executed(&mut self, output: &mut ChildStdout) -> io::Result<Option<Ended>> {
+    async fn until_executed(&mut self, output: &mut Reader) -> io::Result<Option<Ended>> {
         let mut ticks = tokio::time::interval(Duration::from_millis(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buffer = vec![0; 64 * 1024];
@@ -238,7 +247,7 @@ impl Supervised {
 
     async fn run(
         mut self,
-        mut output: ChildStdout,
+        mut output: Reader,
         mut signals: mpsc::UnboundedReceiver<Signal>,
         exit: oneshot::Sender<Exit>,
     ) {
@@ -296,7 +305,7 @@ impl Supervised {
         let _ = exit.send(Exit::of(code));
     }
 
-    async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {
+    async fn drain(&mut self, output: &mut Reader, buffer: &mut [u8]) {
         while let Ok(count) = output.read(buffer).await
             && count > 0
         {
