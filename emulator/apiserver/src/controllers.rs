@@ -9,7 +9,9 @@ mod garbage;
 mod jobs;
 mod namespaces;
 mod queue;
+mod roles;
 mod scheduler;
+mod tokens;
 mod volumes;
 mod work;
 
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 
 use self::queue::Item;
 use self::work::Work;
+use crate::custom;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
@@ -89,6 +92,7 @@ impl Controllers {
             }
         }
         self.garbage.sweep(shared);
+        custom::resume(shared);
         namespaces::resume(shared);
         scheduler::all(shared);
         jobs::resume(&mut self.work);
@@ -97,10 +101,13 @@ impl Controllers {
     /// Takes a change into the books.
     fn changed(&mut self, storage: &str, change: &Written) {
         let shared = &self.shared;
+        custom::changed(shared, storage, change);
         self.garbage.changed(shared, storage, change);
         namespaces::changed(shared, storage, change);
         scheduler::changed(shared, storage, change);
         volumes::changed(shared, storage, change);
+        roles::changed(shared, storage, change);
+        tokens::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
     }
@@ -130,7 +137,7 @@ fn edit(
     writer: &Writer,
     mut edit: impl FnMut(&mut Value),
 ) -> Option<Arc<Object>> {
-    let resource = shared.catalogue().storage(storage);
+    let resource = shared.catalogue().find_storage(storage)?;
     let result = update::modify(shared, &resource, key, writer, false, |old| {
         let mut new = old.clone();
         edit(&mut new);
@@ -161,7 +168,7 @@ fn controller(subresource: &str) -> Writer<'_> {
 }
 
 /// Sets a condition in a status; the time moves only when the status does.
-fn set_condition(status: &mut Value, condition: &Value) {
+pub(crate) fn set_condition(status: &mut Value, condition: &Value) {
     let list = object::map_mut(status).entry("conditions").or_insert_with(|| json!([]));
     let Value::Array(list) = list else { return };
     let mut new = condition.clone();

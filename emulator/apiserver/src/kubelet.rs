@@ -108,6 +108,10 @@ pub struct SandboxOptions {
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Whether containers share the host's network; they have none otherwise.
     pub network: bool,
+    /// Processes that a pod may have; no limit if absent.
+    pub processes: Option<u64>,
+    /// Bytes that each folder in memory of a container may hold; half of the memory if absent.
+    pub memory_folder: Option<u64>,
 }
 
 impl Default for SandboxOptions {
@@ -118,6 +122,8 @@ impl Default for SandboxOptions {
             environment: BTreeMap::new(),
             binds: Vec::new(),
             network: true,
+            processes: Some(1024),
+            memory_folder: Some(1 << 30),
         }
     }
 }

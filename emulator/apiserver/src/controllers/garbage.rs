@@ -112,7 +112,7 @@ impl Garbage {
                 policy: Some(Policy::Background),
                 ..Options::default()
             };
-            let resource = shared.catalogue().storage(storage);
+            let Some(resource) = shared.catalogue().find_storage(storage) else { return };
             let result = remove(shared, &resource, &key, &options);
             // 409 means that the name has been taken by another object meanwhile.
             if !matches!(&result, Err(failure) if failure.code == 409) {
@@ -168,7 +168,7 @@ impl Garbage {
                     policy: Some(Policy::Foreground),
                     ..Options::default()
                 };
-                let resource = shared.catalogue().storage(&storage);
+                let Some(resource) = shared.catalogue().find_storage(&storage) else { continue };
                 report(&storage, &key.name, remove(shared, &resource, &key, &options));
             }
         }

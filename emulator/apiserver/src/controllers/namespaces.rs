@@ -36,7 +36,7 @@ pub(crate) fn furnish(shared: &Shared, namespace: &str) {
                     "kubernetes.io/description": "The certificate with which clients verify this API server.",
                 },
             },
-            "data": {"ca.crt": shared.certificates.authority},
+            "data": {"ca.crt": shared.access.certificates.authority},
         }),
     );
 }

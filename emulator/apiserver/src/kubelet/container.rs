@@ -160,6 +160,14 @@ impl Job {
                 "the container asks to be privileged, which this node cannot give: it runs without";
             self.event(Kind::Warning, "PrivilegedIgnored", message);
         }
+        let unlimited = self.node.runtime.unlimited(&run.resources);
+        if !unlimited.is_empty() {
+            let message = format!(
+                "this node cannot limit {}: it may not make control groups",
+                unlimited.join(" and ")
+            );
+            self.event(Kind::Warning, "LimitsIgnored", message);
+        }
         let uid = self.pod.uid().unwrap_or_default();
         let count = u64::try_from(self.restart_count).unwrap_or(0);
         let log = self.node.logs.writer(&uid, &self.container.name, count);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
     Node as NodeObject, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, Pod, ServiceAccount,
 };
@@ -75,7 +75,12 @@ impl Node {
             spec: Some(TokenRequestSpec {
                 audiences: audience.map(|audience| vec![audience]),
                 expiration_seconds,
-                ..TokenRequestSpec::default()
+                bound_object_ref: Some(BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: Some(pod.name_any()),
+                    uid: pod.uid(),
+                }),
             }),
             ..TokenRequest::default()
         };

@@ -11,6 +11,7 @@ pub(crate) use self::options::{Options, Policy};
 use super::list::Selection;
 use crate::admission::{self, Gate, Operation};
 use crate::api::{View, json as answer, plain, warn};
+use crate::custom;
 use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
@@ -265,6 +266,9 @@ fn next_step(resource: &Resource, old: &Value, options: &Options) -> Step {
     }
     if resource.is_pod() {
         return pod_step(new, old, options, changed, held);
+    }
+    if custom::marked_for_deletion(resource, &mut new) {
+        return Step::Mark(new);
     }
     if !held {
         return Step::Remove(new);

@@ -1,10 +1,15 @@
 //! Who gets in over the network, and what they may do.
 
+mod kubectl;
+mod roles;
 mod tls;
+mod tokens;
 
 use std::time::Duration;
 
 use apiserver::{Options, Server};
+use http::Request;
+use http_body_util::BodyExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -59,6 +64,26 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Sends a request over the network; the code and the body of the answer.
+pub(crate) async fn send(client: &kube::Client, request: Request<Vec<u8>>) -> (u16, Value) {
+    let request = request.map(kube::client::Body::from);
+    let response = client.send(request).await.expect("it is answered");
+    let code = response.status().as_u16();
+    let body = response.into_body().collect().await.expect("the answer is whole").to_bytes();
+    (code, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str) -> Request<Vec<u8>> {
+    Request::get(path).body(Vec::new()).expect("the request is valid")
+}
+
+/// A request to create something.
+pub(crate) fn post(path: &str, body: &Value) -> Request<Vec<u8>> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(body.to_string().into_bytes()).expect("the request is valid")
 }
 
 /// The code of an answer.

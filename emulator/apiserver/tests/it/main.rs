@@ -2,6 +2,7 @@
 
 mod access;
 mod controllers;
+mod custom;
 mod hostile;
 mod kubectl;
 mod objects;

@@ -12,7 +12,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
@@ -106,7 +106,7 @@ fn spawn(inside: &Inside, words: &[String], streams: [Stdio; 3], tty: bool) -> i
         io::ErrorKind::NotFound => not_found(words),
         _ => error,
     })?;
-    share_limits(inside.reaper, &child);
+    share_limits(&inside.groups, &child)?;
     Ok(child)
 }
 
@@ -193,20 +193,7 @@ pub(super) fn differs(process: Pid, kind: &str) -> bool {
 }
 
 /// Puts a command under the limits of the container, where there are such.
-fn share_limits(reaper: Pid, child: &Child) {
-    let group = |process: &str| {
-        let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
-        let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-        Some(group.to_owned())
-    };
-    let Some((group, child)) = group(&reaper.as_raw_nonzero().to_string())
-        .zip(child.id())
-        .filter(|(theirs, child)| group(&child.to_string()).is_some_and(|own| own != *theirs))
-    else {
-        return;
-    };
-    let file = format!("/sys/fs/cgroup{group}/cgroup.procs");
-    if let Err(error) = fs::write(&file, child.to_string()) {
-        tracing::debug!(%error, file, "a command does not share its container's limits");
-    }
+fn share_limits(groups: &[PathBuf], child: &Child) -> io::Result<()> {
+    let Some(id) = child.id() else { return Ok(()) };
+    groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), id.to_string()))
 }

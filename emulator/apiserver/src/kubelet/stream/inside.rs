@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -42,6 +43,8 @@ pub(crate) struct Inside {
     pub(super) handle: Option<OwnedFd>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) folder: String,
+    /// The control groups that hold its limits.
+    pub(super) groups: Vec<PathBuf>,
     /// Whether its user has the number 0 inside.
     pub(super) is_root: bool,
     taps: Taps,
@@ -54,13 +57,14 @@ impl Inside {
         reaper: Pid,
         environment: BTreeMap<String, String>,
         run: &ContainerRun,
+        groups: Vec<PathBuf>,
         taps: Taps,
         console: Console,
     ) -> Inside {
         let folder = run.working_folder.clone().unwrap_or_else(|| "/".to_owned());
         let handle = pidfd_open(reaper, PidfdFlags::empty()).ok();
         let is_root = run.user.unwrap_or(0) == 0;
-        Inside { reaper, handle, environment, folder, is_root, taps, console }
+        Inside { reaper, handle, environment, folder, groups, is_root, taps, console }
     }
 }
 

@@ -65,7 +65,17 @@ pub(super) fn options(
 ) -> io::Result<Vec<OsString>> {
     let mut words: Vec<OsString> = isolation(run, options, is_root);
     let root = root(run, options, overlay, etc)?;
-    words.extend(root.arguments());
+    let size = options.memory_folder.map(|bytes| bytes.to_string());
+    if let Some(size) = &size {
+        words.extend(["--size", size, "--tmpfs", "/"].map(OsString::from));
+    }
+    for word in root.arguments() {
+        // Options of the next one come before it, in any order.
+        if let Some(size) = size.as_ref().filter(|_| word == "--tmpfs") {
+            words.extend(["--size", size].map(OsString::from));
+        }
+        words.push(word);
+    }
     if run.read_only_root {
         words.extend(["--remount-ro", "/"].map(OsString::from));
     }

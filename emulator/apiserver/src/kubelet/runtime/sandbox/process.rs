@@ -2,7 +2,8 @@
 //!
 //! Bubblewrap gets its options (with the values of Secrets) through its standard input, not on a
 //! command line that every user of the host could read, and not through its own environment,
-//! where a pod's `LD_PRELOAD` would act outside the sandbox. A shell moves the file descriptors:
+//! where a pod's `LD_PRELOAD` would act outside the sandbox. A shell enters the control groups and
+//! moves the file descriptors:
 //! 3 are the options, 4 the status; output and errors of the container share one pipe.
 
 use std::ffi::OsString;
@@ -23,10 +24,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
+use super::limits::Group;
 use crate::kubelet::stream::{Console, Reader, Taps};
 use crate::logs::{LogWriter, Output};
 
-const LAUNCH: &str = r#"program=$1 input=$2 terminal=$3; shift 3; umask 022
+const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done
+program=$2 input=$3 terminal=$4; shift 4; umask 022
 [ "$terminal" ] && exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 4>&2 0<>"$input" 1>&0 2>&0
 exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0<"$input" 4>&2 2>&1"#;
 
@@ -64,13 +67,14 @@ impl Spawner {
         program: &Path,
         options: Vec<OsString>,
         words: Vec<String>,
+        group: Group,
         console: &Console,
     ) -> io::Result<Process> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH, "sh"]).arg(program);
+        command.args(["-c", LAUNCH, "sh"]).args(&group.folders).arg("--");
         let terminal = console.terminal();
-        command.arg(console.path()).arg(if terminal.is_some() { "terminal" } else { "" });
-        command.args(words);
+        command.arg(program).arg(console.path());
+        command.arg(if terminal.is_some() { "terminal" } else { "" }).args(words);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin");
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -101,6 +105,7 @@ impl Spawner {
             status: BufReader::new(stderr.ok_or_else(|| io::Error::other("no pipe"))?).lines(),
             child,
             input,
+            group,
         })
     }
 }
@@ -109,6 +114,7 @@ impl Spawner {
 pub(super) struct Process {
     child: Child,
     input: Vec<u8>,
+    group: Group,
     output: Reader,
     status: Lines<BufReader<ChildStderr>>,
 }
@@ -170,11 +176,12 @@ impl Process {
             let said = if said.is_empty() { format!("bwrap ended with {code}") } else { said };
             return Err(StartError::Refused(said));
         };
-        let Process { child, status, mut output, .. } = self;
+        let Process { child, status, mut output, group, .. } = self;
         let mut running = Supervised {
             child,
             status,
             reaper,
+            group,
             log,
             taps,
             last: Vec::new(),
@@ -186,7 +193,9 @@ impl Process {
                 // It was quick: it has run and ended.
                 running.taps.close();
                 drop(running.log);
-                let _ = exit.send(Exit::of(code));
+                let out_of_memory = code == 137 && running.group.was_out_of_memory();
+                running.group.remove().await;
+                let _ = exit.send(Exit { code, out_of_memory });
             }
             Some(Ended { code: None }) => {
                 return Err(StartError::Refused(running.complaint()));
@@ -203,6 +212,7 @@ struct Supervised {
     child: Child,
     status: Lines<BufReader<ChildStderr>>,
     reaper: Pid,
+    group: Group,
     log: LogWriter,
     taps: Taps,
     /// The end of what was said, for the reason if the program was never executed.
@@ -301,8 +311,11 @@ impl Supervised {
             }
         };
         drop(self.log);
+        // Of one process among many the container may know nothing.
+        let out_of_memory = code == 137 && self.group.was_out_of_memory();
+        self.group.remove().await;
         // Nobody waits for the exit of a container whose pod is gone.
-        let _ = exit.send(Exit::of(code));
+        let _ = exit.send(Exit { code, out_of_memory });
     }
 
     async fn drain(&mut self, output: &mut Reader, buffer: &mut [u8]) {
