@@ -144,12 +144,9 @@ async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response 
 
 /// The answer to a request that was not even read.
 fn refused(failure: Failure) -> Response {
-    let mut response = match failure.code {
-        // The only fault that the real server tells without a `Status`.
-        500 => typed(500, "text/plain; charset=utf-8", format!("{}\n", failure.message)),
-        _ => failure.into_response(),
-    };
-    if matches!(response.status().as_u16(), 403 | 500) {
+    let forbidden = failure.code == 403;
+    let mut response = failure.into_response();
+    if forbidden {
         let value = HeaderValue::from_static("nosniff");
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
     }

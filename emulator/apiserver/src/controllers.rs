@@ -5,16 +5,25 @@
 //! Changes go into the books and say what is to be looked at. A look happens only when all changes
 //! are in the books, those of the look before included, so that nothing is done twice.
 
+mod budgets;
+mod cron;
+mod daemonsets;
+mod deployments;
+mod endpoints;
 mod garbage;
+mod history;
 mod jobs;
 mod namespaces;
 mod queue;
+mod replicasets;
 mod roles;
 mod scheduler;
+mod statefulsets;
 mod tokens;
 mod volumes;
 mod work;
 
+pub(crate) use cron::Schedule;
 pub(crate) use namespaces::furnish;
 pub(crate) use scheduler::assign;
 
@@ -93,9 +102,16 @@ impl Controllers {
         }
         self.garbage.sweep(shared);
         custom::resume(shared);
-        namespaces::resume(shared);
         scheduler::all(shared);
+        namespaces::resume(&mut self.work);
         jobs::resume(&mut self.work);
+        cron::resume(&mut self.work);
+        replicasets::resume(&mut self.work);
+        deployments::resume(&mut self.work);
+        statefulsets::resume(&mut self.work);
+        daemonsets::resume(&mut self.work);
+        endpoints::resume(&mut self.work);
+        budgets::resume(&mut self.work);
     }
 
     /// Takes a change into the books.
@@ -103,20 +119,38 @@ impl Controllers {
         let shared = &self.shared;
         custom::changed(shared, storage, change);
         self.garbage.changed(shared, storage, change);
-        namespaces::changed(shared, storage, change);
+        namespaces::changed(&mut self.work, storage, change);
         scheduler::changed(shared, storage, change);
         volumes::changed(shared, storage, change);
         roles::changed(shared, storage, change);
         tokens::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
+        cron::changed(&mut self.work, storage, change);
+        replicasets::changed(&mut self.work, storage, change);
+        deployments::changed(&mut self.work, storage, change);
+        statefulsets::changed(&mut self.work, storage, change);
+        daemonsets::changed(&mut self.work, storage, change);
+        endpoints::changed(&mut self.work, storage, change);
+        budgets::changed(&mut self.work, storage, change);
     }
 
     /// Looks at one thing. What fails is looked at again later, and stops nothing else.
     fn look(&mut self, item: Item) {
         let work = &mut self.work;
         let looked = catch_unwind(AssertUnwindSafe(|| match &item {
+            Item::Budget(key) => budgets::sync(work, key),
+            Item::CronJob(key) => cron::sync(work, key),
+            Item::DaemonSet(key) => daemonsets::sync(work, key),
+            Item::Deployment(key) => deployments::sync(work, key),
             Item::Job(key) => jobs::sync(work, key),
+            Item::Namespace(name) => {
+                namespaces::end(&work.shared, name);
+                Ok(())
+            }
+            Item::ReplicaSet(key) => replicasets::sync(work, key),
+            Item::Service(key) => endpoints::sync(work, key),
+            Item::StatefulSet(key) => statefulsets::sync(work, key),
             Item::Uncounted(key) => jobs::sync_uncounted(work, key),
         }));
         let failure = match looked {

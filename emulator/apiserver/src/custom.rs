@@ -10,6 +10,7 @@ mod definition;
 mod path;
 mod prune;
 mod rules;
+mod scale;
 mod schema;
 mod structural;
 mod table;
@@ -33,6 +34,7 @@ pub(crate) use self::definition::{
     prepare_update as prepare_definition_update,
 };
 pub(crate) use self::path::find;
+pub(crate) use self::scale::Scale;
 use self::schema::Schema;
 pub(crate) use self::table::{cells, columns};
 
@@ -80,15 +82,14 @@ pub(crate) struct Custom {
     columns: Vec<table::Column>,
 }
 
-/// Where a custom resource has its replicas.
-#[derive(Debug, Clone)]
-pub(crate) struct Scale {
-    pub(crate) wanted: String,
-    pub(crate) present: String,
-    pub(crate) selector: String,
-}
-
 static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// The patches that custom resources take.
+const PATCHES: &[&str] = &[
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+];
 
 const STATUS: &[&str] = &["get", "patch", "update"];
 
@@ -125,7 +126,7 @@ pub(crate) fn resources(definition: &Value) -> Vec<Resource> {
                 types,
                 root,
                 written: version["schema"]["openAPIV3Schema"].clone(),
-                scale: scale(version),
+                scale: Scale::read(version),
                 selectable: object::list(version, &["selectableFields"])
                     .iter()
                     .map(|one| object::text(one, &["jsonPath"]).to_owned())
@@ -163,16 +164,6 @@ fn warning(version: &Value, group: &str, kind: &str) -> Option<String> {
     (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
         Some(text) => text.to_owned(),
         None => format!("{group}/{name} {kind} is deprecated"),
-    })
-}
-
-fn scale(version: &Value) -> Option<Scale> {
-    let scale = version["subresources"].get("scale").filter(|scale| scale.is_object())?;
-    let text = |key: &str| object::text(scale, &[key]).to_owned();
-    Some(Scale {
-        wanted: text("specReplicasPath"),
-        present: text("statusReplicasPath"),
-        selector: text("labelSelectorPath"),
     })
 }
 
@@ -216,7 +207,9 @@ impl Custom {
     /// The faults of a new object, its metadata left aside.
     pub(crate) fn check(&self, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = validate::check(&self.schema, value, old);
-        self.check_scale(value, &mut errors);
+        if let Some(scale) = &self.scale {
+            scale.check(value, &mut errors);
+        }
         errors.extend(validate::duplicates(&self.schema, value));
         errors
     }
@@ -240,85 +233,6 @@ impl Custom {
             return;
         }
         errors.extend(rules::check(&self.schema, value, old));
-    }
-
-    fn check_scale(&self, value: &Value, errors: &mut Vec<FieldError>) {
-        let Some(scale) = &self.scale else { return };
-        for path in [&scale.wanted, &scale.present] {
-            match number_at(value, path) {
-                Err(error) => errors.push(FieldError::invalid(path, &json!(0), &error)),
-                Ok(count) if count < 0 => {
-                    let what = "should be a non-negative integer";
-                    errors.push(FieldError::invalid(path, &json!(count), what));
-                }
-                Ok(count) if count > i64::from(i32::MAX) => {
-                    let what = "should be less than or equal to 2147483647";
-                    errors.push(FieldError::invalid(path, &json!(count), what));
-                }
-                Ok(_) => {}
-            }
-        }
-        if !scale.selector.is_empty()
-            && let Err(error) = text_at(value, &scale.selector)
-        {
-            errors.push(FieldError::invalid(&scale.selector, &json!(""), &error));
-        }
-    }
-}
-
-/// Finds a value by a path like `.spec.replicas`; the error says where it does not lead on.
-fn at<'a>(value: &'a Value, path: &str) -> Result<Option<&'a Value>, String> {
-    let mut found = value;
-    let mut gone = String::new();
-    for step in path.trim_start_matches('.').split('.') {
-        let Value::Object(map) = found else {
-            return Err(format!(
-                "{gone} accessor error: {} is of the type {}, expected map[string]interface{{}}",
-                crate::verbs::go::map(found),
-                go_type(found)
-            ));
-        };
-        gone = format!("{gone}.{step}");
-        match map.get(step) {
-            Some(next) => found = next,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(found))
-}
-
-fn number_at(value: &Value, path: &str) -> Result<i64, String> {
-    match at(value, path)? {
-        None => Ok(0),
-        Some(found) => found.as_i64().ok_or_else(|| accessor(found, path, "int64")),
-    }
-}
-
-fn text_at(value: &Value, path: &str) -> Result<String, String> {
-    match at(value, path)? {
-        None => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(found) => Err(accessor(found, path, "string")),
-    }
-}
-
-fn accessor(found: &Value, path: &str, wanted: &str) -> String {
-    let shown = match found {
-        Value::String(text) => text.clone(),
-        other => crate::verbs::go::map(other),
-    };
-    format!("{path} accessor error: {shown} is of the type {}, expected {wanted}", go_type(found))
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 
@@ -348,6 +262,14 @@ pub(crate) fn first(target: &Target, call: &Call) -> Option<Result<Response, Fai
             resource.kind,
             custom.storage_version
         ))));
+    }
+    let media = call.header("content-type").split(';').next().unwrap_or_default().trim();
+    if call.method == Method::PATCH && !PATCHES.contains(&media) {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            PATCHES.join(", ")
+        );
+        return Some(Err(Failure::new(415, "UnsupportedMediaType", message)));
     }
     let nowhere = resource.namespaced && target.namespace.is_none();
     match call.method {

@@ -1,6 +1,7 @@
 //! What is particular to a kind when it is created or updated: what the server sets, fills in,
 //! admits and refuses. One file per kind that has much to say.
 
+mod apps;
 mod batch;
 mod claims;
 mod configmaps;
@@ -13,6 +14,7 @@ mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
+mod services;
 mod workloads;
 
 pub(crate) use nodes::NOT_READY;
@@ -33,13 +35,13 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "Namespace") => namespaces::defaults(value),
         ("", "PersistentVolumeClaim") => claims::defaults(value),
         ("", "PersistentVolume") => claims::volume_defaults(value),
-        ("", "Service") => workloads::service_defaults(value),
+        ("", "Service") => services::defaults(value),
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
         ("apiextensions.k8s.io", _) => custom::definition_defaults(value),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::defaults(resource, value),
+        ("apps", _) => apps::defaults(resource, value),
         ("rbac.authorization.k8s.io", _) => rbac::defaults(resource, value),
         ("storage.k8s.io", "StorageClass") => workloads::storage_class_defaults(value),
         ("admissionregistration.k8s.io", _) => workloads::webhook_defaults(resource, value),
@@ -72,6 +74,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
         ("apiextensions.k8s.io", _) => custom::prepare_definition(value),
         ("batch", "Job") => batch::prepare_job(value),
+        ("apps", "DaemonSet") => apps::count_templates(resource, None, value),
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
             value["status"] = json!({"replicas": 0});
         }
@@ -102,6 +105,12 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             }
             if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
                 custom::prepare_definition_update(new);
+            }
+            if resource.is("", "Service") {
+                services::keep(old, new);
+            }
+            if resource.group == "apps" {
+                apps::count_templates(resource, Some(old), new);
             }
         }
         _ => {}
@@ -199,10 +208,15 @@ pub(crate) fn admit(
             claims::protect(value);
             Ok(())
         }
+        ("", "PersistentVolume") => {
+            claims::protect_volume(value);
+            Ok(())
+        }
         ("", "Node") => {
             nodes::taint(value);
             Ok(())
         }
+        ("", "Service") => services::admit(shared, resource, value),
         _ => Ok(()),
     }
 }
@@ -255,11 +269,17 @@ pub(crate) fn validate_update(
         ("", "Secret") => secrets::check_update(old, new, &mut errors),
         ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
         ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
+        ("", "Service") => services::check_update(old, new, &mut errors),
+        ("apps", "ControllerRevision") => {}
+        ("apps", _) => apps::check_update(resource, old, new, &mut errors),
         ("apiextensions.k8s.io", _) => {
             custom::check_definition_update(old, new, &mut errors);
             return errors;
         }
-        ("batch", "Job") => batch::check_job_update(old, new, &mut errors),
+        ("batch", "Job") => {
+            batch::check_job_update(old, new, &mut errors);
+            return errors;
+        }
         ("rbac.authorization.k8s.io", _) => rbac::check_update(resource, old, new, &mut errors),
         _ => {}
     }
@@ -272,6 +292,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("", "Pod") => pods::check(value, errors),
         ("", "Secret") => secrets::check(value, errors),
         ("", "ConfigMap") => configmaps::check(value, errors),
+        ("", "Service") => services::check(value, errors),
         ("", "PersistentVolumeClaim") => claims::check(value, errors),
         ("", "Node") => nodes::check(value, errors),
         ("", "Event") | ("events.k8s.io", _) => events::check(value, errors),
@@ -281,9 +302,18 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::check(value, errors),
+        ("apps", _) => apps::check(resource, value, errors),
         _ => {}
     }
+}
+
+/// The faults that follow from another uid than the stored one.
+pub(crate) fn identity_faults(resource: &Resource, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if resource.is("batch", "Job") {
+        batch::generated(new, &mut errors);
+    }
+    errors
 }
 
 /// Whether an object that is marked and has no finalizers can go.

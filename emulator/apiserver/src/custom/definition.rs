@@ -144,6 +144,11 @@ pub(crate) fn check(value: &Value, errors: &mut Vec<FieldError>) {
     let name = object::name(value);
     let text = |path: &[&str]| object::text(spec, path).to_owned();
     let wanted = format!("{}.{}", text(&["names", "plural"]), text(&["group"]));
+    let generate = object::meta(value, "generateName");
+    if !generate.is_empty() {
+        let what = "must be spec.names.plural+\".\"+spec.group";
+        errors.push(FieldError::invalid("metadata.generateName", &json!(generate), what));
+    }
     if !name.is_empty() && name != wanted {
         let error = FieldError::invalid(
             "metadata.name",

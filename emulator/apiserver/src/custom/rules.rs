@@ -102,7 +102,8 @@ impl Rule {
         }
     }
 
-    fn error(&self, path: &Path, shown: &Value, detail: &str) -> FieldError {
+    /// The fault of a value; a message that was made for it shows what it wants to show.
+    fn error(&self, path: &Path, shown: Option<&Value>, detail: &str) -> FieldError {
         let reason = match self.reason.as_str() {
             "FieldValueForbidden" => "FieldValueForbidden",
             "FieldValueRequired" => "FieldValueRequired",
@@ -113,14 +114,18 @@ impl Rule {
         let field =
             if path.to_string().is_empty() { field.trim_start_matches('.') } else { &field };
         let field = if field.is_empty() { "<nil>" } else { field };
-        let structured = shown.is_object() || shown.is_array();
+        let shown = shown.filter(|shown| !shown.is_object() && !shown.is_array());
         let message = match reason {
             "FieldValueForbidden" => format!("Forbidden: {detail}"),
             "FieldValueRequired" => format!("Required value: {detail}"),
-            "FieldValueDuplicate" if structured => format!("Duplicate value: {detail}"),
-            "FieldValueDuplicate" => format!("Duplicate value: {shown}"),
-            _ if structured => format!("Invalid value: {detail}"),
-            _ => format!("Invalid value: {shown}: {detail}"),
+            "FieldValueDuplicate" => shown.map_or_else(
+                || "Duplicate value".to_owned(),
+                |one| format!("Duplicate value: {one}"),
+            ),
+            _ => match shown {
+                Some(shown) => format!("Invalid value: {shown}: {detail}"),
+                None => format!("Invalid value: {detail}"),
+            },
         };
         FieldError { reason, field: field.to_owned(), message }
     }
@@ -214,7 +219,7 @@ impl Run {
                 Err(fault) => {
                     self.errors.push(rule.error(
                         path,
-                        value,
+                        Some(value),
                         &format!("rule compile error: {fault}"),
                     ));
                     continue;
@@ -230,7 +235,7 @@ impl Run {
             let weight = weigh::weight(compiled.program.expression(), longest);
             if weight > self.budget {
                 let detail = "validation failed due to running out of cost budget, no further validation rules will be run";
-                self.errors.push(rule.error(path, value, detail));
+                self.errors.push(rule.error(path, Some(value), detail));
                 return false;
             }
             self.budget -= weight;
@@ -252,17 +257,17 @@ impl Run {
                             _ => None,
                         }
                     });
-                    let said = said
-                        .filter(|text| !text.is_empty() && !text.contains('\n'))
-                        .unwrap_or_else(|| match rule.message.trim() {
-                            "" => format!("failed rule: {}", rule.text.trim()),
-                            message => message.to_owned(),
-                        });
-                    self.errors.push(rule.error(path, value, &said));
+                    let said = said.filter(|text| !text.is_empty() && !text.contains('\n'));
+                    let shown = Some(value).filter(|_| said.is_none());
+                    let said = said.unwrap_or_else(|| match rule.message.trim() {
+                        "" => format!("failed rule: {}", rule.text.trim()),
+                        message => message.to_owned(),
+                    });
+                    self.errors.push(rule.error(path, shown, &said));
                 }
                 Ok(_) => {
                     let detail = format!("cel expression evaluated to no bool: {}", rule.named());
-                    self.errors.push(rule.error(path, value, &detail));
+                    self.errors.push(rule.error(path, Some(value), &detail));
                 }
                 Err(error) => {
                     let detail = match &error {
@@ -270,7 +275,7 @@ impl Run {
                         error => error.to_string(),
                     };
                     let detail = format!("{detail} evaluating rule: {}", rule.named());
-                    self.errors.push(rule.error(path, value, &detail));
+                    self.errors.push(rule.error(path, Some(value), &detail));
                 }
             }
         }

@@ -259,6 +259,9 @@ enum Step {
 
 fn next_step(resource: &Resource, old: &Value, options: &Options) -> Step {
     let mut new = old.clone();
+    if custom::marked_for_deletion(resource, &mut new) {
+        return Step::Mark(new);
+    }
     let changed = set_policy(&mut new, options.policy);
     let held = object::finalizers(&new).next().is_some();
     if resource.is("", "Namespace") {
@@ -266,9 +269,6 @@ fn next_step(resource: &Resource, old: &Value, options: &Options) -> Step {
     }
     if resource.is_pod() {
         return pod_step(new, old, options, changed, held);
-    }
-    if custom::marked_for_deletion(resource, &mut new) {
-        return Step::Mark(new);
     }
     if !held {
         return Step::Remove(new);

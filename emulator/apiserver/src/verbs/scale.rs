@@ -23,6 +23,16 @@ pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
     if call.method == Method::GET {
         let found = shared.store.get(&resource.storage, &key);
         let found = found.ok_or_else(|| Failure::not_found(resource, &key.name))?;
+        if resource.custom.is_some() && custom::find(&found.value, &places.wanted).is_none() {
+            return Err(Failure::new(
+                500,
+                "InternalError",
+                format!(
+                    "Internal error occurred: the spec replicas field {:?} does not exist",
+                    places.wanted
+                ),
+            ));
+        }
         return Ok(plain(200, &shown(&places, &found.value)));
     }
     let dry_run = dry_run(call, "UpdateOptions")?;

@@ -265,7 +265,11 @@ fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> R
         let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
         // The real server says it twice, but of these.
         let once = resource.kind == "Event" || resource.group == "admissionregistration.k8s.io";
-        let errors = if once { vec![error] } else { vec![error.clone(), error] };
+        let mut errors = vec![error.clone()];
+        if !once {
+            errors.extend(strategy::identity_faults(resource, new));
+            errors.push(error);
+        }
         return Err(Failure::invalid(resource, name, &errors));
     }
     let metadata = object::metadata_mut(new);

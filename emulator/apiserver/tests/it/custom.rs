@@ -158,6 +158,7 @@ async fn values_that_do_not_fit_are_refused() {
     )
     .await;
     assert_eq!(code, 415, "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("application/merge-patch+json"));
 }
 
 #[tokio::test]
