@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod admission;
 mod api;
 mod controllers;
 mod discovery;

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
+use crate::admission::Admission;
 use crate::api::{self, Ending};
 use crate::controllers;
 use crate::faults::Faults;
@@ -75,6 +76,7 @@ pub struct Server {
 /// What requests and controllers share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
@@ -106,8 +108,10 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
+        let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            admission,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
             logs: options.logs,
