@@ -13,6 +13,8 @@ mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
+mod selectors;
+mod webhooks;
 mod workloads;
 
 pub(crate) use nodes::NOT_READY;
@@ -224,6 +226,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("batch", "CronJob") => batch::check_cron(value, errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
+        ("admissionregistration.k8s.io", _) => webhooks::check(resource, value, errors),
         ("apps", "ControllerRevision") => {}
         ("apps", _) => workloads::check(value, errors),
         _ => {}

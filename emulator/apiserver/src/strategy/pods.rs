@@ -100,7 +100,14 @@ fn priority(
 }
 
 fn add_token(spec: &mut Map<String, Value>) {
-    let volume = format!("kube-api-access-{}", object::suffix());
+    const PREFIX: &str = "kube-api-access-";
+    let existing = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let existing = existing
+        .filter_map(|volume| volume["name"].as_str())
+        .find(|name| name.starts_with(PREFIX))
+        .map(str::to_owned);
+    let made = existing.is_none();
+    let volume = existing.unwrap_or_else(|| format!("{PREFIX}{}", object::suffix()));
     let mut used = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -117,7 +124,7 @@ fn add_token(spec: &mut Map<String, Value>) {
             }
         }
     }
-    if !used {
+    if !used || !made {
         return;
     }
     let volumes = spec.entry("volumes").or_insert(json!([]));

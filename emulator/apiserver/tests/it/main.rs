@@ -1,5 +1,6 @@
 //! The server, used by the clients that people use.
 
+mod admission;
 mod controllers;
 mod hostile;
 mod kubectl;
