@@ -5,7 +5,9 @@ mod batch;
 mod claims;
 mod configmaps;
 mod containers;
+mod diff;
 mod events;
+mod internal;
 mod metadata;
 mod namespaces;
 mod nodes;
@@ -35,6 +37,7 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "PersistentVolumeClaim") => claims::defaults(value),
         ("", "PersistentVolume") => claims::volume_defaults(value),
         ("", "Service") => workloads::service_defaults(value),
+        ("", "Node") => nodes::defaults(value),
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
@@ -67,7 +70,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pods::prepare(value),
         ("", "Namespace") => namespaces::prepare(value),
-        ("", "PersistentVolumeClaim") => value["status"] = json!({"phase": "Pending"}),
+        ("", "PersistentVolumeClaim") => claims::prepare(value),
         ("", "PersistentVolume") => value["status"] = json!({"phase": "Available"}),
         ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
         ("batch", "Job") => batch::prepare_job(value),
@@ -81,9 +84,9 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     }
 }
 
-/// Keeps the part that the written path does not change, and counts the generation.
+/// Keeps the part that the written path does not change, and counts the generation. The defaults
+/// must have been filled in.
 pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
-    defaults(resource, new);
     match subresource {
         "status" => status_only(resource, old, new),
         "" if resource.has_status() => {
@@ -94,9 +97,6 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             };
             if resource.is("", "Namespace") {
                 new["spec"] = old["spec"].clone();
-            }
-            if resource.is_pod() {
-                pods::keep_identity(old, new);
             }
         }
         _ => {}
@@ -158,7 +158,7 @@ pub(crate) fn admit(
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pods::admit(shared, resource, value),
         ("", "PersistentVolumeClaim") => {
-            claims::protect(value);
+            claims::admit(shared, value);
             Ok(())
         }
         ("", "Node") => {
@@ -174,6 +174,13 @@ pub(crate) fn validate_create(resource: &Resource, value: &Value) -> Vec<FieldEr
     let mut errors = Vec::new();
     metadata::check(resource, value, &mut errors);
     validate(resource, value, &mut errors);
+    errors
+}
+
+/// The faults of a new event in the form of `events.k8s.io`, beside those of its older form.
+pub(crate) fn validate_new_event(event: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    events::check_new(event, &mut errors);
     errors
 }
 
@@ -202,10 +209,21 @@ pub(crate) fn validate_update(
         return errors;
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Pod") if subresource.is_empty() => pods::check_update(old, new, &mut errors),
+        ("", "Pod") => {
+            validate(resource, new, &mut errors);
+            if subresource.is_empty() {
+                pods::check_update(old, new, &mut errors);
+            }
+            return errors;
+        }
         ("", "Secret") => secrets::check_update(old, new, &mut errors),
         ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
-        ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
+        ("", "PersistentVolumeClaim") => {
+            validate(resource, new, &mut errors);
+            claims::check_update(old, new, &mut errors);
+            return errors;
+        }
+        ("", "Node") => nodes::check_update(old, new, &mut errors),
         ("batch", "Job") => batch::check_job_update(old, new, &mut errors),
         ("rbac.authorization.k8s.io", _) => rbac::check_update(resource, old, new, &mut errors),
         _ => {}

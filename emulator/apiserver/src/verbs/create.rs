@@ -51,7 +51,7 @@ pub(crate) async fn add(
     let shared = gate.shared;
     let mut value = begin(shared, resource, namespace, value, books, writer)?;
     if gate.is_open() {
-        return store(shared, resource, complete(resource, value)?, dry_run);
+        return store(shared, resource, complete(&gate.target.resource, resource, value)?, dry_run);
     }
     let mut step = Step {
         operation: Operation::Create,
@@ -65,7 +65,7 @@ pub(crate) async fn add(
         strategy::admit(shared, resource, value)
     };
     value = gate.mutate(&step, resource, value, &again).await?;
-    let value = complete(resource, value)?;
+    let value = complete(&gate.target.resource, resource, value)?;
     step.name = object::name(&value).to_owned();
     gate.validate(&step, Some(resource), Some(&value)).await?;
     store(shared, resource, value, dry_run)
@@ -107,8 +107,9 @@ fn begin(
     Ok(value)
 }
 
-/// Gives a new object what only the server gives, and checks it.
-fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
+/// Gives a new object what only the server gives, and checks it. `asked` is the resource of the
+/// request, which keeps its objects as another one where there are two forms of them.
+fn complete(asked: &Resource, resource: &Resource, mut value: Value) -> Result<Value, Failure> {
     let prefix = object::meta(&value, "generateName");
     if object::name(&value).is_empty() && !prefix.is_empty() {
         // Names end within the limit of a label.
@@ -120,7 +121,10 @@ fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".into(), json!(object::now()));
     strategy::prepare_create(resource, &mut value);
-    let errors = strategy::validate_create(resource, &value);
+    let mut errors = strategy::validate_create(resource, &value);
+    if events::is_new(asked) {
+        errors.extend(strategy::validate_new_event(&value));
+    }
     if !errors.is_empty() {
         return Err(Failure::invalid(resource, object::name(&value), &errors));
     }
@@ -234,7 +238,7 @@ pub(crate) fn add_unasked(
     writer: &Writer,
 ) -> Result<Arc<Object>, Failure> {
     let value = begin(shared, resource, namespace, value, None, writer)?;
-    store(shared, resource, complete(resource, value)?, false)
+    store(shared, resource, complete(resource, resource, value)?, false)
 }
 
 /// Creates an object for the server itself; one that exists already is left alone.
