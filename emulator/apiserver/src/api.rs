@@ -1,6 +1,7 @@
 //! From a request to an answer: finding what the path means, and calling the verb.
 
 mod body;
+mod compress;
 mod emit;
 mod query;
 mod target;
@@ -14,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
 pub(crate) use query::Query;
-pub(crate) use target::{Path, Target};
+pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
 
 use crate::access::User;
@@ -47,7 +49,9 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// Who asks.
-    pub(crate) user: User,
+    pub(crate) user: Arc<User>,
+    /// The connection itself, for a client that wants another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -98,8 +102,10 @@ fn is_object(path: &str) -> bool {
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let yaml = accept.is_some_and(|accept| accept.trim_start().starts_with("application/yaml"));
+    let gzip = compress::is_wanted(request.headers());
     let response = respond_json(shared, request).await;
-    if yaml { as_yaml(response).await } else { response }
+    let response = if yaml { as_yaml(response).await } else { response };
+    if gzip { compress::compress(response).await } else { response }
 }
 
 /// Puts a JSON answer into YAML; anything else, a watch for instance, stays as it is.
@@ -122,17 +128,32 @@ async fn as_yaml(response: Response) -> Response {
 }
 
 async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response {
-    match read(request).await {
+    match read(shared, request).await {
         Ok((path, call)) => match dispatch(shared, &path, &call).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         },
-        Err(failure) => failure.into_response(),
+        Err(failure) => refused(failure),
     }
 }
 
-async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
-    let (parts, body) = request.into_parts();
+/// The answer to a request that was not even read.
+fn refused(failure: Failure) -> Response {
+    let mut response = match failure.code {
+        // The only fault that the real server tells without a `Status`.
+        500 => typed(500, "text/plain; charset=utf-8", format!("{}\n", failure.message)),
+        _ => failure.into_response(),
+    };
+    if matches!(response.status().as_u16(), 403 | 500) {
+        let value = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    }
+    response
+}
+
+async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {
+    let (mut parts, body) = request.into_parts();
+    let user = shared.access.admit(&shared.store, &parts)?;
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -147,13 +168,13 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
     let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
-    let user = parts.extensions.get::<User>().cloned().unwrap_or_else(User::admin);
     let call = Call {
         method: parts.method,
         query,
         headers: parts.headers,
         body,
         user,
+        upgrade: parts.extensions.remove::<OnUpgrade>(),
         ended: ended.unwrap_or_default(),
     };
     Ok((path, call))
@@ -165,7 +186,7 @@ async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Respo
         Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
-            None => Ok(no_page()),
+            None => Ok(shared.access.document(path, call).unwrap_or_else(no_page)),
         },
     }
 }

@@ -18,6 +18,7 @@ mod pod;
 mod quantity;
 mod runtime;
 mod status;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -42,13 +43,16 @@ use self::events::Events;
 use self::node::Node;
 use self::pod::{Orders, PodTask};
 pub use self::runtime::Runtime;
+pub use self::runtime::docker::Docker;
 pub use self::runtime::sandbox::Sandbox;
 pub use self::runtime::simulate::Simulate;
 use crate::logs::Logs;
+use crate::streams::Streams;
 
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
 const HEARTBEAT: Duration = Duration::from_secs(300);
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the containers is waited for after they have been killed.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -61,6 +65,8 @@ pub struct Options {
     pub root: PathBuf,
     /// Where containers' logs go; shared with the API server that serves them.
     pub logs: Logs,
+    /// Where the ways into containers are offered; shared with the API server that uses them.
+    pub streams: Streams,
     /// What runs the containers.
     pub runtime: Runtime,
     /// Whether pods may mount folders of the host.
@@ -71,6 +77,23 @@ pub struct Options {
 
 /// The pause of a real kubelet after a container's second crash.
 pub const BACK_OFF: Duration = Duration::from_secs(10);
+
+/// How the engine is reached and what it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DockerOptions {
+    /// The engine's socket, `unix:///run/podman/podman.sock`; the usual ones if absent.
+    pub host: Option<String>,
+    /// The network of pods: one of the engine, `host` or `none`; the engine's own choice if absent.
+    pub network: Option<String>,
+    /// Names under which pods find this host, unless they share its network.
+    pub host_names: Vec<String>,
+    /// Environment of every container, unless its pod sets the same name.
+    pub environment: BTreeMap<String, String>,
+    /// Processes that a container may have; no limit if absent.
+    pub processes: Option<u64>,
+    /// What tells this cluster's containers from those of others: the same after a restart.
+    pub cluster: String,
+}
 
 /// How the sandbox composes containers.
 #[derive(Clone, Debug)]
@@ -85,6 +108,10 @@ pub struct SandboxOptions {
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Whether containers share the host's network; they have none otherwise.
     pub network: bool,
+    /// Processes that a pod may have; no limit if absent.
+    pub processes: Option<u64>,
+    /// Bytes that each folder in memory of a container may hold; half of the memory if absent.
+    pub memory_folder: Option<u64>,
 }
 
 impl Default for SandboxOptions {
@@ -95,6 +122,8 @@ impl Default for SandboxOptions {
             environment: BTreeMap::new(),
             binds: Vec::new(),
             network: true,
+            processes: Some(1024),
+            memory_folder: Some(1 << 30),
         }
     }
 }
@@ -139,7 +168,8 @@ impl Kubelet {
     ///
     /// The next kubelet of this name finds the pods as they were left and reports what was lost.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Options { node_name, root, logs, runtime, allow_host_paths, back_off } = self.options;
+        let Options { node_name, root, logs, streams, runtime, allow_host_paths, back_off } =
+            self.options;
         let node = Arc::new(Node {
             containers: TaskTracker::new(),
             events: Events::start(self.client.clone(), node_name.clone()),
@@ -149,10 +179,17 @@ impl Kubelet {
             claims: Claims::new(root.join("claims")),
             root,
             logs,
+            streams,
             runtime,
             allow_host_paths,
             back_off,
         });
+        while let Err(error) = node.runtime.begin().await {
+            tracing::warn!(error, node.name, "containers of an earlier run are not removed");
+            if timeout(RETRY, shutdown.cancelled()).await.is_ok() {
+                return;
+            }
+        }
         let mut pods = Pods { node: node.clone(), workers: HashMap::new(), tasks: JoinSet::new() };
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -165,6 +202,7 @@ impl Kubelet {
         if timeout(LAST_WORDS, node.containers.wait()).await.is_err() {
             tracing::warn!(node.name, "containers have not ended with their kubelet");
         }
+        node.runtime.end().await;
     }
 }
 

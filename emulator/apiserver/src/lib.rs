@@ -16,6 +16,7 @@ mod names;
 mod object;
 mod openapi;
 mod patch;
+pub mod private;
 mod protobuf;
 mod resources;
 mod schema;
@@ -23,6 +24,7 @@ mod selectors;
 mod server;
 mod store;
 mod strategy;
+pub mod streams;
 mod table;
 mod verbs;
 

@@ -154,6 +154,7 @@ impl Catalogue {
     }
 }
 
+const CONNECT: &[&str] = &["create", "get"];
 const STATUS: &[&str] = &["get", "patch", "update"];
 
 /// One line of the table.
@@ -228,9 +229,12 @@ const LINES: &[Line] = &[
     line("v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc").with(ONLY_STATUS),
     line("v1", "PersistentVolume", "persistentvolumes", "pv").cluster().with(ONLY_STATUS),
     line("v1", "Pod", "pods", "po").all().with(&[
+        other("attach", "", "v1", "PodAttachOptions", CONNECT),
         other("binding", "", "v1", "Binding", &["create"]),
         other("eviction", "policy", "v1", "Eviction", &["create"]),
+        other("exec", "", "v1", "PodExecOptions", CONNECT),
         own("log", &["get"]),
+        other("portforward", "", "v1", "PodPortForwardOptions", CONNECT),
         own("status", STATUS),
     ]),
     line("v1", "PodTemplate", "podtemplates", ""),

@@ -1,6 +1,7 @@
 //! The verbs: one file each. `run` finds the one that a request asks for.
 
 mod bootstrap;
+mod connect;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod go;
@@ -62,9 +63,12 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
         (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
             Err(Failure::method_not_allowed())
         }
-        (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::POST, false, "") if !resource.stored => reviews::review(shared, target, call),
         (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => scale::scale(gate).await,
         (&Method::GET, true, "log") => log::log(shared, target, call),
+        (&Method::GET | &Method::POST, true, "exec" | "attach" | "portforward") => {
+            connect::connect(shared, target, call)
+        }
         (&Method::POST, true, "token") => token::create(shared, target, call),
         (&Method::POST, true, "binding") => parts::bind(gate).await,
         (&Method::POST, true, "eviction") => parts::evict(gate).await,

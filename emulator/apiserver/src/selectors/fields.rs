@@ -24,20 +24,19 @@ impl Fields {
     /// # Errors
     /// The message of the real server.
     pub(crate) fn parse(resource: &Resource, text: &str) -> Result<Fields, String> {
-        let mut requirements = Vec::new();
-        for term in split(text) {
-            let Some((field, equal, value)) = requirement(&term) else {
-                return Err(format!("invalid selector: '{text}'; can't understand '{term}'"));
-            };
-            let value = unescape(value)?;
-            requirements.push(Requirement { field: field.to_owned(), value, equal });
-        }
+        let requirements = requirements(text)?;
         for one in &requirements {
             if !known(resource, &one.field) {
                 return Err(unknown(resource, &one.field));
             }
         }
         Ok(Fields { requirements })
+    }
+
+    /// The only value that a selector leaves a field, if it does so.
+    pub(crate) fn exact(text: &str, field: &str) -> Option<String> {
+        let requirements = requirements(text).ok()?;
+        requirements.into_iter().find(|one| one.equal && one.field == field).map(|one| one.value)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -49,6 +48,18 @@ impl Fields {
             .iter()
             .all(|one| (value(resource, object, &one.field) == one.value) == one.equal)
     }
+}
+
+fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
+    let mut requirements = Vec::new();
+    for term in split(text) {
+        let Some((field, equal, value)) = requirement(&term) else {
+            return Err(format!("invalid selector: '{text}'; can't understand '{term}'"));
+        };
+        let value = unescape(value)?;
+        requirements.push(Requirement { field: field.to_owned(), value, equal });
+    }
+    Ok(requirements)
 }
 
 const POD: &[&str] = &[

@@ -51,6 +51,7 @@ pub(crate) async fn add(
     let shared = gate.shared;
     let mut value = begin(shared, resource, namespace, value, books, writer)?;
     if gate.is_open() {
+        gate.confirm(resource, None, &value)?;
         return store(shared, resource, complete(&gate.target.resource, resource, value)?, dry_run);
     }
     let mut step = Step {
@@ -65,6 +66,7 @@ pub(crate) async fn add(
         strategy::admit(shared, resource, value)
     };
     value = gate.mutate(&step, resource, value, &again).await?;
+    gate.confirm(resource, None, &value)?;
     let value = complete(&gate.target.resource, resource, value)?;
     step.name = object::name(&value).to_owned();
     gate.validate(&step, Some(resource), Some(&value)).await?;

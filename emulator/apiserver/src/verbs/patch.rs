@@ -243,6 +243,7 @@ async fn create_applied(
     let (mut merged, _) =
         typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
     strategy::defaults(resource, &mut merged);
+    gate.may_create()?;
     create::add(gate, resource, &key.namespace, merged, Some(books), writer, dry_run).await
 }
 

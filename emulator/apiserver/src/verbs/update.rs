@@ -107,6 +107,7 @@ async fn upsert(
     warnings: &[String],
 ) -> Result<Response, Failure> {
     let Gate { shared, target, .. } = gate;
+    gate.may_create()?;
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let uid = object::uid(&value);
@@ -161,6 +162,7 @@ pub(crate) async fn modify_asked(
     loop {
         let (old, mut new) = draft(shared, resource, key, writer, &mut change)?;
         if gate.is_open() {
+            gate.confirm(resource, Some(&old.value), &new)?;
             check(resource, writer, &old, &new)?;
         } else {
             let step = gate.step(Operation::Update, Some(&old.value), dry_run);
@@ -171,6 +173,7 @@ pub(crate) async fn modify_asked(
                 Ok(())
             };
             new = gate.mutate(&step, resource, new, &again).await?;
+            gate.confirm(resource, Some(&old.value), &new)?;
             check(resource, writer, &old, &new)?;
             gate.validate(&step, Some(resource), Some(&new)).await?;
         }

@@ -1,9 +1,14 @@
 //! The server, used by the clients that people use.
 
+mod access;
 mod admission;
 mod controllers;
 mod hostile;
 mod kubectl;
 mod objects;
+mod podman;
+mod pods;
 mod replay;
 mod state;
+mod streams;
+mod workloads;
