@@ -1,8 +1,8 @@
 //! Decodes the protobuf bodies that kubectl sends for built-in kinds. Answers are always JSON.
 //!
 //! A body is `k8s\0` and an envelope that names version and kind; the object follows inside.
-//! The types are those of the schema, `protobuf/fields.txt` adds the number of each field.
-//! A field without a number there is left out: no client is known to send one of those kinds with it.
+//! The types are those of the schema, `protobuf/fields.txt` adds the number of each field; `+` says
+//! that what has the number is a structure whose fields are the holder's in JSON.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -12,19 +12,22 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value, json};
 
 use crate::object;
-use crate::schema::{Kind, TYPES};
-
-/// Structures that are nested on the wire and flat in JSON.
-const INLINE: &[(&str, &str)] = &[
-    ("localObjectReference", "core.v1.LocalObjectReference"),
-    ("volumeSource", "core.v1.VolumeSource"),
-];
+use crate::schema::{Kind, Struct, TYPES};
 
 /// How deep structures may nest.
 const DEPTH: usize = 32;
 
-/// By type: by number: the name of the field.
-static FIELDS: LazyLock<HashMap<&str, HashMap<u64, &str>>> = LazyLock::new(|| {
+/// What a number stands for.
+#[derive(Debug)]
+enum Numbered {
+    /// A field of the type.
+    Field(&'static str),
+    /// A structure of this type that is nested on the wire; in JSON its fields are the holder's.
+    Inline(&'static str),
+}
+
+/// By type: by number: what it stands for.
+static FIELDS: LazyLock<HashMap<&str, HashMap<u64, Numbered>>> = LazyLock::new(|| {
     include_str!("protobuf/fields.txt")
         .lines()
         .filter_map(|line| {
@@ -32,7 +35,13 @@ static FIELDS: LazyLock<HashMap<&str, HashMap<u64, &str>>> = LazyLock::new(|| {
             let name = words.next()?;
             let numbers = words
                 .filter_map(|word| word.split_once('='))
-                .filter_map(|(field, number)| Some((number.parse().ok()?, field)))
+                .filter_map(|(field, number)| {
+                    let numbered = match field.strip_prefix('+') {
+                        Some(inner) => Numbered::Inline(inner),
+                        None => Numbered::Field(field),
+                    };
+                    Some((number.parse().ok()?, numbered))
+                })
                 .collect();
             Some((name, numbers))
         })
@@ -76,30 +85,40 @@ fn schema(api_version: &str, kind: &str) -> String {
 }
 
 fn structure(schema: &str, bytes: &[u8], depth: usize) -> Result<Value, String> {
-    if depth > DEPTH {
-        return Err("the object is nested too deeply".to_owned());
-    }
-    let index = TYPES.find(schema);
-    let Some(numbers) = FIELDS.get(schema) else {
-        // The status of a new object counts for nothing.
-        if depth > 0 && (bytes.is_empty() || schema.ends_with("Status")) {
-            return Ok(json!({}));
-        }
+    let Some(holder) = TYPES.find(schema).filter(|_| FIELDS.contains_key(schema)) else {
         return Err(format!("protobuf bodies of {schema} are not understood; send JSON"));
     };
     let mut map = Map::new();
+    fill(&mut map, TYPES.get(holder), schema, bytes, depth)?;
+    Ok(Value::Object(map))
+}
+
+/// Puts the fields of a structure on the wire, which is of type `schema`, into those of its holder.
+fn fill(
+    map: &mut Map<String, Value>,
+    holder: &Struct,
+    schema: &str,
+    bytes: &[u8],
+    depth: usize,
+) -> Result<(), String> {
+    if depth > DEPTH {
+        return Err("the object is nested too deeply".to_owned());
+    }
+    let Some(numbers) = FIELDS.get(schema) else { return Ok(()) };
     for field in fields(bytes)? {
-        let Some(name) = numbers.get(&field.number) else { continue };
-        if let Some((_, inner)) = INLINE.iter().find(|(inline, _)| inline == name) {
-            if let Value::Object(inner) = inline(inner, field.value, depth)? {
-                map.extend(inner);
+        let name = match (numbers.get(&field.number), field.value) {
+            (None, _) => continue,
+            (Some(Numbered::Field(name)), _) => name,
+            (Some(Numbered::Inline(inner)), Wire::Bytes(bytes)) => {
+                fill(map, holder, inner, bytes, depth + 1)?;
+                continue;
             }
-            continue;
-        }
-        let declared = index.and_then(|index| TYPES.get(index).fields.get(name));
-        let kind = declared.map(|field| &field.kind).or_else(|| source_kind(schema, name));
-        let Some(kind) = kind else { continue };
-        match kind {
+            (Some(Numbered::Inline(inner)), Wire::Number(_)) => {
+                return Err(format!("{inner} is not a structure on the wire"));
+            }
+        };
+        let Some(declared) = holder.fields.get(name) else { continue };
+        match &declared.kind {
             Kind::List(item) => {
                 let one = value(item, field.value, depth)?;
                 let list = map.entry((*name).to_owned()).or_insert_with(|| json!([]));
@@ -109,27 +128,14 @@ fn structure(schema: &str, bytes: &[u8], depth: usize) -> Result<Value, String> 
             }
             Kind::Map(item) => {
                 let (key, one) = entry(item, field.value, depth)?;
-                object::child_mut(&mut map, name).insert(key, one);
+                object::child_mut(map, name).insert(key, one);
             }
             kind => {
                 map.insert((*name).to_owned(), value(kind, field.value, depth)?);
             }
         }
     }
-    Ok(Value::Object(map))
-}
-
-/// The source of a volume lies in a structure of its own on the wire; its fields are the volume's.
-fn source_kind(schema: &str, name: &str) -> Option<&'static Kind> {
-    let holder = TYPES.find("core.v1.Volume").filter(|_| schema == "core.v1.VolumeSource")?;
-    TYPES.get(holder).fields.get(name).map(|field| &field.kind)
-}
-
-fn inline(schema: &str, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
-    match wire {
-        Wire::Bytes(bytes) => structure(schema, bytes, depth + 1),
-        Wire::Number(_) => Err(format!("{schema} is not a structure on the wire")),
-    }
+    Ok(())
 }
 
 fn value(kind: &Kind, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
@@ -144,7 +150,15 @@ fn value(kind: &Kind, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
             structure(TYPES.get(*index).name, bytes, depth + 1)?
         }
         (Kind::Quantity, Wire::Bytes(bytes)) => json!(first_text(bytes)?),
-        (Kind::Time | Kind::MicroTime, Wire::Bytes(bytes)) => time(bytes)?,
+        (Kind::Double, Wire::Number(number)) => json!(f64::from_bits(number)),
+        (Kind::Time, Wire::Bytes(bytes)) => time(bytes, object::seconds)?,
+        (Kind::MicroTime, Wire::Bytes(bytes)) => time(bytes, object::microseconds)?,
+        (Kind::Any, Wire::Bytes(bytes)) => raw(bytes)?,
+        // A list inside a map is a structure with one field.
+        (Kind::List(item), Wire::Bytes(bytes)) => {
+            let items = fields(bytes)?.into_iter().filter(|field| field.number == 1);
+            items.map(|field| value(item, field.value, depth + 1)).collect::<Result<_, _>>()?
+        }
         (Kind::IntOrString, Wire::Bytes(bytes)) => int_or_string(bytes)?,
         (kind, _) => return Err(format!("a field of kind {kind:?} has another form on the wire")),
     })
@@ -176,18 +190,28 @@ fn first_text(bytes: &[u8]) -> Result<String, String> {
     Ok("0".to_owned())
 }
 
-fn time(bytes: &[u8]) -> Result<Value, String> {
-    let mut seconds = 0;
+/// JSON inside protobuf.
+fn raw(bytes: &[u8]) -> Result<Value, String> {
     for field in fields(bytes)? {
-        if let (1, Wire::Number(number)) = (field.number, field.value) {
-            seconds = number.cast_signed();
+        if let (1, Wire::Bytes(text)) = (field.number, field.value) {
+            return serde_json::from_slice(text).map_err(|error| error.to_string());
+        }
+    }
+    Ok(Value::Null)
+}
+
+fn time(bytes: &[u8], shown: fn(jiff::Timestamp) -> String) -> Result<Value, String> {
+    let (mut seconds, mut nanoseconds) = (0, 0);
+    for field in fields(bytes)? {
+        match (field.number, field.value) {
+            (1, Wire::Number(number)) => seconds = number.cast_signed(),
+            (2, Wire::Number(number)) => nanoseconds = i32::try_from(number).unwrap_or_default(),
+            _ => {}
         }
     }
     // The time of the year 1 is none.
-    match jiff::Timestamp::from_second(seconds) {
-        Ok(time) if seconds > -62_000_000_000 && !bytes.is_empty() => {
-            Ok(json!(object::seconds(time)))
-        }
+    match jiff::Timestamp::new(seconds, nanoseconds) {
+        Ok(time) if seconds > -62_000_000_000 && !bytes.is_empty() => Ok(json!(shown(time))),
         _ => Ok(Value::Null),
     }
 }
@@ -268,7 +292,11 @@ mod tests {
     use super::*;
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut field = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
+        let mut field = match number {
+            0..16 => vec![number << 3 | 2],
+            _ => vec![number << 3 | 0x82, number >> 4],
+        };
+        field.push(u8::try_from(bytes.len()).unwrap());
         field.extend(bytes);
         field
     }
@@ -301,16 +329,48 @@ mod tests {
     }
 
     #[test]
-    fn every_numbered_field_is_one_of_the_type() {
+    fn every_type_that_is_stored_has_its_numbers() {
+        for resource in crate::resources::Catalogue::built_in().resources {
+            if resource.group != "apiextensions.k8s.io" {
+                assert!(FIELDS.contains_key(resource.schema.as_str()), "{}", resource.schema);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_nested_on_the_wire_lies_flat_in_json() {
+        let probe = field(1, &field(2, &field(1, b"/healthz")));
+        let decoded = structure("core.v1.Probe", &probe, 0).unwrap();
+        assert_eq!(decoded, json!({"httpGet": {"path": "/healthz"}}));
+        let token = field(1, &field(4, &field(3, b"token")));
+        let source = field(2, &field(26, &token));
+        let decoded = structure("core.v1.Volume", &source, 0).unwrap();
+        let sources = json!([{"serviceAccountToken": {"path": "token"}}]);
+        assert_eq!(decoded, json!({"projected": {"sources": sources}}));
+    }
+
+    #[test]
+    fn lists_in_maps_are_read() {
+        let value = [field(1, b"a"), field(1, b"b")].concat();
+        let extra = field(5, &[field(1, b"key"), field(2, &value)].concat());
+        let decoded = structure("authorization.v1.SubjectAccessReviewSpec", &extra, 0).unwrap();
+        assert_eq!(decoded, json!({"extra": {"key": ["a", "b"]}}));
+    }
+
+    #[test]
+    fn every_numbered_field_is_one_of_a_type() {
         for (name, numbers) in FIELDS.iter() {
-            let Some(index) = TYPES.find(name) else {
-                assert_eq!(*name, "core.v1.VolumeSource", "unknown type");
-                continue;
-            };
-            for field in numbers.values() {
-                let known = TYPES.get(index).fields.contains_key(field)
-                    || INLINE.iter().any(|(inline, _)| inline == field);
-                assert!(known, "{name} has no field {field}");
+            for numbered in numbers.values() {
+                match (numbered, TYPES.find(name)) {
+                    (Numbered::Field(field), Some(index)) => {
+                        let known = TYPES.get(index).fields.contains_key(field);
+                        assert!(known, "{name} has no field {field}");
+                    }
+                    (Numbered::Inline(inner), _) => {
+                        assert!(FIELDS.contains_key(inner), "{inner} has no numbers");
+                    }
+                    (Numbered::Field(_), None) => {}
+                }
             }
         }
     }
