@@ -2,7 +2,9 @@
 
 mod age;
 mod cells;
+mod network;
 mod pods;
+mod workloads;
 
 use serde_json::{Value, json};
 
@@ -132,6 +134,59 @@ fn columns(resource: &Resource) -> Vec<Column> {
             wide("Images"),
             wide("Selector"),
         ],
+        ("apps", "StatefulSet") => {
+            vec![NAME, text("Ready"), AGE, wide("Containers"), wide("Images")]
+        }
+        ("apps", "DaemonSet") => vec![
+            NAME,
+            ("Desired", INTEGER, "", 0),
+            ("Current", INTEGER, "", 0),
+            ("Ready", INTEGER, "", 0),
+            ("Up-to-date", INTEGER, "", 0),
+            ("Available", INTEGER, "", 0),
+            text("Node Selector"),
+            AGE,
+            wide("Containers"),
+            wide("Images"),
+            wide("Selector"),
+        ],
+        ("apps", "ControllerRevision") => vec![NAME, text("Controller"), text("Revision"), AGE],
+        ("", "PodTemplate") => vec![NAME, text("Containers"), text("Images"), text("Pod Labels")],
+        ("autoscaling", "HorizontalPodAutoscaler") => vec![
+            NAME,
+            text("Reference"),
+            text("Targets"),
+            text("MinPods"),
+            text("MaxPods"),
+            text("Replicas"),
+            AGE,
+        ],
+        ("policy", "PodDisruptionBudget") => vec![
+            NAME,
+            text("Min Available"),
+            text("Max Unavailable"),
+            ("Allowed Disruptions", INTEGER, "", 0),
+            AGE,
+        ],
+        ("", "ResourceQuota") => vec![NAME, text("Request"), text("Limit"), AGE],
+        ("", "LimitRange") => vec![NAME, ("Created At", "date", "", 0)],
+        ("scheduling.k8s.io", "PriorityClass") => vec![
+            NAME,
+            ("Value", INTEGER, "", 0),
+            ("Global-Default", "boolean", "", 0),
+            AGE,
+            text("PreemptionPolicy"),
+        ],
+        ("discovery.k8s.io", "EndpointSlice") => {
+            vec![NAME, text("AddressType"), text("Ports"), text("Endpoints"), AGE]
+        }
+        ("networking.k8s.io", "Ingress") => {
+            vec![NAME, text("Class"), text("Hosts"), text("Address"), text("Ports"), AGE]
+        }
+        ("networking.k8s.io", "IngressClass") => {
+            vec![NAME, text("Controller"), text("Parameters"), AGE]
+        }
+        ("networking.k8s.io", "NetworkPolicy") => vec![NAME, text("Pod-Selector"), AGE],
         ("apps", "ReplicaSet") | ("", "ReplicationController") => vec![
             NAME,
             ("Desired", INTEGER, "", 0),
@@ -210,12 +265,30 @@ pub(crate) fn cells(resource: &Resource, value: &Value) -> Value {
         ("", "PersistentVolumeClaim") => cells::claim(value, age),
         ("", "PersistentVolume") => cells::volume(value, age),
         (_, "Event") => cells::event(value),
-        ("", "Service") => cells::service(value, age),
-        ("", "Endpoints") => vec![name, json!("<none>"), age],
-        ("batch", "Job") => cells::job(value, age),
-        ("batch", "CronJob") => cells::cron_job(value, age),
-        ("apps", "Deployment") => cells::deployment(value, age),
-        ("apps", "ReplicaSet") | ("", "ReplicationController") => cells::replicas(value, age),
+        ("", "Service") => network::service(value, age),
+        ("", "Endpoints") => vec![name, json!(network::endpoints(value)), age],
+        ("discovery.k8s.io", "EndpointSlice") => network::slice(value, age),
+        ("networking.k8s.io", "Ingress") => network::ingress(value, age),
+        ("networking.k8s.io", "IngressClass") => network::ingress_class(value, age),
+        ("networking.k8s.io", "NetworkPolicy") => {
+            vec![name, json!(cells::selector(&value["spec"]["podSelector"])), age]
+        }
+        ("batch", "Job") => workloads::job(value, age),
+        ("batch", "CronJob") => workloads::cron_job(value, age),
+        ("apps", "Deployment") => workloads::deployment(value, age),
+        ("apps", "StatefulSet") => workloads::stateful_set(value, age),
+        ("apps", "DaemonSet") => workloads::daemon_set(value, age),
+        ("apps", "ReplicaSet") | ("", "ReplicationController") => workloads::replicas(value, age),
+        ("apps", "ControllerRevision") => workloads::revision(value, age),
+        ("", "PodTemplate") => workloads::pod_template(value),
+        ("autoscaling", "HorizontalPodAutoscaler") => workloads::autoscaler(value, age),
+        ("policy", "PodDisruptionBudget") => workloads::disruption_budget(value, age),
+        ("", "ResourceQuota") => cells::quota(value, age),
+        ("", "LimitRange") => vec![name, json!(object::meta(value, "creationTimestamp"))],
+        ("scheduling.k8s.io", "PriorityClass") => {
+            let global = json!(value["globalDefault"] == true);
+            vec![name, value["value"].clone(), global, age, value["preemptionPolicy"].clone()]
+        }
         ("coordination.k8s.io", _) => {
             vec![name, json!(object::text(value, &["spec", "holderIdentity"])), age]
         }

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::age;
 use crate::object;
 
-const NONE: &str = "<none>";
+pub(crate) const NONE: &str = "<none>";
 
-fn name(value: &Value) -> Value {
+pub(crate) fn name(value: &Value) -> Value {
     json!(object::name(value))
 }
 
@@ -16,11 +16,11 @@ pub(crate) fn count(map: &Value) -> usize {
     map.as_object().map_or(0, serde_json::Map::len)
 }
 
-fn or(text: &str, otherwise: &str) -> String {
+pub(crate) fn or(text: &str, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text.to_owned() }
 }
 
-fn number(value: &Value) -> i64 {
+pub(crate) fn number(value: &Value) -> i64 {
     value.as_i64().unwrap_or_default()
 }
 
@@ -154,31 +154,8 @@ pub(crate) fn event(event: &Value) -> Vec<Value> {
     ]
 }
 
-pub(crate) fn service(service: &Value, age: Value) -> Vec<Value> {
-    let spec = &service["spec"];
-    let ports: Vec<String> = object::list(spec, &["ports"])
-        .iter()
-        .map(|port| {
-            let protocol = object::text(port, &["protocol"]);
-            match port["nodePort"].as_i64() {
-                Some(node) if node > 0 => format!("{}:{node}/{protocol}", number(&port["port"])),
-                _ => format!("{}/{protocol}", number(&port["port"])),
-            }
-        })
-        .collect();
-    vec![
-        name(service),
-        json!(object::text(spec, &["type"])),
-        json!(or(object::text(spec, &["clusterIP"]), NONE)),
-        json!(or(object::text(spec, &["externalName"]), NONE)),
-        json!(or(&ports.join(","), NONE)),
-        age,
-        json!(labels(&spec["selector"])),
-    ]
-}
-
 /// Labels as `a=b,c=d`.
-fn labels(map: &Value) -> String {
+pub(crate) fn labels(map: &Value) -> String {
     let pairs: Vec<String> = map
         .as_object()
         .into_iter()
@@ -188,114 +165,41 @@ fn labels(map: &Value) -> String {
     or(&pairs.join(","), NONE)
 }
 
-fn template(spec: &Value) -> [Value; 2] {
-    let containers = object::list(spec, &["template", "spec", "containers"]);
-    let all = |key: &str| {
-        let texts: Vec<&str> = containers.iter().map(|one| object::text(one, &[key])).collect();
-        json!(texts.join(","))
-    };
-    [all("name"), all("image")]
+/// A label selector in one line: `a=b,c in (d,e),!f`.
+pub(crate) fn selector(selector: &Value) -> String {
+    let mut parts: Vec<(&str, String)> = Vec::new();
+    for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+        parts.push((key, format!("{key}={}", value.as_str().unwrap_or_default())));
+    }
+    for one in object::list(selector, &["matchExpressions"]) {
+        let key = object::text(one, &["key"]);
+        let mut values: Vec<&str> =
+            object::list(one, &["values"]).iter().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let part = match object::text(one, &["operator"]) {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        };
+        parts.push((key, part));
+    }
+    parts.sort();
+    let parts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
+    or(&parts.join(","), NONE)
 }
 
-pub(crate) fn job(job: &Value, age: Value) -> Vec<Value> {
-    let (spec, status) = (&job["spec"], &job["status"]);
-    let done = number(&status["succeeded"]);
-    let completions = match (spec["completions"].as_i64(), number(&spec["parallelism"])) {
-        (Some(wanted), _) => format!("{done}/{wanted}"),
-        (None, parallel) if parallel > 1 => format!("{done}/1 of {parallel}"),
-        (None, _) => format!("{done}/1"),
-    };
-    let start = object::text(status, &["startTime"]);
-    let end = object::text(status, &["completionTime"]);
-    let duration = if start.is_empty() {
-        String::new()
-    } else if end.is_empty() {
-        age::since(start)
-    } else {
-        age::between(start, end).unwrap_or_default()
-    };
-    let has = |kind: &str| {
-        object::list(status, &["conditions"])
-            .iter()
-            .any(|one| one["type"] == kind && one["status"] == "True")
-    };
-    let state = if has("Complete") {
-        "Complete"
-    } else if has("Failed") {
-        "Failed"
-    } else if object::is_deleting(job) {
-        "Terminating"
-    } else if has("Suspended") {
-        "Suspended"
-    } else if has("FailureTarget") {
-        "FailureTarget"
-    } else if has("SuccessCriteriaMet") {
-        "SuccessCriteriaMet"
-    } else {
-        "Running"
-    };
-    let [containers, images] = template(spec);
-    vec![
-        name(job),
-        json!(state),
-        json!(completions),
-        json!(duration),
-        age,
-        containers,
-        images,
-        json!(labels(&spec["selector"]["matchLabels"])),
-    ]
-}
-
-pub(crate) fn cron_job(cron: &Value, age: Value) -> Vec<Value> {
-    let (spec, status) = (&cron["spec"], &cron["status"]);
-    let last = object::text(status, &["lastScheduleTime"]);
-    let last = if last.is_empty() { NONE.to_owned() } else { age::since(last) };
-    let suspended = if spec["suspend"] == true { "True" } else { "False" };
-    let job = &spec["jobTemplate"]["spec"];
-    let [containers, images] = template(job);
-    vec![
-        name(cron),
-        json!(object::text(spec, &["schedule"])),
-        json!(or(object::text(spec, &["timeZone"]), NONE)),
-        json!(suspended),
-        json!(object::list(status, &["active"]).len()),
-        json!(last),
-        age,
-        containers,
-        images,
-        json!(labels(&job["selector"]["matchLabels"])),
-    ]
-}
-
-pub(crate) fn deployment(deployment: &Value, age: Value) -> Vec<Value> {
-    let (spec, status) = (&deployment["spec"], &deployment["status"]);
-    let [containers, images] = template(spec);
-    vec![
-        name(deployment),
-        json!(format!("{}/{}", number(&status["readyReplicas"]), number(&spec["replicas"]))),
-        json!(number(&status["updatedReplicas"])),
-        json!(number(&status["availableReplicas"])),
-        age,
-        containers,
-        images,
-        json!(labels(&spec["selector"]["matchLabels"])),
-    ]
-}
-
-pub(crate) fn replicas(set: &Value, age: Value) -> Vec<Value> {
-    let (spec, status) = (&set["spec"], &set["status"]);
-    let [containers, images] = template(spec);
-    vec![
-        name(set),
-        json!(number(&spec["replicas"])),
-        json!(number(&status["replicas"])),
-        json!(number(&status["readyReplicas"])),
-        age,
-        containers,
-        images,
-        json!(labels(&spec["selector"]["matchLabels"])),
-    ]
+pub(crate) fn quota(quota: &Value, age: Value) -> Vec<Value> {
+    let status = &quota["status"];
+    let (mut requests, mut limits) = (Vec::new(), Vec::new());
+    for (resource, hard) in status["hard"].as_object().into_iter().flatten() {
+        let used = status["used"][resource].as_str().unwrap_or("0");
+        let shown = format!("{resource}: {used}/{}", hard.as_str().unwrap_or_default());
+        let column = if resource.starts_with("limits") { &mut limits } else { &mut requests };
+        column.push(shown);
+    }
+    vec![name(quota), json!(requests.join(", ")), json!(limits.join(", ")), age]
 }
 
 pub(crate) fn binding(binding: &Value, age: Value) -> Vec<Value> {
