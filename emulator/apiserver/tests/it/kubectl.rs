@@ -1,18 +1,36 @@
-//! A session with the kubectl of this machine. What it prints differs between its versions, so the
-//! checks are on what all of them print.
+//! Sessions with the kubectl of this machine, written down as they look in a terminal.
+//!
+//! Each file `kubectl/<topic>.txt` is one session with a server of its own: a `$` line is given to
+//! the shell (`>` continues it), what is indented below it is the output, `[1]` an exit status.
+//! `UPDATE_EXPECT=1` writes the files anew. They were written with the version in [`MINOR`]; with
+//! another one only the exit statuses must agree, and the outputs that do are counted.
 
-use std::path::Path;
-use std::process::Output;
+mod mask;
+mod transcript;
 
-use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule as Rule};
 use apiserver::logs::Logs;
 use apiserver::{Options, Server};
+use expect_test::expect_file;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-struct Session {
+use transcript::{Outcome, Step};
+
+/// The minor version of the kubectl that the outputs are from.
+const MINOR: u32 = 32;
+
+/// No command takes longer, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server, and a folder to call kubectl in.
+pub(crate) struct Session {
     folder: tempfile::TempDir,
+    address: String,
     stop: CancellationToken,
 }
 
@@ -22,162 +40,190 @@ impl Drop for Session {
     }
 }
 
+/// What the images of the sessions do: `busybox` ends well at once.
+fn images() -> SimulateOptions {
+    let rule = |image: &str| Rule { image: Some(image.into()), ..Rule::default() };
+    let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+    SimulateOptions {
+        rules: vec![
+            Rule { never_ends: true, log: lines(&["listening"]), ..rule("server:*") },
+            Rule { exit_code: 3, log: lines(&["it is broken"]), ..rule("broken:*") },
+            Rule {
+                duration: Duration::from_millis(300),
+                log: lines(&["one", "two", "three"]),
+                ..rule("counter:*")
+            },
+        ],
+    }
+}
+
 impl Session {
-    async fn start(simulate: bool) -> Option<Session> {
-        if Command::new("kubectl").arg("version").arg("--client").output().await.is_err() {
-            skipped("there is no kubectl on PATH");
-            return None;
-        }
+    /// A session, with a node whose pods are simulated if `node` says so.
+    pub(crate) async fn start(node: bool) -> Session {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let logs = Logs::new(folder.path().join("logs"));
-        let options = Options { logs: Some(logs.clone()), ..Options::default() };
+        let root = folder.path().join("node");
+        let logs = Logs::new(root.join("logs"));
+        let options = Options { logs: Some(logs.clone()), schedule: node, ..Options::default() };
         let server = Server::new(options).expect("a server in memory starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url))
-            .expect("a file can be written");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let work = folder.path().join("work");
+        std::fs::create_dir_all(&work).expect("a folder can be made");
+        let config = server.kubeconfig(&format!("http://{address}"));
+        std::fs::write(folder.path().join("kubeconfig"), config).expect("a file can be written");
         let stop = CancellationToken::new();
-        let node = kubelet::Options {
-            node_name: "simulated".to_owned(),
-            root: folder.path().join("pods"),
-            logs,
-            runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
-            allow_host_paths: false,
-            back_off: kubelet::BACK_OFF,
-        };
-        if simulate {
-            tokio::spawn(Kubelet::new(server.client(), node).run(stop.clone()));
+        if node {
+            let options = kubelet::Options {
+                node_name: "simulated".to_owned(),
+                root: root.join("pods"),
+                logs,
+                runtime: Runtime::Simulate(Simulate::new(images())),
+                allow_host_paths: false,
+                back_off: Duration::from_millis(100),
+            };
+            tokio::spawn(Kubelet::new(server.client(), options).run(stop.clone()));
         }
         let stopped = stop.clone();
         tokio::spawn(async move { server.serve(listener, stopped.cancelled_owned()).await });
-        Some(Session { folder, stop })
+        Session { folder, address, stop }
     }
 
-    async fn output(&self, arguments: &str) -> Output {
-        Command::new("kubectl")
-            .args(arguments.split(' '))
-            .current_dir(self.folder.path())
+    /// A command in the session's folder, with nothing but the session's settings.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.folder.path().join("work"))
             .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
             .env("HOME", self.folder.path())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("kubectl runs")
+            .env("LC_ALL", "C")
+            .env("TZ", "UTC")
+            .kill_on_drop(true);
+        command
     }
 
-    /// The minor version of this kubectl.
-    async fn minor(&self) -> u32 {
-        let text = self.run("version --client -o json").await;
-        let version: serde_json::Value = serde_json::from_str(&text).expect("it prints JSON");
-        let minor = version["clientVersion"]["minor"].as_str().unwrap_or_default();
-        minor.trim_end_matches('+').parse().unwrap_or_default()
-    }
-
-    /// Runs a command that must succeed, and gives what it printed.
-    async fn run(&self, arguments: &str) -> String {
-        let output = self.output(arguments).await;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments}: {text}{errors}");
-        text
-    }
-
-    /// Runs a command that must fail, and gives what it complained.
-    async fn fail(&self, arguments: &str) -> String {
-        let output = self.output(arguments).await;
-        assert!(!output.status.success(), "kubectl {arguments} must fail");
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(Path::new(self.folder.path()).join(name), text)
-            .expect("a file can be written");
+    /// Runs a command line; what it printed, both ways, and its exit status.
+    async fn run(&self, line: &str) -> Outcome {
+        let running = self.command("sh").arg("-c").arg(format!("{{ {line}\n}} 2>&1")).output();
+        let output = tokio::time::timeout(PATIENCE, running).await;
+        let output = output.unwrap_or_else(|_| panic!("this does not end: {line}"));
+        let output = output.expect("there is a shell");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let folder = self.folder.path().display().to_string();
+        let text =
+            mask::mask(&text.replace(&folder, "<folder>").replace(&self.address, "<server>"));
+        Outcome { text, status: output.status.code() }
     }
 }
 
+/// The minor version of the kubectl of this machine.
+pub(crate) async fn minor() -> Option<u32> {
+    let output = Command::new("kubectl").args(["version", "--client", "-o", "json"]).output();
+    let output = output.await.ok()?;
+    let version: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
+    version["clientVersion"]["minor"].as_str()?.trim_end_matches('+').parse().ok()
+}
+
+fn path(topic: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/kubectl/{topic}.txt"))
+}
+
+/// Plays the session of a topic.
 #[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
-fn skipped(why: &str) {
-    println!("skipped: {why}");
-}
-
-fn has(text: &str, part: &str) {
-    assert!(text.contains(part), "{part:?} is not in {text:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kubectl_creates_what_it_sends_as_protobuf() {
-    let Some(session) = Session::start(false).await else { return };
-    session.run("create namespace blue").await;
-    session.run("create secret generic token --from-literal=a=1 -n blue").await;
-    let secret = session.run("get secret token -n blue -o jsonpath={.data.a}").await;
-    assert_eq!(secret, "MQ==");
-    session.run("create configmap settings --from-literal=k=v -n blue").await;
-    session.run("create serviceaccount bot -n blue").await;
-    session.run("create job once --image=busybox:1.36 -n blue -- echo hi").await;
-    let image = "get job once -n blue -o jsonpath={.spec.template.spec.containers[0].image}";
-    assert_eq!(session.run(image).await, "busybox:1.36");
-    session.run("create role reader --verb=get,list --resource=pods -n blue").await;
-    session.run("create rolebinding reads --role=reader --serviceaccount=blue:bot -n blue").await;
-    let exists = session.fail("create namespace blue").await;
-    has(&exists, "AlreadyExists");
-    session.run("delete namespace blue").await;
-    has(&session.fail("get namespace blue").await, "NotFound");
-}
-
-const MANIFEST: &str = "\
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: settings, labels: {part: one}}
-data: {color: red}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: main}
-spec: {containers: [{name: main, image: 'busybox:1', env: [{name: A, value: '1'}]}]}
-";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn kubectl_applies_on_either_side_and_deletes() {
-    let Some(session) = Session::start(false).await else { return };
-    session.write("all.yaml", MANIFEST);
-    has(&session.run("apply -f all.yaml").await, "pod/main created");
-    has(&session.run("apply -f all.yaml").await, "pod/main unchanged");
-    session.write("all.yaml", &MANIFEST.replace("busybox:1", "busybox:2").replace("red", "blue"));
-    has(&session.run("apply -f all.yaml").await, "configmap/settings configured");
-    let image = session.run("get pod main -o jsonpath={.spec.containers[0].image}").await;
-    assert_eq!(image, "busybox:2");
-    session.run("apply --server-side --force-conflicts -f all.yaml").await;
-    let table = session.run("get pods -o wide").await;
-    has(&table, "NOMINATED NODE");
-    has(&table, "Pending");
-    session.run("label pod main tier=front").await;
-    assert_eq!(session.run("get pods -l tier=front -o name").await.trim(), "pod/main");
-    session.run("annotate pod main note=hi").await;
-    has(&session.run("describe pod main").await, "tier=front");
-    if session.minor().await >= 23 {
-        session.run("wait --for=jsonpath={.status.phase}=Pending pod/main --timeout=5s").await;
+async fn check(topic: &str, node: bool) {
+    let Some(minor) = minor().await else {
+        println!("skipped: there is no kubectl on PATH");
+        return;
+    };
+    let session = Session::start(node).await;
+    let text = std::fs::read_to_string(path(topic)).expect("the session is written down");
+    let steps = transcript::parse(&text);
+    let mut actual = String::new();
+    let mut agreed = 0;
+    for step in &steps {
+        let outcome = session.run(&step.command()).await;
+        if minor == MINOR {
+            transcript::write(&mut actual, step, &outcome);
+        } else {
+            agreed += usize::from(told(topic, step, &outcome));
+        }
     }
-    has(&session.run("auth can-i list pods").await, "yes");
-    has(&session.run("api-resources -o name").await, "persistentvolumeclaims");
-    has(&session.run("explain pod.spec.containers.image").await, "image");
-    has(&session.run("delete -f all.yaml").await, "\"main\" deleted");
-    has(&session.fail("get pod main").await, "pods \"main\" not found");
+    if minor == MINOR {
+        expect_file![path(topic)].assert_eq(&actual);
+    } else {
+        println!("{topic}: {agreed} of {} outputs of version 1.{minor} agree", steps.len());
+    }
+}
+
+/// Whether the output of another version is the same; its status must be.
+#[expect(clippy::print_stdout, reason = "differences between versions are told, not failed")]
+fn told(topic: &str, step: &Step, outcome: &Outcome) -> bool {
+    let mut actual = String::new();
+    transcript::write(&mut actual, step, outcome);
+    let mut expected = String::new();
+    transcript::write(&mut expected, step, &step.outcome());
+    assert_eq!(outcome.status, step.outcome().status, "{topic}: {actual}");
+    if actual != expected {
+        println!("{topic}: {actual}instead of\n{expected}");
+    }
+    actual == expected
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kubectl_runs_a_pod_and_reads_its_log() {
-    let Some(session) = Session::start(true).await else { return };
-    session.run("run main --image=busybox:1 --restart=Never -- echo hi").await;
-    if session.minor().await >= 23 {
-        let done = "wait --for=jsonpath={.status.phase}=Succeeded pod/main --timeout=20s";
-        session.run(done).await;
-        has(&session.run("logs main --tail=5").await, "simulated");
-        has(&session.run("get pods").await, "Completed");
-        has(&session.run("get events").await, "Scheduled");
-        has(&session.run("describe pod main").await, "Successfully assigned default/main");
-    }
-    has(&session.run("get nodes").await, "Ready");
-    has(&session.fail("logs main -c other").await, "container other is not valid for pod main");
-    session.run("delete pod main").await;
-    has(&session.fail("get pod main").await, "NotFound");
+async fn kubectl_finds_out_what_there_is() {
+    check("discovery", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_explains() {
+    check("explain", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_creates_every_kind() {
+    check("create", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_applies_on_either_side() {
+    check("apply", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_changes_objects() {
+    check("change", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_gets_in_every_form() {
+    check("get", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_describes() {
+    check("describe", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_reads_logs() {
+    check("logs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_waits() {
+    check("wait", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_deletes() {
+    check("delete", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_looks_after_nodes() {
+    check("nodes", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_shows_workloads() {
+    check("workloads", false).await;
 }
