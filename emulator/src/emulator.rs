@@ -3,17 +3,17 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use apiserver::Server;
 use apiserver::kubelet::{
     self, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate, SimulateOptions,
 };
 use apiserver::logs::Logs;
+use apiserver::{Server, private};
 use functions::{App, Function, Tasks, Workers};
 use futures::StreamExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -148,9 +148,11 @@ impl Emulator {
                 })
                 .context("the embedded cluster does not start")?;
                 let listener = bind(options.api_listen, "--api-listen").await?;
-                let address = url(listener.local_addr()?)?;
+                let address = Url::parse(&format!("https://{}", listener.local_addr()?))?;
                 let file = options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
-                write_private(&file, &server.kubeconfig(address.as_str()))?;
+                // The name is no word that --cluster knows.
+                private::write(&file, &server.kubeconfig("brigantine", address.as_str()))
+                    .with_context(|| format!("writing {}", file.display()))?;
                 (api, kubeconfig) = (Some(address), Some(file));
                 let (serving, ended) = (server.clone(), shutdown.clone());
                 servers.push(tokio::spawn(async move {
@@ -390,29 +392,4 @@ fn private_folder(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("creating {}", folder.display()))
-}
-
-fn write_private(file: &Path, text: &str) -> Result<()> {
-    let write = || {
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder)?;
-        }
-        let mut options = fs::OpenOptions::new();
-        let mut opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        // The mode counts only for a file that is new.
-        opened.set_permissions(fs::Permissions::from_mode(0o600))?;
-        std::io::Write::write_all(&mut opened, text.as_bytes())
-    };
-    write().with_context(|| format!("writing {}", file.display()))
-}
-
-#[test]
-fn a_file_that_others_could_read_is_theirs_no_longer() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kubeconfig");
-    fs::write(&file, "old").unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    write_private(&file, "new").unwrap();
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_to_string(&file).unwrap(), "new");
 }

@@ -21,7 +21,7 @@ pub(crate) use query::Query;
 pub(crate) use target::{Path, Target};
 pub(crate) use view::View;
 
-use crate::access::User;
+use crate::access::{Caller, User};
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
@@ -151,7 +151,14 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
     let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
-    let user = parts.extensions.get::<User>().cloned().unwrap_or_else(User::admin);
+    let user = match parts.extensions.get::<Caller>() {
+        None | Some(Caller::Admin) => User::admin(),
+        Some(Caller::Known(user)) => User::clone(user),
+        Some(Caller::Pretender) => return Err(Failure::unauthorized()),
+        Some(Caller::Stranger) => {
+            return Err(Failure::new(403, "Forbidden", "anonymous requests are refused"));
+        }
+    };
     let call = Call {
         method: parts.method,
         query,

@@ -1,55 +1,125 @@
 //! What a cluster does by itself: collecting garbage, ending namespaces, giving pods to nodes,
-//! binding volumes. One task, driven by the changes of the store; nothing is polled.
+//! binding volumes, running workloads. One task, driven by the changes of the store and by timers;
+//! nothing is polled.
+//!
+//! Changes go into the books and say what is to be looked at. A look happens only when all changes
+//! are in the books, those of the look before included, so that nothing is done twice.
 
 mod garbage;
+mod jobs;
 mod namespaces;
+mod queue;
 mod scheduler;
 mod volumes;
+mod work;
 
 pub(crate) use namespaces::furnish;
 pub(crate) use scheduler::assign;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use self::queue::Item;
+use self::work::Work;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
 use crate::server::Shared;
-use crate::store::{Key, Object};
+use crate::store::{Change as Written, Key, Object};
 use crate::verbs::create;
 use crate::verbs::update::{self, Change};
 
 /// Starts the controllers; they end with the server.
 pub(crate) fn start(shared: &Arc<Shared>) {
     let mut changes = shared.store.follow();
-    let shared = Arc::clone(shared);
+    let mut controllers = Controllers::new(shared);
     let stop = shared.stop.clone();
     tokio::spawn(async move {
-        let mut garbage = garbage::Garbage::default();
-        for resource in shared.catalogue().stored() {
-            for object in shared.store.list(&resource.storage, None).1 {
-                garbage.seen(&resource.storage, &object.value);
-            }
-        }
-        garbage.sweep(&shared);
-        namespaces::resume(&shared);
-        scheduler::all(&shared);
+        controllers.resume();
         loop {
-            let (storage, change) = tokio::select! {
+            while let Ok((storage, change)) = changes.try_recv() {
+                controllers.changed(&storage, &change);
+            }
+            controllers.work.queue.ripen(controllers.work.now());
+            if let Some(item) = controllers.work.queue.pop() {
+                controllers.look(item);
+                // Requests have their turn between two looks.
+                tokio::task::yield_now().await;
+                if stop.is_cancelled() {
+                    return;
+                }
+                continue;
+            }
+            tokio::select! {
                 () = stop.cancelled() => return,
                 change = changes.recv() => match change {
-                    Some(change) => change,
+                    Some((storage, change)) => controllers.changed(&storage, &change),
                     None => return,
                 },
-            };
-            garbage.changed(&shared, &storage, &change);
-            namespaces::changed(&shared, &storage, &change);
-            scheduler::changed(&shared, &storage, &change);
-            volumes::changed(&shared, &storage, &change);
+                () = controllers.work.clock.reach(controllers.work.queue.due()) => {}
+            }
         }
     });
+}
+
+struct Controllers {
+    shared: Arc<Shared>,
+    garbage: garbage::Garbage,
+    work: Work,
+}
+
+impl Controllers {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Controllers {
+            shared: Arc::clone(shared),
+            garbage: garbage::Garbage::default(),
+            work: Work::new(shared),
+        }
+    }
+
+    /// Goes on where the last server stopped.
+    fn resume(&mut self) {
+        let shared = &self.shared;
+        for resource in shared.catalogue().stored() {
+            for object in shared.store.list(&resource.storage, None).1 {
+                self.garbage.seen(&resource.storage, &object.value);
+                self.work.seen(&resource.storage, &object);
+            }
+        }
+        self.garbage.sweep(shared);
+        namespaces::resume(shared);
+        scheduler::all(shared);
+        jobs::resume(&mut self.work);
+    }
+
+    /// Takes a change into the books.
+    fn changed(&mut self, storage: &str, change: &Written) {
+        let shared = &self.shared;
+        self.garbage.changed(shared, storage, change);
+        namespaces::changed(shared, storage, change);
+        scheduler::changed(shared, storage, change);
+        volumes::changed(shared, storage, change);
+        self.work.note(storage, change);
+        jobs::changed(&mut self.work, storage, change);
+    }
+
+    /// Looks at one thing. What fails is looked at again later, and stops nothing else.
+    fn look(&mut self, item: Item) {
+        let work = &mut self.work;
+        let looked = catch_unwind(AssertUnwindSafe(|| match &item {
+            Item::Job(key) => jobs::sync(work, key),
+            Item::Uncounted(key) => jobs::sync_uncounted(work, key),
+        }));
+        let failure = match looked {
+            Ok(Ok(())) => return self.work.queue.succeeded(&item),
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::internal("a controller has a fault"),
+        };
+        tracing::debug!(?item, reason = failure.message, "a controller tries again later");
+        self.work.queue.failed(item, self.work.now());
+    }
 }
 
 /// Changes an object as a controller; one that is gone is left alone.

@@ -1,5 +1,7 @@
 //! Errors as the Kubernetes API answers them: a `Status` with code, reason, message and details.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -10,7 +12,7 @@ use crate::resources::Resource;
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) code: u16,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
     /// For a list that can be continued although its snapshot is gone.
@@ -76,8 +78,18 @@ impl FieldError {
 }
 
 impl Failure {
-    pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Failure { code, reason, message: message.into(), details: None, continuation: None }
+    pub(crate) fn new(
+        code: u16,
+        reason: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Failure {
+            code,
+            reason: reason.into(),
+            message: message.into(),
+            details: None,
+            continuation: None,
+        }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -87,6 +99,14 @@ impl Failure {
     /// A fault of the server's own making; the real one gives no reason with many of its 500s.
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Failure::new(500, "", message)
+    }
+
+    /// A 500 that is somebody else's fault, and says so.
+    pub(crate) fn internal_error(why: &str) -> Self {
+        let mut failure =
+            Failure::new(500, "InternalError", format!("Internal error occurred: {why}"));
+        failure.details = Some(json!({"causes": [{"message": why}]}));
+        failure
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -116,6 +136,11 @@ impl Failure {
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource.qualified());
         Failure::new(403, "Forbidden", message).about(resource, name)
+    }
+
+    /// The proof of who asks is none.
+    pub(crate) fn unauthorized() -> Self {
+        Failure::new(401, "Unauthorized", "Unauthorized")
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {
@@ -176,7 +201,7 @@ impl Failure {
             .collect();
         Failure {
             code: 422,
-            reason: "Invalid",
+            reason: "Invalid".into(),
             message: format!("{qualified} {name:?} is invalid: {list}"),
             details: Some(details),
             continuation: None,

@@ -42,6 +42,7 @@ use self::events::Events;
 use self::node::Node;
 use self::pod::{Orders, PodTask};
 pub use self::runtime::Runtime;
+pub use self::runtime::docker::Docker;
 pub use self::runtime::sandbox::Sandbox;
 pub use self::runtime::simulate::Simulate;
 use crate::logs::Logs;
@@ -49,6 +50,7 @@ use crate::logs::Logs;
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
 const HEARTBEAT: Duration = Duration::from_secs(300);
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the containers is waited for after they have been killed.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
@@ -71,6 +73,23 @@ pub struct Options {
 
 /// The pause of a real kubelet after a container's second crash.
 pub const BACK_OFF: Duration = Duration::from_secs(10);
+
+/// How the engine is reached and what it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DockerOptions {
+    /// The engine's socket, `unix:///run/podman/podman.sock`; the usual ones if absent.
+    pub host: Option<String>,
+    /// The network of pods: one of the engine, `host` or `none`; the engine's own choice if absent.
+    pub network: Option<String>,
+    /// Names under which pods find this host, unless they share its network.
+    pub host_names: Vec<String>,
+    /// Environment of every container, unless its pod sets the same name.
+    pub environment: BTreeMap<String, String>,
+    /// Processes that a container may have; no limit if absent.
+    pub processes: Option<u64>,
+    /// What tells this cluster's containers from those of others: the same after a restart.
+    pub cluster: String,
+}
 
 /// How the sandbox composes containers.
 #[derive(Clone, Debug)]
@@ -153,6 +172,12 @@ impl Kubelet {
             allow_host_paths,
             back_off,
         });
+        while let Err(error) = node.runtime.begin().await {
+            tracing::warn!(error, node.name, "containers of an earlier run are not removed");
+            if timeout(RETRY, shutdown.cancelled()).await.is_ok() {
+                return;
+            }
+        }
         let mut pods = Pods { node: node.clone(), workers: HashMap::new(), tasks: JoinSet::new() };
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -165,6 +190,7 @@ impl Kubelet {
         if timeout(LAST_WORDS, node.containers.wait()).await.is_err() {
             tracing::warn!(node.name, "containers have not ended with their kubelet");
         }
+        node.runtime.end().await;
     }
 }
 

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod access;
+mod admission;
 mod api;
 mod controllers;
 mod discovery;
@@ -15,6 +16,7 @@ mod names;
 mod object;
 mod openapi;
 mod patch;
+pub mod private;
 mod protobuf;
 mod resources;
 mod schema;

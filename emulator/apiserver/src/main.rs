@@ -5,23 +5,30 @@ use std::path::PathBuf;
 use anyhow::Context;
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
 use apiserver::logs::Logs;
-use apiserver::{Options, Server};
+use apiserver::{Options, Server, private};
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A Kubernetes API in memory.
+/// A Kubernetes API in memory. It writes a kubeconfig, says where, and serves until interrupted.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     listen: String,
-    /// Where to write a kubeconfig.
-    #[arg(long)]
+    /// Where to write the kubeconfig of the admin [default: in the state directory, or in a
+    /// temporary folder that ends with the server].
+    #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Where to keep the objects; without it they end with the server.
-    #[arg(long)]
+    /// Where to keep objects and credentials; without it they end with the server.
+    #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Keep nothing, which is so without --state, too.
+    #[arg(long, conflicts_with = "state")]
+    ephemeral: bool,
+    /// Serve plain HTTP; whoever reaches the port is the admin.
+    #[arg(long)]
+    http: bool,
     /// Add a node whose pods are simulated: they end well at once, and their logs say so.
     #[arg(long)]
     simulate: bool,
@@ -30,18 +37,24 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
-    let Arguments { listen, kubeconfig, state, simulate } = Arguments::parse();
+    let Arguments { listen, kubeconfig, state, ephemeral: _, http, simulate } = Arguments::parse();
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
-    let server = Server::new(Options { state, logs: Some(logs.clone()), ..Options::default() })?;
+    let kubeconfig =
+        kubeconfig.unwrap_or_else(|| state.as_deref().unwrap_or(folder.path()).join("kubeconfig"));
+    let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
+    let server = Server::new(Options {
+        state,
+        logs: Some(logs.clone()),
+        names: vec![host.trim_matches(['[', ']']).to_owned()],
+        ..Options::default()
+    })?;
     let listener =
         TcpListener::bind(&listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let url = format!("http://{}", listener.local_addr()?);
-    if let Some(file) = kubeconfig {
-        std::fs::write(&file, server.kubeconfig(&url))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let url = format!("{}://{}", if http { "http" } else { "https" }, listener.local_addr()?);
+    private::write(&kubeconfig, &server.kubeconfig("apiserver", &url))
+        .with_context(|| format!("cannot write {}", kubeconfig.display()))?;
     let shutdown = CancellationToken::new();
     let node = simulate.then(|| {
         let options = kubelet::Options {
@@ -54,14 +67,18 @@ async fn main() -> anyhow::Result<()> {
         };
         tokio::spawn(Kubelet::new(server.client(), options).run(shutdown.clone()))
     });
-    tracing::info!(url, "ready");
+    tracing::info!(url, "ready: kubectl --kubeconfig {} get namespaces", kubeconfig.display());
     let interrupted = async {
         // Without a signal handler the server runs until it is killed.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    server.serve(listener, interrupted).await?;
+    if http {
+        server.serve_plain(listener, interrupted).await?;
+    } else {
+        server.serve(listener, interrupted).await?;
+    }
     shutdown.cancel();
     if let Some(node) = node {
         node.await?;

@@ -1,19 +1,26 @@
 //! The server: its options, and the ways to reach it.
 
+mod listen;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::Router;
 use axum::body::Body;
-use axum::{Extension, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Request;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
-use crate::api::{self, Ending};
+use self::listen::Security;
+use crate::access::{Caller, Certificates, Certifier};
+use crate::admission::Admission;
+use crate::api;
 use crate::controllers;
 use crate::faults::Faults;
 use crate::logs::Logs;
@@ -36,6 +43,8 @@ pub struct Options {
     pub logs: Option<Logs>,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
+    /// More names and addresses under which clients reach the server, for its certificate.
+    pub names: Vec<String>,
 }
 
 impl Default for Options {
@@ -47,6 +56,7 @@ impl Default for Options {
             schedule: true,
             logs: None,
             faults: Faults::default(),
+            names: Vec::new(),
         }
     }
 }
@@ -63,6 +73,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The keys and certificates cannot be read or made.
+    #[error("there are no credentials")]
+    Credentials(#[source] std::io::Error),
 }
 
 /// A Kubernetes API server in memory. Clones are the same server; it ends with the last of them.
@@ -75,11 +88,15 @@ pub struct Server {
 /// What requests and controllers share.
 pub(crate) struct Shared {
     pub(crate) store: Store,
+    pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
+    pub(crate) certificates: Certificates,
+    /// Names for the serving certificate.
+    names: Vec<String>,
     /// Ends the controllers and the open watches.
     pub(crate) stop: CancellationToken,
 }
@@ -95,7 +112,7 @@ impl Server {
     /// Starts a server; its controllers run on the Tokio runtime of the caller.
     ///
     /// # Errors
-    /// When the state directory cannot be used.
+    /// When the state directory or the credentials in it cannot be used.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -106,8 +123,14 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
+        let certificates =
+            Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
+            admission,
+            certificates,
+            names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             faults: options.faults,
             logs: options.logs,
@@ -121,11 +144,24 @@ impl Server {
     }
 
     /// The API as a service: `kube::Client::new` takes it, see [`Server::client`].
+    /// Whoever asks is the admin, unless a request says otherwise.
     pub fn router(&self) -> Router {
+        self.router_of(Caller::Admin)
+    }
+
+    /// The API as strangers find it on the network: only what a request proves counts.
+    pub fn router_for_strangers(&self) -> Router {
+        self.router_of(Caller::Stranger)
+    }
+
+    fn router_of(&self, caller: Caller) -> Router {
         let server = self.clone();
-        Router::new().fallback_service(tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move { Ok::<_, Infallible>(api::answer(&server.shared, request).await) }
+        Router::new().fallback_service(tower::service_fn(move |mut request: Request<Body>| {
+            let (server, caller) = (server.clone(), caller.clone());
+            async move {
+                request.extensions_mut().insert(caller);
+                Ok::<_, Infallible>(api::answer(&server.shared, request).await)
+            }
         }))
     }
 
@@ -137,38 +173,67 @@ impl Server {
         kube::Client::new(service, "default")
     }
 
-    /// Serves plain HTTP until `shutdown` is ready; open watches are ended then.
+    /// Serves over TLS until `shutdown` is ready; open watches are ended then.
+    /// Clients find what they need in [`Server::kubeconfig`].
     ///
     /// # Errors
-    /// When the listener fails.
+    /// When there is no certificate for the address of the listener.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let ended = CancellationToken::new();
-        let router = self.router().layer(Extension(Ending(ended.clone())));
-        let shutdown = async move {
-            shutdown.await;
-            ended.cancel();
-        };
-        axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+        let address = listener.local_addr()?.ip();
+        let (acceptor, certifier) =
+            Certifier::new(&self.shared.certificates, address, &self.shared.names)?;
+        listen::serve(self, listener, Security::Tls(acceptor, certifier), shutdown).await
     }
 
-    /// A kubeconfig for this server at a URL, for instance `http://127.0.0.1:6443`.
-    pub fn kubeconfig(&self, url: &str) -> String {
+    /// Serves plain HTTP until `shutdown` is ready. Whoever reaches the listener is the admin,
+    /// unless a request says otherwise: it is for tests, and for networks of one machine.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve_plain(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        listen::serve(self, listener, Security::Plain, shutdown).await
+    }
+
+    /// A kubeconfig for this server at a URL, for instance `https://127.0.0.1:6443`; its cluster,
+    /// user and context have the given name. It lets in: [`private::write`] writes it so that
+    /// nobody else reads it.
+    ///
+    /// [`private::write`]: crate::private::write
+    pub fn kubeconfig(&self, name: &str, url: &str) -> String {
+        let certificates = &self.shared.certificates;
+        let mut cluster = json!({"server": url});
+        let mut user = json!({});
+        // Over plain HTTP there is nothing to verify, and clients send no credentials.
+        if url.starts_with("https:") {
+            cluster["certificate-authority-data"] = json!(STANDARD.encode(&certificates.authority));
+            user["client-certificate-data"] = json!(STANDARD.encode(&certificates.admin));
+            user["client-key-data"] = json!(STANDARD.encode(&certificates.admin_key));
+        }
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "embedded", "cluster": {"server": url}}],
+            "clusters": [{"name": name, "cluster": cluster}],
             "contexts": [{
-                "name": "embedded",
-                "context": {"cluster": "embedded", "user": "embedded", "namespace": "default"},
+                "name": name,
+                "context": {"cluster": name, "user": name, "namespace": "default"},
             }],
-            "current-context": "embedded",
-            "users": [{"name": "embedded", "user": {}}],
+            "current-context": name,
+            "users": [{"name": name, "user": user}],
         });
         format!("{config:#}\n")
+    }
+
+    /// The certificate of the authority that signed the server's, as PEM.
+    pub fn authority(&self) -> &str {
+        &self.shared.certificates.authority
     }
 
     /// The faults of this server, to lay more.

@@ -16,12 +16,13 @@ mod watch;
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::Method;
 
 pub(crate) use bootstrap::bootstrap;
 
-use crate::api::{Call, Target, View, json};
+use crate::admission::Gate;
+use crate::api::{Call, Target, View, json, warn};
 use crate::failure::{Failure, FieldError};
 use crate::server::Shared;
 
@@ -31,12 +32,29 @@ pub(crate) async fn run(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
+    let gate = Gate::new(shared, target, call);
+    if gate.is_open() {
+        return dispatch(shared, &gate).await;
+    }
+    let answer = dispatch(shared, &gate).await;
+    let warnings = gate.warnings();
+    match answer {
+        Err(failure) if !warnings.is_empty() => Ok(warn(failure.into_response(), &warnings)),
+        other => other.map(|response| warn(response, &warnings)),
+    }
+}
+
+async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { target, call, .. } = gate;
     let resource = &target.resource;
     let creates = call.method == Method::POST && target.name.is_none();
     if !resource.stored && !creates {
         return Err(Failure::method_not_allowed());
     }
     let item = target.name.is_some();
+    if matches!(target.subresource.as_str(), "attach" | "exec" | "portforward" | "proxy") {
+        gate.connect().await?;
+    }
     match (&call.method, item, target.subresource.as_str()) {
         (&Method::GET, _, "") if target.watch => watch::watch(shared, target, call),
         (&Method::GET, false, "") if call.query.flag("watch") => watch::watch(shared, target, call),
@@ -45,19 +63,17 @@ pub(crate) async fn run(
             Err(Failure::method_not_allowed())
         }
         (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
-        (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => {
-            scale::scale(shared, target, call)
-        }
+        (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => scale::scale(gate).await,
         (&Method::GET, true, "log") => log::log(shared, target, call),
         (&Method::POST, true, "token") => token::create(shared, target, call),
-        (&Method::POST, true, "binding") => parts::bind(shared, target, call),
-        (&Method::POST, true, "eviction") => parts::evict(shared, target, call),
-        (&Method::POST, false, "") => create::create(shared, target, call),
-        (&Method::DELETE, false, "") => delete::delete_collection(shared, target, call),
+        (&Method::POST, true, "binding") => parts::bind(gate).await,
+        (&Method::POST, true, "eviction") => parts::evict(gate).await,
+        (&Method::POST, false, "") => create::create(gate).await,
+        (&Method::DELETE, false, "") => delete::delete_collection(gate).await,
         (&Method::GET, true, "" | "status") => get(shared, target, call),
-        (&Method::PUT, true, "" | "status" | "finalize") => update::replace(shared, target, call),
-        (&Method::PATCH, true, "" | "status") => patch::patch(shared, target, call),
-        (&Method::DELETE, true, "") => delete::delete(shared, target, call),
+        (&Method::PUT, true, "" | "status" | "finalize") => update::replace(gate).await,
+        (&Method::PATCH, true, "" | "status") => patch::patch(gate).await,
+        (&Method::DELETE, true, "") => delete::delete(gate).await,
         _ => Err(Failure::method_not_allowed()),
     }
 }

@@ -33,10 +33,10 @@ pub(crate) fn furnish(shared: &Shared, namespace: &str) {
                 "name": "kube-root-ca.crt",
                 "namespace": namespace,
                 "annotations": {
-                    "kubernetes.io/description": "The certificate with which clients verify this API server; empty while it serves plain HTTP.",
+                    "kubernetes.io/description": "The certificate with which clients verify this API server.",
                 },
             },
-            "data": {"ca.crt": ""},
+            "data": {"ca.crt": shared.certificates.authority},
         }),
     );
 }

@@ -1,6 +1,7 @@
 //! The life of one container: made, run, run again as its restart policy says, stopped.
 
-mod configure;
+pub(super) mod configure;
+mod image;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Node;
 use super::events::Kind;
-use super::runtime::{ContainerRun, Running, Signal};
+use super::runtime::{ContainerRun, Exit, Running, Signal};
 use super::status::{Change, Termination};
 use super::volumes::Prepared;
 
@@ -87,6 +88,8 @@ pub(super) struct Job {
     pub(super) volumes: Arc<BTreeMap<String, Prepared>>,
     /// The pod's own folder.
     pub(super) folder: PathBuf,
+    /// The pod's address.
+    pub(super) address: String,
     pub(super) stop: watch::Receiver<Option<Stop>>,
     pub(super) reports: mpsc::UnboundedSender<Report>,
 }
@@ -104,7 +107,8 @@ impl Job {
     async fn run_until_done(&mut self) -> Result<(), Stopped> {
         let mut crashes = 0;
         loop {
-            let run = self.configure().await?;
+            let image = self.obtain_image().await?;
+            let run = self.configure(image).await?;
             let begun = Instant::now();
             let code = self.run_once(run).await;
             if self.is_stopped() || !self.restart.after(code) {
@@ -139,17 +143,16 @@ impl Job {
 
     /// Runs the container once; the exit code.
     async fn run_once(&mut self, run: ContainerRun) -> i32 {
-        let id = format!("{}://{}", self.node.runtime.name(), uuid::Uuid::new_v4().simple());
         let folder = run.folder.clone();
+        let image_id = run.found.id.clone();
         let mut ended = Termination {
-            id: id.clone(),
+            id: String::new(),
             restart_count: self.restart_count,
             code: 128,
             reason: "StartError",
             message: None,
             started: None,
         };
-        self.event(Kind::Normal, "Pulled", self.node.runtime.pulled(&run.image));
         let privileged = self.container.security_context.as_ref();
         let privileged = privileged.and_then(|context| context.privileged).unwrap_or(false);
         if privileged && !self.node.runtime.honours_privileged() {
@@ -166,20 +169,20 @@ impl Job {
         };
         match started {
             Ok(running) => {
-                self.event(
-                    Kind::Normal,
-                    "Created",
-                    format!("Created container: {}", self.container.name),
-                );
-                self.event(
-                    Kind::Normal,
-                    "Started",
-                    format!("Started container {}", self.container.name),
-                );
+                self.event(Kind::Normal, "Created", "Container created");
+                self.event(Kind::Normal, "Started", "Container started");
                 ended.started = Some(Timestamp::now());
-                self.report(Change::Running { id, restart_count: self.restart_count });
-                ended.code = self.supervise(running).await;
-                ended.reason = if ended.code == 0 { "Completed" } else { "Error" };
+                ended.id.clone_from(&running.id);
+                let id = running.id.clone();
+                let restart_count = self.restart_count;
+                self.report(Change::Running { id, image_id, restart_count });
+                let exit = self.supervise(running).await;
+                ended.code = exit.code;
+                ended.reason = match exit {
+                    Exit { out_of_memory: true, .. } => "OOMKilled",
+                    Exit { code: 0, .. } => "Completed",
+                    Exit { .. } => "Error",
+                };
                 ended.message = self.message(&folder, ended.code);
             }
             Err(message) => {
@@ -193,13 +196,13 @@ impl Job {
     }
 
     /// Waits for the end, and brings it about when told to.
-    async fn supervise(&mut self, mut running: Running) -> i32 {
+    async fn supervise(&mut self, mut running: Running) -> Exit {
         let mut stop = self.stop.clone();
         let mut told: Option<Stop> = None;
         loop {
             let kill_at = told.map(|stop| stop.kill_at);
             tokio::select! {
-                code = &mut running.exit => return code.unwrap_or(137),
+                exit = &mut running.exit => return exit.unwrap_or(Exit::KILLED),
                 changed = async {
                     match kill_at {
                         Some(at) => timeout_at(at, stop.changed()).await.ok(),
@@ -215,7 +218,7 @@ impl Job {
                     if orders.kill_at <= Instant::now() {
                         // Where nobody receives it, the container has just ended.
                         let _ = running.signals.send(Signal::Kill);
-                        return running.exit.await.unwrap_or(137);
+                        return running.exit.await.unwrap_or(Exit::KILLED);
                     }
                     if told.is_none() {
                         let message = format!("Stopping container {}", self.container.name);
@@ -248,7 +251,7 @@ impl Job {
         let (name, uid) = (self.pod.name_any(), self.pod.uid().unwrap_or_default());
         let namespace = self.pod.namespace().unwrap_or_default();
         let container = &self.container.name;
-        let seconds = humantime(delay);
+        let seconds = image::go_duration(delay);
         self.event(
             Kind::Warning,
             "BackOff",
@@ -266,15 +269,5 @@ impl Job {
             Err(_) => Ok(()),
             Ok(_) => Err(Stopped),
         }
-    }
-}
-
-/// A duration as Go prints it, for whole seconds.
-fn humantime(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 60, seconds % 60) {
-        (0, _) if seconds == 0 => format!("{}ms", duration.as_millis()),
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
 }

@@ -173,7 +173,7 @@ impl Node {
             container_runtime_version: format!(
                 "{}://{}",
                 self.runtime.name(),
-                env!("CARGO_PKG_VERSION")
+                self.runtime.version()
             ),
             kernel_version: line("/proc/sys/kernel/osrelease"),
             kubelet_version: "v1.36.0".to_owned(),

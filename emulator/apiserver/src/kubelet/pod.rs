@@ -19,15 +19,20 @@ use tokio::time::{Instant, timeout};
 
 use self::member::{Member, known};
 use super::Node;
+use super::container::configure::{host_aliases, hostname};
 use super::container::{Job, Report, Slot, Stop};
 use super::events::Kind;
 use super::folders;
 use super::objects::{ConfigError, Objects, Watched, await_change};
+use super::runtime::PodRun;
 use super::status::{self, Change, Failure};
 use super::volumes::{self, Places, Prepared};
 
 /// How long to wait before a status that could not be written is written again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How long to wait before the pod's first container is made again.
+const BEGIN_RETRY: Duration = Duration::from_secs(2);
 
 /// How long the first status may wait for the first container.
 const SOON: Duration = Duration::from_millis(20);
@@ -48,6 +53,8 @@ pub(super) struct PodTask {
     init: Vec<Member>,
     main: Vec<Member>,
     volumes: Option<Arc<BTreeMap<String, Prepared>>>,
+    /// The pod's address, once it has begun.
+    address: Option<String>,
     started: Timestamp,
     before: PodStatus,
     failure: Option<Failure>,
@@ -87,6 +94,7 @@ impl PodTask {
             init,
             main,
             volumes: None,
+            address: None,
             started,
             before,
             failure: None,
@@ -103,7 +111,7 @@ impl PodTask {
         if !matches!(self.before.phase.as_deref(), Some("Succeeded" | "Failed")) {
             self.run_to_end().await;
         }
-        self.clean();
+        self.clean().await;
         loop {
             let orders = self.orders.borrow_and_update().clone();
             let metadata = &orders.pod.metadata;
@@ -125,6 +133,10 @@ impl PodTask {
         self.obey();
         if self.stopping.is_none() {
             self.prepare().await;
+            self.obey();
+        }
+        if self.stopping.is_none() {
+            self.begin().await;
             self.obey();
         }
         self.advance();
@@ -245,6 +257,52 @@ impl PodTask {
         }
     }
 
+    /// Makes what the containers share, as often as it takes.
+    async fn begin(&mut self) {
+        let run = self.pod_run();
+        let mut last = None;
+        loop {
+            let node = self.node.clone();
+            let error = match node.runtime.begin_pod(&run).await {
+                Ok(address) => {
+                    self.address = Some(address.unwrap_or_else(|| self.node.address.clone()));
+                    return;
+                }
+                Err(error) => error,
+            };
+            if last.as_ref() != Some(&error) {
+                let message = format!("Failed to create pod sandbox: {error}");
+                let events = &self.node.events;
+                events.record(&self.pod, None, Kind::Warning, "FailedCreatePodSandBox", message);
+                self.publish().await;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                () = at(Some(Instant::now() + BEGIN_RETRY)) => {}
+                Ok(()) = self.orders.changed() => self.obey(),
+                () = at(deadline) => self.exceed_deadline(),
+            }
+            if self.stopping.is_some() {
+                return;
+            }
+            last = Some(error);
+        }
+    }
+
+    fn pod_run(&self) -> PodRun {
+        let dns = self.spec.dns_config.clone().unwrap_or_default();
+        PodRun {
+            uid: self.pod.uid().unwrap_or_default(),
+            name: self.pod.name_any(),
+            namespace: self.pod.namespace().unwrap_or_default(),
+            hostname: hostname(&self.pod),
+            host_aliases: host_aliases(&self.pod),
+            host_network: self.spec.host_network.unwrap_or(false),
+            name_servers: dns.nameservers.unwrap_or_default(),
+            searches: dns.searches.unwrap_or_default(),
+        }
+    }
+
     fn set_waiting(&mut self, reason: &'static str, message: Option<&str>) {
         for member in self.main.iter_mut().filter(|member| !member.ended) {
             let change = Change::Waiting { reason, message: message.map(str::to_owned) };
@@ -318,6 +376,7 @@ impl PodTask {
 
     fn start(&mut self, slot: Slot) {
         let Some(volumes) = self.volumes.clone() else { return };
+        let Some(address) = self.address.clone() else { return };
         let (sender, stop) = watch::channel(None);
         let (node, pod) = (self.node.clone(), self.pod.clone());
         let (folder, reports) = (self.folder.clone(), self.reports.clone());
@@ -333,6 +392,7 @@ impl PodTask {
             restart_count: member.status.restart_count + i32::from(before),
             volumes,
             folder,
+            address,
             stop,
             reports,
         };

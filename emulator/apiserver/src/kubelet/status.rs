@@ -12,7 +12,7 @@ use super::events::seconds;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Change {
     Waiting { reason: &'static str, message: Option<String> },
-    Running { id: String, restart_count: i32 },
+    Running { id: String, image_id: String, restart_count: i32 },
     Terminated(Box<Termination>),
 }
 
@@ -62,19 +62,20 @@ pub(super) fn apply(status: &mut ContainerStatus, change: Change, is_init: bool)
             state.waiting =
                 Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message });
         }
-        Change::Running { id, restart_count } => {
+        Change::Running { id, image_id, restart_count } => {
             running = true;
             status.ready = true;
             status.container_id = Some(id);
+            status.image_id = image_id;
             status.restart_count = restart_count;
             state.running = Some(ContainerStateRunning { started_at: Some(seconds(now)) });
         }
         Change::Terminated(ended) => {
             status.ready = is_init && ended.code == 0;
-            status.container_id = Some(ended.id.clone());
+            status.container_id = Some(ended.id.clone()).filter(|id| !id.is_empty());
             status.restart_count = ended.restart_count;
             state.terminated = Some(ContainerStateTerminated {
-                container_id: Some(ended.id),
+                container_id: Some(ended.id).filter(|id| !id.is_empty()),
                 exit_code: ended.code,
                 finished_at: Some(seconds(now)),
                 message: ended.message,
@@ -159,7 +160,9 @@ pub(super) struct Parts<'a> {
     pub(super) over: bool,
     pub(super) volumes_ready: bool,
     pub(super) started: Timestamp,
-    pub(super) address: &'a str,
+    /// The node's address.
+    pub(super) host: &'a str,
+    pub(super) address: Option<&'a str>,
 }
 
 /// The whole status; `before` gives the times of conditions that have not changed.
@@ -176,10 +179,10 @@ pub(super) fn pod_status(parts: &Parts<'_>, before: &PodStatus) -> PodStatus {
         container_statuses: some(parts.main),
         init_container_statuses: some(parts.init),
         start_time: Some(seconds(parts.started)),
-        host_ip: Some(parts.address.to_owned()),
-        host_ips: Some(vec![HostIP { ip: parts.address.to_owned() }]),
-        pod_ip: Some(parts.address.to_owned()),
-        pod_ips: Some(vec![PodIP { ip: parts.address.to_owned() }]),
+        host_ip: Some(parts.host.to_owned()),
+        host_ips: Some(vec![HostIP { ip: parts.host.to_owned() }]),
+        pod_ip: parts.address.map(str::to_owned),
+        pod_ips: parts.address.map(|address| vec![PodIP { ip: address.to_owned() }]),
         qos_class: before.qos_class.clone().or_else(|| Some(qos_class(parts.spec).to_owned())),
         observed_generation: parts.pod.metadata.generation,
         reason: failure.map(|failure| failure.reason.to_owned()),

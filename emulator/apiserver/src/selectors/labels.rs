@@ -73,6 +73,28 @@ impl Labels {
         }
     }
 
+    /// A selector as objects carry it; what is malformed there selects nothing.
+    pub(crate) fn of_selector(selector: &Value) -> Labels {
+        let mut requirements = Vec::new();
+        for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
+            let values = vec![value.as_str().unwrap_or_default().to_owned()];
+            requirements.push(Requirement { key: key.clone(), operator: Operator::In, values });
+        }
+        for one in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let values = one["values"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            let operator = match one["operator"].as_str().unwrap_or_default() {
+                "NotIn" => Operator::NotIn,
+                "Exists" => Operator::Exists,
+                "DoesNotExist" => Operator::Absent,
+                _ => Operator::In,
+            };
+            let key = one["key"].as_str().unwrap_or_default().to_owned();
+            requirements.push(Requirement { key, operator, values });
+        }
+        Labels { requirements }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }

@@ -37,10 +37,7 @@ pub(crate) fn keep_identity(old: &Value, new: &mut Value) {
 /// The service account and its token, tolerations, priority.
 pub(crate) fn admit(shared: &Shared, resource: &Resource, pod: &mut Value) -> Result<(), Failure> {
     let namespace = object::namespace(pod).to_owned();
-    let name = object::name(pod).to_owned();
-    if shared.store.get("namespaces", &Key::new("", &*namespace)).is_none() {
-        return Err(Failure::not_found(&shared.catalogue().storage("namespaces"), &namespace));
-    }
+    let name = crate::admission::named(pod);
     priority(shared, resource, &name, &mut pod["spec"])?;
     let spec = object::child_mut(object::map_mut(pod), "spec");
     default(spec, "serviceAccountName", json!("default"));

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::dry_run;
-use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::admission::{self, Gate, Operation, Step};
+use crate::api::{View, decode, json as answer, warn};
 use crate::controllers;
 use crate::events;
 use crate::failure::Failure;
@@ -14,10 +15,11 @@ use crate::managed::{self, Writer};
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
-use crate::store::{CreateError, Key, Object};
+use crate::store::{CreateError, Key, NAMESPACES, Object};
 use crate::strategy;
 
-pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn create(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
@@ -28,47 +30,59 @@ pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Re
     let kept = events::kept_as(shared, resource);
     let value = events::to_kept(resource, value);
     // A refused object keeps its warnings.
-    let response = match add(shared, &kept, namespace, value, &writer, dry_run) {
+    let response = match add(gate, &kept, namespace, value, None, &writer, dry_run).await {
         Ok(object) => answer(201, view.object(resource, &object)),
         Err(failure) => failure.into_response(),
     };
     Ok(warn(response, &warnings))
 }
 
-/// Creates an object that was decoded.
-pub(crate) fn add(
-    shared: &Shared,
+/// Creates an object that was decoded; `books` are its managed fields where they are kept already
+/// (an apply).
+pub(crate) async fn add(
+    gate: &Gate<'_>,
     resource: &Resource,
     namespace: &str,
     value: Value,
-    writer: &Writer,
+    books: Option<Value>,
+    writer: &Writer<'_>,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
-    add_with(shared, resource, namespace, value, None, writer, dry_run)
+    let shared = gate.shared;
+    let mut value = begin(shared, resource, namespace, value, books, writer)?;
+    if gate.is_open() {
+        return store(shared, resource, complete(resource, value)?, dry_run);
+    }
+    let mut step = Step {
+        operation: Operation::Create,
+        name: object::name(&value).to_owned(),
+        namespace: object::namespace(&value).to_owned(),
+        old: None,
+        dry_run,
+    };
+    let again = |value: &mut Value| {
+        place(resource, namespace, value)?;
+        strategy::admit(shared, resource, value)
+    };
+    value = gate.mutate(&step, resource, value, &again).await?;
+    let value = complete(resource, value)?;
+    step.name = object::name(&value).to_owned();
+    gate.validate(&step, Some(resource), Some(&value)).await?;
+    store(shared, resource, value, dry_run)
 }
 
-/// Creates an object; `books` are its managed fields where they are kept already (an apply).
-pub(crate) fn add_with(
+/// What happens to a new object before others may change it.
+fn begin(
     shared: &Shared,
     resource: &Resource,
     namespace: &str,
     mut value: Value,
     books: Option<Value>,
     writer: &Writer,
-    dry_run: bool,
-) -> Result<Arc<Object>, Failure> {
+) -> Result<Value, Failure> {
     place(resource, namespace, &mut value)?;
-    if !object::meta(&value, "resourceVersion").is_empty() {
-        return Err(Failure::internal(
-            "resourceVersion should not be set on objects to be created",
-        ));
-    }
-    let prefix = object::meta(&value, "generateName");
-    if object::name(&value).is_empty() && !prefix.is_empty() {
-        // Names end within the limit of a label.
-        let prefix: String = prefix.chars().take(58).collect();
-        let name = format!("{prefix}{}", object::suffix());
-        object::metadata_mut(&mut value).insert("name".into(), json!(name));
+    if resource.namespaced {
+        lives(shared, resource, namespace, &value)?;
     }
     let metadata = object::metadata_mut(&mut value);
     for field in [
@@ -77,12 +91,11 @@ pub(crate) fn add_with(
         "deletionGracePeriodSeconds",
         "selfLink",
         "generation",
+        "uid",
+        "creationTimestamp",
     ] {
         metadata.remove(field);
     }
-    metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
-    metadata.insert("creationTimestamp".into(), json!(object::now()));
-
     strategy::defaults(resource, &mut value);
     match books {
         Some(books) => {
@@ -90,13 +103,59 @@ pub(crate) fn add_with(
         }
         None => managed::update(resource, None, &mut value, writer),
     }
-    strategy::prepare_create(resource, &mut value);
     strategy::admit(shared, resource, &mut value)?;
+    Ok(value)
+}
+
+/// Gives a new object what only the server gives, and checks it.
+fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
+    let prefix = object::meta(&value, "generateName");
+    if object::name(&value).is_empty() && !prefix.is_empty() {
+        // Names end within the limit of a label.
+        let prefix: String = prefix.chars().take(58).collect();
+        let name = format!("{prefix}{}", object::suffix());
+        object::metadata_mut(&mut value).insert("name".into(), json!(name));
+    }
+    let metadata = object::metadata_mut(&mut value);
+    metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
+    metadata.insert("creationTimestamp".into(), json!(object::now()));
+    strategy::prepare_create(resource, &mut value);
     let errors = strategy::validate_create(resource, &value);
     if !errors.is_empty() {
         return Err(Failure::invalid(resource, object::name(&value), &errors));
     }
-    store(shared, resource, value, dry_run)
+    Ok(value)
+}
+
+/// Whether the namespace of a new object is there, and not ending.
+fn lives(
+    shared: &Shared,
+    resource: &Resource,
+    namespace: &str,
+    value: &Value,
+) -> Result<(), Failure> {
+    match shared.store.get(NAMESPACES, &Key::new("", namespace)) {
+        None => Err(Failure::not_found(&shared.catalogue().storage(NAMESPACES), namespace)),
+        Some(found) if object::is_deleting(&found.value) => {
+            Err(terminating(resource, &admission::named(value), namespace))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn terminating(resource: &Resource, name: &str, namespace: &str) -> Failure {
+    let why = format!(
+        "unable to create new content in namespace {namespace} because it is being terminated"
+    );
+    let mut failure = Failure::forbidden(resource, name, &why);
+    if let Some(details) = &mut failure.details {
+        details["causes"] = json!([{
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]);
+    }
+    failure
 }
 
 fn store(
@@ -114,35 +173,22 @@ fn store(
         }
         return Ok(Arc::new(Object::new(value, 0)));
     }
+    if !object::meta(&value, "resourceVersion").is_empty() {
+        return Err(Failure::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
     let created = shared.store.create(&resource.storage, key, value, resource.namespaced);
     if created.is_ok() && resource.is("", "Namespace") {
         controllers::furnish(shared, &name);
     }
-    created.map_err(|error| {
-        match error {
-            CreateError::Exists(existing) => exists(resource, &existing),
-            CreateError::Unwritable => Failure::unwritable(),
-            CreateError::NoNamespace => {
-                Failure::not_found(&shared.catalogue().storage("namespaces"), &namespace)
-            }
-            CreateError::Terminating => {
-                let mut failure = Failure::forbidden(
-                    resource,
-                    &name,
-                    &format!(
-                        "unable to create new content in namespace {namespace} because it is being terminated"
-                    ),
-                );
-                if let Some(details) = &mut failure.details {
-                    details["causes"] = json!([{
-                        "reason": "NamespaceTerminating",
-                        "message": format!("namespace {namespace} is being terminated"),
-                        "field": "metadata.namespace",
-                    }]);
-                }
-                failure
-            }
+    created.map_err(|error| match error {
+        CreateError::Exists(existing) => exists(resource, &existing),
+        CreateError::Unwritable => Failure::unwritable(),
+        CreateError::NoNamespace => {
+            Failure::not_found(&shared.catalogue().storage("namespaces"), &namespace)
         }
+        CreateError::Terminating => terminating(resource, &name, &namespace),
     })
 }
 
@@ -179,12 +225,24 @@ pub(crate) fn place(
     Ok(())
 }
 
+/// Creates an object without asking webhooks: for the server's own controllers.
+pub(crate) fn add_unasked(
+    shared: &Shared,
+    resource: &Resource,
+    namespace: &str,
+    value: Value,
+    writer: &Writer,
+) -> Result<Arc<Object>, Failure> {
+    let value = begin(shared, resource, namespace, value, None, writer)?;
+    store(shared, resource, complete(resource, value)?, false)
+}
+
 /// Creates an object for the server itself; one that exists already is left alone.
 pub(crate) fn internal(shared: &Shared, storage: &str, value: Value) {
     let resource = shared.catalogue().storage(storage);
     let namespace = object::namespace(&value).to_owned();
     let writer = Writer { manager: "kube-controller-manager".into(), subresource: "" };
-    if let Err(failure) = add(shared, &resource, &namespace, value, &writer, false)
+    if let Err(failure) = add_unasked(shared, &resource, &namespace, value, &writer)
         && failure.reason != "AlreadyExists"
     {
         tracing::debug!(

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 pub(crate) use self::options::{Options, Policy};
 use super::list::Selection;
-use crate::api::{Call, Target, View, json as answer, plain, warn};
+use crate::admission::{self, Gate, Operation};
+use crate::api::{View, json as answer, plain, warn};
 use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
@@ -31,7 +32,8 @@ pub(crate) enum Outcome {
     Gone(Arc<Object>),
 }
 
-pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn delete(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { target, call, .. } = gate;
     let view = View::of(call, &target.resource, false)?;
     let mut options = Options::of(call)?;
     let resource = &target.resource;
@@ -41,7 +43,7 @@ pub(crate) fn delete(shared: &Shared, target: &Target, call: &Call) -> Result<Re
         options.policy = Some(Policy::Orphan);
         warnings.push(PRESERVED.to_owned());
     }
-    let response = match remove(shared, resource, &key, &options) {
+    let response = match remove_asked(gate, &key, &options).await {
         Ok(Outcome::Marked(object)) => answer(200, view.object(resource, &object)),
         Ok(Outcome::Gone(object)) if answers_object(resource) => {
             answer(200, view.object(resource, &object))
@@ -86,11 +88,8 @@ fn answers_object(resource: &Resource) -> bool {
     )
 }
 
-pub(crate) fn delete_collection(
-    shared: &Shared,
-    target: &Target,
-    call: &Call,
-) -> Result<Response, Failure> {
+pub(crate) async fn delete_collection(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let view = View::of(call, &target.resource, true)?;
     let resource = &target.resource;
     if resource.is("", "Namespace") || (resource.namespaced && target.namespace.is_none()) {
@@ -106,7 +105,7 @@ pub(crate) fn delete_collection(
     let (revision, objects) = shared.store.list(&resource.storage, target.namespace.as_deref());
     let mut deleted = Vec::new();
     for object in objects.iter().filter(|one| selection.matches(resource, &one.value)) {
-        match remove(shared, resource, &Key::of(&object.value), &options) {
+        match remove_asked(gate, &Key::of(&object.value), &options).await {
             Ok(_) => deleted.push(object),
             Err(failure) if failure.code == 404 => {}
             Err(failure) => return Err(failure),
@@ -117,51 +116,99 @@ pub(crate) fn delete_collection(
     Ok(warn(answer(200, body), &warnings))
 }
 
-/// Deletes an object, or marks it where somebody must let go of it first.
+/// Deletes an object without asking webhooks: for the server's own controllers. It is marked where
+/// somebody must let go of it first.
 pub(crate) fn remove(
     shared: &Shared,
     resource: &Resource,
     key: &Key,
     options: &Options,
 ) -> Result<Outcome, Failure> {
+    loop {
+        let (old, step) = begin(shared, resource, key, options)?;
+        if let Some(outcome) = end(shared, resource, key, old, step, options.dry_run)? {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Deletes an object as [`remove`]; the webhooks are asked each time that it is tried.
+async fn remove_asked(gate: &Gate<'_>, key: &Key, options: &Options) -> Result<Outcome, Failure> {
+    let Gate { shared, target, .. } = gate;
+    let resource = &target.resource;
+    loop {
+        let (old, step) = begin(shared, resource, key, options)?;
+        if !gate.is_open() && !matches!(step, Step::Keep) {
+            let told = admission::Step {
+                operation: Operation::Delete,
+                name: key.name.clone(),
+                namespace: key.namespace.clone(),
+                old: Some(&old.value),
+                dry_run: options.dry_run,
+            };
+            gate.delete(&told, resource).await?;
+        }
+        if let Some(outcome) = end(shared, resource, key, old, step, options.dry_run)? {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// An object, and what its deletion means.
+fn begin(
+    shared: &Shared,
+    resource: &Resource,
+    key: &Key,
+    options: &Options,
+) -> Result<(Arc<Object>, Step), Failure> {
     if resource.is("", "Namespace") && PERMANENT.contains(&key.name.as_str()) {
         return Err(Failure::forbidden(resource, &key.name, "this namespace may not be deleted"));
     }
-    loop {
-        let old = shared
-            .store
-            .get(&resource.storage, key)
-            .ok_or_else(|| Failure::not_found(resource, &key.name))?;
-        preconditions(resource, &old, options)?;
-        let step = next_step(resource, &old.value, options);
-        if options.dry_run {
-            return Ok(match step {
-                Step::Keep => Outcome::Marked(old),
-                Step::Mark(value) => Outcome::Marked(Arc::new(Object::new(value, old.revision))),
-                Step::MarkAndRemove(value) | Step::Remove(value) => {
-                    Outcome::Gone(Arc::new(Object::new(value, old.revision)))
-                }
-            });
-        }
-        let store = &shared.store;
-        let done = match step {
-            Step::Keep => return Ok(Outcome::Marked(old)),
-            Step::Mark(value) => {
-                store.replace(&resource.storage, key, old.revision, value).map(Outcome::Marked)
+    let old = shared
+        .store
+        .get(&resource.storage, key)
+        .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+    preconditions(resource, &old, options)?;
+    let step = next_step(resource, &old.value, options);
+    Ok((old, step))
+}
+
+/// Carries out a deletion; nothing when another writer came first.
+fn end(
+    shared: &Shared,
+    resource: &Resource,
+    key: &Key,
+    old: Arc<Object>,
+    step: Step,
+    dry_run: bool,
+) -> Result<Option<Outcome>, Failure> {
+    if dry_run {
+        return Ok(Some(match step {
+            Step::Keep => Outcome::Marked(old),
+            Step::Mark(value) => Outcome::Marked(Arc::new(Object::new(value, old.revision))),
+            Step::MarkAndRemove(value) | Step::Remove(value) => {
+                Outcome::Gone(Arc::new(Object::new(value, old.revision)))
             }
-            Step::Remove(value) => {
-                store.remove(&resource.storage, key, old.revision, value).map(Outcome::Gone)
-            }
-            Step::MarkAndRemove(value) => store
-                .replace(&resource.storage, key, old.revision, value.clone())
-                .and_then(|marked| store.remove(&resource.storage, key, marked.revision, value))
-                .map(Outcome::Gone),
-        };
-        match done {
-            Ok(outcome) => return Ok(outcome),
-            Err(WriteError::Stale) => {}
-            Err(WriteError::Unwritable) => return Err(Failure::unwritable()),
+        }));
+    }
+    let store = &shared.store;
+    let done = match step {
+        Step::Keep => return Ok(Some(Outcome::Marked(old))),
+        Step::Mark(value) => {
+            store.replace(&resource.storage, key, old.revision, value).map(Outcome::Marked)
         }
+        Step::Remove(value) => {
+            store.remove(&resource.storage, key, old.revision, value).map(Outcome::Gone)
+        }
+        Step::MarkAndRemove(value) => store
+            .replace(&resource.storage, key, old.revision, value.clone())
+            .and_then(|marked| store.remove(&resource.storage, key, marked.revision, value))
+            .map(Outcome::Gone),
+    };
+    match done {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(WriteError::Stale) => Ok(None),
+        Err(WriteError::Unwritable) => Err(Failure::unwritable()),
     }
 }
 

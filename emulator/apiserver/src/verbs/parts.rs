@@ -6,17 +6,19 @@ use serde_json::{Value, json};
 use super::delete::{self, Options};
 use super::dry_run;
 use super::update::{Change, modify};
-use crate::api::{Call, Target, parse, plain};
+use crate::admission::{Gate, Operation};
+use crate::api::{parse, plain};
 use crate::controllers;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
-use crate::server::Shared;
 
 /// `POST .../pods/{name}/binding`: gives a pod to a node.
-pub(crate) fn bind(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn bind(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let dry_run = dry_run(call, "CreateOptions")?;
-    let binding = parse(call, "Binding")?;
+    let step = gate.step(Operation::Create, None, dry_run);
+    let binding = gate.admit_part(&step, parse(call, "Binding")?).await?;
     let node = object::text(&binding, &["target", "name"]).to_owned();
     let key = target.key();
     if node.is_empty() {
@@ -49,12 +51,15 @@ pub(crate) fn bind(shared: &Shared, target: &Target, call: &Call) -> Result<Resp
 }
 
 /// `POST .../pods/{name}/eviction`: deletes a pod; there are no disruption budgets here.
-pub(crate) fn evict(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn evict(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let eviction = parse(call, "Eviction")?;
+    let dry = dry_run(call, "CreateOptions")? || eviction["deleteOptions"]["dryRun"].is_array();
+    let eviction = gate.admit_part(&gate.step(Operation::Create, None, dry), eviction).await?;
     let options = &eviction["deleteOptions"];
     let options = Options {
         grace: options["gracePeriodSeconds"].as_i64(),
-        dry_run: dry_run(call, "CreateOptions")? || options["dryRun"].is_array(),
+        dry_run: dry,
         uid: options["preconditions"]["uid"].as_str().map(str::to_owned),
         ..Options::default()
     };

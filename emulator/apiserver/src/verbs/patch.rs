@@ -6,9 +6,10 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::go;
-use super::update::{Change, modify};
+use super::update::{Change, modify_asked};
 use super::{create, dry_run};
-use crate::api::{Call, Target, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
+use crate::admission::Gate;
+use crate::api::{Call, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Conflict, Writer};
@@ -16,11 +17,11 @@ use crate::object;
 use crate::patch::{self, PatchError, PatchFault};
 use crate::resources::Resource;
 use crate::schema::{TYPES, scan};
-use crate::server::Shared;
 use crate::store::Object;
 use crate::strategy;
 
-pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn patch(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let view = View::of(call, &target.resource, false)?;
     let media = call.header("content-type").split(';').next().unwrap_or_default().trim().to_owned();
     let apply =
@@ -28,7 +29,7 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     options(call, apply)?;
     let dry_run = dry_run(call, "PatchOptions")?;
     if apply {
-        return apply_patch(shared, target, call, view, dry_run);
+        return apply_patch(gate, view, dry_run).await;
     }
     let resource = &target.resource;
     let key = target.key();
@@ -55,7 +56,7 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let mut warnings = Vec::new();
     let kept = events::kept_as(shared, resource);
-    let object = modify(shared, &kept, &key, &writer, dry_run, |old| {
+    let object = modify_asked(gate, &kept, &writer, dry_run, |old| {
         let mut new = with_kind(resource, &events::to_shown(resource, old.clone()));
         match kind {
             Kind::Json => patch::json(&mut new, &body).map_err(refused)?,
@@ -87,7 +88,8 @@ pub(crate) fn patch(shared: &Shared, target: &Target, call: &Call) -> Result<Res
             return Err(Failure::modified(resource, &key.name));
         }
         Ok(Change::Update(events::to_kept(resource, new)))
-    })?;
+    })
+    .await?;
     Ok(warn(answer(200, view.object(resource, &object)), &warnings))
 }
 
@@ -169,13 +171,8 @@ fn options(call: &Call, apply: bool) -> Result<(), Failure> {
     Err(Failure::invalid_kind("meta.k8s.io", "PatchOptions", "", &errors))
 }
 
-fn apply_patch(
-    shared: &Shared,
-    target: &Target,
-    call: &Call,
-    view: View,
-    dry_run: bool,
-) -> Result<Response, Failure> {
+async fn apply_patch(gate: &Gate<'_>, view: View, dry_run: bool) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let applied = events::to_kept(&target.resource, read_applied(call, &target.resource)?);
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
@@ -184,11 +181,11 @@ fn apply_patch(
     let writer = Writer { manager: manager.into(), subresource: &target.subresource };
     let exists = shared.store.get(&resource.storage, &key).is_some();
     if !exists && target.subresource.is_empty() {
-        let object = create_applied(shared, target, &applied, &writer, dry_run)?;
+        let object = create_applied(gate, &applied, &writer, dry_run).await?;
         return Ok(answer(201, view.object(&target.resource, &object)));
     }
     let sent = object::meta(&applied, "resourceVersion").to_owned();
-    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
+    let object = modify_asked(gate, resource, &writer, dry_run, |old| {
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
@@ -198,7 +195,8 @@ fn apply_patch(
         let (merged, _) =
             typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
         Ok(Change::Applied(merged))
-    })?;
+    })
+    .await?;
     Ok(answer(200, view.object(&target.resource, &object)))
 }
 
@@ -213,13 +211,13 @@ fn same_name(applied: &Value, name: &str) -> Result<(), Failure> {
     )))
 }
 
-fn create_applied(
-    shared: &Shared,
-    target: &Target,
+async fn create_applied(
+    gate: &Gate<'_>,
     applied: &Value,
-    writer: &Writer,
+    writer: &Writer<'_>,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
+    let Gate { shared, target, .. } = gate;
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let uid = object::uid(applied);
@@ -238,7 +236,7 @@ fn create_applied(
     let (mut merged, _) =
         typed_raw(merged, resource, Validation::Ignore, None).map_err(Failure::internal)?;
     strategy::defaults(resource, &mut merged);
-    create::add_with(shared, resource, &key.namespace, merged, Some(books), writer, dry_run)
+    create::add(gate, resource, &key.namespace, merged, Some(books), writer, dry_run).await
 }
 
 fn read_applied(call: &Call, resource: &Resource) -> Result<Value, Failure> {

@@ -6,14 +6,16 @@ use serde_json::{Value, json};
 
 use super::dry_run;
 use super::update::{Change, modify};
-use crate::api::{Call, Target, parse, plain};
+use crate::admission::{Gate, Operation};
+use crate::api::{Call, parse, plain};
 use crate::failure::{Failure, FieldError};
 use crate::managed::Writer;
 use crate::object;
 use crate::patch;
-use crate::server::Shared;
+use crate::resources::Resource;
 
-pub(crate) fn scale(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let resource = &target.resource;
     let key = target.key();
     if call.method == Method::GET {
@@ -25,33 +27,71 @@ pub(crate) fn scale(shared: &Shared, target: &Target, call: &Call) -> Result<Res
     let wanted = wanted(call)?;
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "scale" };
-    let scaled = modify(shared, resource, &key, &writer, dry_run, |old| {
-        let mut scale = shown(old);
-        match &wanted {
-            Wanted::Whole(value) => scale = value.clone(),
-            Wanted::Merge(patch) => patch::merge(&mut scale, patch),
-            Wanted::Json(operations) => {
-                patch::json(&mut scale, operations).map_err(super::patch::refused)?;
+    // Webhooks are asked about the scale, not about the object that has it.
+    let scaled = loop {
+        let old = shared
+            .store
+            .get(&resource.storage, &key)
+            .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+        let before = shown(&old.value);
+        let mut scale = changed(resource, &key.name, &before, &wanted)?;
+        if !gate.is_open() {
+            let step = gate.step(Operation::Update, Some(&before), dry_run);
+            scale = gate.admit_part(&step, scale).await?;
+        }
+        let replicas = replicas(&scale, &key.name)?;
+        let unchanged = |now: &Value| {
+            object::meta(now, "resourceVersion") == object::meta(&old.value, "resourceVersion")
+        };
+        let mut stale = false;
+        let written = modify(shared, resource, &key, &writer, dry_run, |now| {
+            stale = !unchanged(now);
+            let mut new = now.clone();
+            if !stale {
+                new["spec"]["replicas"] = json!(replicas);
             }
+            Ok(Change::Update(new))
+        })?;
+        if !stale {
+            break written;
         }
-        let version = object::meta(&scale, "resourceVersion");
-        if !version.is_empty() && version != object::meta(old, "resourceVersion") {
-            return Err(Failure::modified(resource, &key.name));
-        }
-        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
-        if !(0..=i64::from(i32::MAX)).contains(&replicas) {
-            let error = FieldError::invalid(
-                "spec.replicas",
-                &json!(replicas),
-                "must be greater than or equal to 0",
-            );
-            return Err(Failure::invalid_kind("autoscaling", "Scale", &key.name, &[error]));
-        }
-        let mut new = old.clone();
-        new["spec"]["replicas"] = json!(replicas);
-        Ok(Change::Update(new))
-    })?;
+    };
     Ok(plain(200, &shown(&scaled.value)))
+}
+
+/// What a request makes of a scale.
+fn changed(
+    resource: &Resource,
+    name: &str,
+    before: &Value,
+    wanted: &Wanted,
+) -> Result<Value, Failure> {
+    let mut scale = before.clone();
+    match wanted {
+        Wanted::Whole(value) => scale = value.clone(),
+        Wanted::Merge(patch) => patch::merge(&mut scale, patch),
+        Wanted::Json(operations) => {
+            patch::json(&mut scale, operations).map_err(super::patch::refused)?;
+        }
+    }
+    let version = object::meta(&scale, "resourceVersion");
+    if !version.is_empty() && version != object::meta(before, "resourceVersion") {
+        return Err(Failure::modified(resource, name));
+    }
+    Ok(scale)
+}
+
+fn replicas(scale: &Value, name: &str) -> Result<i64, Failure> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
+    if (0..=i64::from(i32::MAX)).contains(&replicas) {
+        return Ok(replicas);
+    }
+    let error = FieldError::invalid(
+        "spec.replicas",
+        &json!(replicas),
+        "must be greater than or equal to 0",
+    );
+    Err(Failure::invalid_kind("autoscaling", "Scale", name, &[error]))
 }
 
 /// What a request makes of the scale.

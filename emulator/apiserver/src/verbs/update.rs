@@ -6,7 +6,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{create, dry_run};
-use crate::api::{Call, Target, View, decode, json as answer, warn};
+use crate::admission::{Gate, Operation};
+use crate::api::{View, decode, json as answer, warn};
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
@@ -16,7 +17,8 @@ use crate::server::Shared;
 use crate::store::{Key, Object, WriteError};
 use crate::strategy;
 
-pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
+pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
+    let Gate { shared, target, call, .. } = gate;
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "UpdateOptions")?;
     let (value, warnings) = decode(call, &target.resource)?;
@@ -67,9 +69,9 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
             "Event" | "Lease" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding"
         )
     {
-        return upsert(shared, target, value, &writer, view, dry_run, &warnings);
+        return upsert(gate, value, &writer, view, dry_run, &warnings).await;
     }
-    let object = modify(shared, resource, &key, &writer, dry_run, |old| {
+    let object = modify_asked(gate, resource, &writer, dry_run, |old| {
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
@@ -86,20 +88,21 @@ pub(crate) fn replace(shared: &Shared, target: &Target, call: &Call) -> Result<R
             return Err(Failure::conflict(resource, &key.name, &why));
         }
         Ok(Change::Update(value.clone()))
-    })?;
+    })
+    .await?;
     Ok(warn(answer(200, view.object(&target.resource, &object)), &warnings))
 }
 
 /// Some kinds are created by a `PUT` of what is not there.
-fn upsert(
-    shared: &Shared,
-    target: &Target,
+async fn upsert(
+    gate: &Gate<'_>,
     mut value: Value,
-    writer: &Writer,
+    writer: &Writer<'_>,
     view: View,
     dry_run: bool,
     warnings: &[String],
 ) -> Result<Response, Failure> {
+    let Gate { shared, target, .. } = gate;
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
     let uid = object::uid(&value).to_owned();
@@ -110,7 +113,7 @@ fn upsert(
         return Err(Failure::conflict(resource, &key.name, &why));
     }
     object::metadata_mut(&mut value).remove("resourceVersion");
-    let object = create::add(shared, resource, &key.namespace, value, writer, dry_run)?;
+    let object = create::add(gate, resource, &key.namespace, value, None, writer, dry_run).await?;
     Ok(warn(answer(201, view.object(&target.resource, &object)), warnings))
 }
 
@@ -122,6 +125,8 @@ pub(crate) enum Change {
     Applied(Value),
 }
 
+/// Changes an object without asking webhooks: for the server's own controllers.
+///
 /// Reads an object, lets `change` say what it becomes, and writes it; again when another writer
 /// came first. An object that is marked and has nothing left to wait for is removed.
 pub(crate) fn modify(
@@ -133,42 +138,105 @@ pub(crate) fn modify(
     mut change: impl FnMut(&Value) -> Result<Change, Failure>,
 ) -> Result<Arc<Object>, Failure> {
     loop {
-        let old = shared
-            .store
-            .get(&resource.storage, key)
-            .ok_or_else(|| Failure::not_found(resource, &key.name))?;
-        let (mut new, applied) = match change(&old.value)? {
-            Change::Update(new) => (new, false),
-            Change::Applied(new) => (new, true),
-        };
-        immutable(resource, &old.value, &mut new, &key.name)?;
-        strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
-        if !applied {
-            managed::update(resource, Some(&old.value), &mut new, writer);
+        let (old, new) = draft(shared, resource, key, writer, &mut change)?;
+        check(resource, writer, &old, &new)?;
+        if let Some(object) = write(shared, resource, key, old, new, dry_run)? {
+            return Ok(object);
         }
-        let errors = strategy::validate_update(resource, writer.subresource, &old.value, &new);
-        if !errors.is_empty() {
-            return Err(Failure::invalid(resource, &key.name, &errors));
-        }
-        if new == old.value {
-            return Ok(old);
-        }
-        if dry_run {
-            return Ok(Arc::new(Object::new(new, old.revision)));
-        }
-        let done = object::is_deleting(&new)
-            && object::finalizers(&new).next().is_none()
-            && strategy::nothing_left(resource, &new);
-        let written = if done {
-            shared.store.remove(&resource.storage, key, old.revision, new)
+    }
+}
+
+/// Changes the object that a request is about, as [`modify`]; the webhooks are asked each time
+/// that it is tried.
+pub(crate) async fn modify_asked(
+    gate: &Gate<'_>,
+    resource: &Resource,
+    writer: &Writer<'_>,
+    dry_run: bool,
+    mut change: impl FnMut(&Value) -> Result<Change, Failure>,
+) -> Result<Arc<Object>, Failure> {
+    let shared = gate.shared;
+    let key = &gate.target.key();
+    loop {
+        let (old, mut new) = draft(shared, resource, key, writer, &mut change)?;
+        if gate.is_open() {
+            check(resource, writer, &old, &new)?;
         } else {
-            shared.store.replace(&resource.storage, key, old.revision, new)
-        };
-        match written {
-            Ok(object) => return Ok(object),
-            Err(WriteError::Stale) => {}
-            Err(WriteError::Unwritable) => return Err(Failure::unwritable()),
+            let step = gate.step(Operation::Update, Some(&old.value), dry_run);
+            let again = |new: &mut Value| {
+                immutable(resource, &old.value, new, &key.name)?;
+                strategy::prepare_update(resource, writer.subresource, &old.value, new);
+                Ok(())
+            };
+            new = gate.mutate(&step, resource, new, &again).await?;
+            check(resource, writer, &old, &new)?;
+            gate.validate(&step, Some(resource), Some(&new)).await?;
         }
+        if let Some(object) = write(shared, resource, key, old, new, dry_run)? {
+            return Ok(object);
+        }
+    }
+}
+
+/// An object, and what a writer makes of it.
+fn draft(
+    shared: &Shared,
+    resource: &Resource,
+    key: &Key,
+    writer: &Writer,
+    change: &mut impl FnMut(&Value) -> Result<Change, Failure>,
+) -> Result<(Arc<Object>, Value), Failure> {
+    let old = shared
+        .store
+        .get(&resource.storage, key)
+        .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+    let (mut new, applied) = match change(&old.value)? {
+        Change::Update(new) => (new, false),
+        Change::Applied(new) => (new, true),
+    };
+    immutable(resource, &old.value, &mut new, &key.name)?;
+    strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
+    if !applied {
+        managed::update(resource, Some(&old.value), &mut new, writer);
+    }
+    Ok((old, new))
+}
+
+fn check(resource: &Resource, writer: &Writer, old: &Object, new: &Value) -> Result<(), Failure> {
+    let errors = strategy::validate_update(resource, writer.subresource, &old.value, new);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::invalid(resource, object::name(&old.value), &errors))
+}
+
+/// Writes what an object becomes; nothing when another writer came first.
+fn write(
+    shared: &Shared,
+    resource: &Resource,
+    key: &Key,
+    old: Arc<Object>,
+    new: Value,
+    dry_run: bool,
+) -> Result<Option<Arc<Object>>, Failure> {
+    if new == old.value {
+        return Ok(Some(old));
+    }
+    if dry_run {
+        return Ok(Some(Arc::new(Object::new(new, old.revision))));
+    }
+    let done = object::is_deleting(&new)
+        && object::finalizers(&new).next().is_none()
+        && strategy::nothing_left(resource, &new);
+    let written = if done {
+        shared.store.remove(&resource.storage, key, old.revision, new)
+    } else {
+        shared.store.replace(&resource.storage, key, old.revision, new)
+    };
+    match written {
+        Ok(object) => Ok(Some(object)),
+        Err(WriteError::Stale) => Ok(None),
+        Err(WriteError::Unwritable) => Err(Failure::unwritable()),
     }
 }
 

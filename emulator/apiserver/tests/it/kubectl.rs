@@ -46,9 +46,9 @@ impl Folder {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let url = format!("http://{address}");
+        let url = format!("https://{address}");
         std::fs::create_dir_all(folder.path().join("work")).expect("a folder can be made");
-        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url))
+        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig("test", &url))
             .expect("a file can be written");
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

@@ -29,9 +29,10 @@ impl PodTask {
             failure: self.failure.as_ref(),
             over: self.is_over()
                 && self.members().all(|member| member.ended || member.stop.is_none()),
-            volumes_ready: self.volumes.is_some(),
+            volumes_ready: self.volumes.is_some() && self.address.is_some(),
             started: self.started,
-            address: &self.node.address,
+            host: &self.node.address,
+            address: self.address.as_deref(),
         };
         let status = status::pod_status(&parts, &self.before);
         if status == self.before {
@@ -62,8 +63,10 @@ impl PodTask {
     }
 
     /// Removes what the pod had on this host, but not its logs.
-    pub(super) fn clean(&self) {
-        self.node.claims.release(&self.pod.uid().unwrap_or_default());
+    pub(super) async fn clean(&self) {
+        let uid = self.pod.uid().unwrap_or_default();
+        self.node.runtime.end_pod(&uid).await;
+        self.node.claims.release(&uid);
         if let Err(error) = folders::remove(&self.folder) {
             tracing::warn!(%error, pod.name = self.pod.name_any(), "a pod's folder is left behind");
         }

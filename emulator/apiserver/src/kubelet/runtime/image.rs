@@ -1,4 +1,4 @@
-//! Image references: which local folder stands in for an image.
+//! Image references: with the tag that is meant, and which local folder stands in for an image.
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,35 @@ pub(crate) fn repository(image: &str) -> Option<String> {
     path.split('/').all(is_component).then(|| path.to_owned())
 }
 
+/// A reference with its tag or digest: `alpine` means `alpine:latest`.
+pub(crate) fn qualified(image: &str) -> Option<String> {
+    repository(image)?;
+    let (name, digest) = match image.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (image, None),
+    };
+    let is_word = |text: &str, more: &[u8]| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    if let Some(digest) = digest {
+        return is_word(digest, b":+._-").then(|| image.to_owned());
+    }
+    let (name, tag) = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (name, None),
+    };
+    // Hosts may have capitals, repositories may not.
+    let path = name.split_once('/').map_or(name, |(_, path)| path);
+    if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    match tag {
+        Some(tag) => is_word(tag, b"._-").then(|| image.to_owned()),
+        None => Some(format!("{image}:latest")),
+    }
+}
+
 /// The first folder `<overlay>/<repository>` that exists.
 pub(crate) fn overlay(overlays: &[PathBuf], image: &str) -> Option<PathBuf> {
     let repository = repository(image)?;
@@ -50,6 +79,22 @@ fn registry_host_tag_and_digest_are_not_part_of_the_repository() {
         ("/etc", None),
     ] {
         assert_eq!(repository(image).as_deref(), expected, "{image}");
+    }
+}
+
+#[test]
+fn a_reference_without_a_tag_means_the_latest() {
+    for (image, expected) in [
+        ("alpine", Some("alpine:latest")),
+        ("alpine:3", Some("alpine:3")),
+        ("localhost:5000/a/b", Some("localhost:5000/a/b:latest")),
+        ("tool@sha256:0123", Some("tool@sha256:0123")),
+        ("Tool:1", None),
+        ("tool:", None),
+        ("tool:a b", None),
+        ("", None),
+    ] {
+        assert_eq!(qualified(image).as_deref(), expected, "{image}");
     }
 }
 

@@ -27,7 +27,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::process::Spawner;
-use super::{ContainerRun, Running, StartError, image};
+use super::{ContainerRun, Image, Resources, Running, StartError, image};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -55,8 +55,14 @@ impl Sandbox {
         let folder =
             tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let run = ContainerRun {
+            id: String::new(),
             pod: "probe".to_owned(),
+            pod_uid: String::new(),
+            namespace: String::new(),
+            container: "probe".to_owned(),
+            restart_count: 0,
             image: String::new(),
+            found: Image::default(),
             command: vec!["/bin/true".to_owned()],
             arguments: Vec::new(),
             environment: Default::default(),
@@ -66,7 +72,16 @@ impl Sandbox {
             host_aliases: Vec::new(),
             user: None,
             group: None,
+            supplemental_groups: Vec::new(),
             read_only_root: false,
+            privileged: false,
+            may_gain_privileges: false,
+            added_capabilities: Vec::new(),
+            dropped_capabilities: Vec::new(),
+            resources: Resources::default(),
+            shares_processes: false,
+            terminal: false,
+            input: false,
             folder: folder.path().to_owned(),
         };
         let sandbox = Sandbox::new(options.clone());
@@ -98,7 +113,7 @@ impl Sandbox {
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
         process.supervise(log, receiver, sender).await?;
-        Ok(Running { signals, exit })
+        Ok(Running { id: run.id, signals, exit })
     }
 
     fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{ContainerRun, Running, Signal};
+use super::{ContainerRun, Exit, Running, Signal};
 use crate::kubelet::SimulateOptions;
 use crate::logs::{LogWriter, Output};
 
@@ -31,6 +31,7 @@ impl Simulate {
             rule.image.as_ref().is_none_or(|pattern| matches(pattern, &run.image))
                 && rule.pod.as_ref().is_none_or(|pattern| matches(pattern, &run.pod))
         });
+        let id = run.id;
         let command = [run.command, run.arguments].concat().join(" ");
         let what = if command.is_empty() { run.image } else { command };
         let mut lines = vec![format!("simulated: {what}")];
@@ -56,9 +57,9 @@ impl Simulate {
                 Some(Some(Signal::Kill) | None) => 137,
             };
             // Nobody waits for the exit of a container whose pod is gone.
-            let _ = sender.send(code);
+            let _ = sender.send(Exit::of(code));
         });
-        Running { signals, exit }
+        Running { id, signals, exit }
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::super::{Signal, StartError};
+use super::super::{Exit, Signal, StartError};
 use crate::logs::{LogWriter, Output};
 
 const LAUNCH: &str = r#"program=$1; shift; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
@@ -144,7 +144,7 @@ impl Process {
         mut self,
         log: LogWriter,
         signals: mpsc::UnboundedReceiver<Signal>,
-        exit: oneshot::Sender<i32>,
+        exit: oneshot::Sender<Exit>,
     ) -> Result<(), StartError> {
         self.send_options().await?;
         let mut reaper = None;
@@ -173,7 +173,7 @@ impl Process {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
                 drop(running.log);
-                let _ = exit.send(code);
+                let _ = exit.send(Exit::of(code));
             }
             Some(Ended { code: None }) => {
                 return Err(StartError::Refused(running.complaint()));
@@ -235,7 +235,7 @@ impl Supervised {
         mut self,
         mut output: ChildStdout,
         mut signals: mpsc::UnboundedReceiver<Signal>,
-        exit: oneshot::Sender<i32>,
+        exit: oneshot::Sender<Exit>,
     ) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -287,7 +287,7 @@ impl Supervised {
         };
         drop(self.log);
         // Nobody waits for the exit of a container whose pod is gone.
-        let _ = exit.send(code);
+        let _ = exit.send(Exit::of(code));
     }
 
     async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {

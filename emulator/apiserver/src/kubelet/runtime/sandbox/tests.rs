@@ -8,7 +8,7 @@ use std::{fs, io};
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use super::super::{ContainerRun, Mount, Running, Runtime, Signal, StartError};
+use super::super::{ContainerRun, Image, Mount, Resources, Running, Runtime, Signal, StartError};
 use super::Sandbox;
 use super::root::{Node, Source};
 use crate::kubelet::{SandboxOptions, SimulateOptions};
@@ -36,8 +36,14 @@ impl Bench {
         let folder = self.folder.path().join("container");
         fs::create_dir_all(&folder).unwrap();
         ContainerRun {
+            id: "id".to_owned(),
             pod: "pod".to_owned(),
+            pod_uid: "uid".to_owned(),
+            namespace: "default".to_owned(),
+            container: "main".to_owned(),
+            restart_count: 0,
             image: "tool:1".to_owned(),
+            found: Image::default(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             arguments: Vec::new(),
             environment: BTreeMap::new(),
@@ -47,7 +53,16 @@ impl Bench {
             host_aliases: Vec::new(),
             user: None,
             group: None,
+            supplemental_groups: Vec::new(),
             read_only_root: false,
+            privileged: false,
+            may_gain_privileges: false,
+            added_capabilities: Vec::new(),
+            dropped_capabilities: Vec::new(),
+            resources: Resources::default(),
+            shares_processes: false,
+            terminal: false,
+            input: false,
             folder,
         }
     }
@@ -64,7 +79,8 @@ impl Bench {
     /// The exit code and all that was said.
     async fn finish(&self, run: ContainerRun) -> (i32, String) {
         let running = self.start(run).await.unwrap();
-        let code = timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap();
+        let code =
+            timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
         (code, self.said().await)
     }
 
@@ -223,7 +239,7 @@ async fn sigterm_reaches_the_program_and_only_it() {
     let running = bench.start(bench.shell(script)).await.unwrap();
     bench.hear("ready").await;
     running.signals.send(Signal::Terminate).unwrap();
-    let code = timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap();
+    let code = timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
     assert_eq!((code, bench.said().await), (7, "ready\ncaught\n".to_owned()));
 }
 
@@ -237,7 +253,10 @@ async fn sigkill_ends_what_ignores_sigterm() {
     running.signals.send(Signal::Terminate).unwrap();
     assert!(timeout(Duration::from_millis(300), &mut running.exit).await.is_err(), "still runs");
     running.signals.send(Signal::Kill).unwrap();
-    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 137);
+    assert_eq!(
+        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        137
+    );
 }
 
 #[tokio::test]
@@ -245,10 +264,16 @@ async fn a_program_that_closed_its_outputs_is_still_signalled() {
     let Some(bench) = bench(SandboxOptions::default()).await else { return };
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     running.signals.send(Signal::Terminate).unwrap();
-    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 143);
+    assert_eq!(
+        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        143
+    );
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     drop(running.signals);
-    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 137);
+    assert_eq!(
+        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        137
+    );
 }
 
 #[tokio::test]
@@ -256,7 +281,10 @@ async fn containers_end_with_their_sandbox() {
     let Some(bench) = bench(SandboxOptions::default()).await else { return };
     let running = bench.start(bench.shell("trap '' TERM; exec sleep 600")).await.unwrap();
     drop(bench.sandbox);
-    assert_eq!(timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap(), 137);
+    assert_eq!(
+        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        137
+    );
 }
 
 #[tokio::test]
@@ -405,7 +433,7 @@ async fn a_hundred_megabytes_of_output_are_kept() {
     let begun = Instant::now();
     let script = "i=0; while [ $i -lt 100 ]; do head -c 1000000 /dev/zero | tr '\\0' 'x' | fold -w 99; echo; i=$((i+1)); done; echo end";
     let running = bench.start(bench.shell(script)).await.unwrap();
-    let code = timeout(Duration::from_secs(120), running.exit).await.expect("ends").unwrap();
+    let code = timeout(Duration::from_secs(120), running.exit).await.expect("ends").unwrap().code;
     println!("100 MB of output: {:?}", begun.elapsed());
     let log = bench.logs.read("uid", "main", &LogOptions::default()).unwrap();
     let count = |total, chunk: bytes::Bytes| async move { Ok::<_, io::Error>(total + chunk.len()) };
@@ -433,7 +461,7 @@ async fn many_containers_run_at_once() {
     }
     for running in all {
         assert_eq!(
-            timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap(),
+            timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
             143
         );
     }
