@@ -45,7 +45,36 @@ async fn the_python_client_works() {
     let mut command = session.folder.command(&python.display().to_string());
     command.arg(script("session.py")).arg(kubeconfig(&session.folder));
     let text = output(&mut command).await;
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        version 1
+        created settings {'color': 'red'} True
+        the same name is refused: 409 Conflict
+        a missing one is refused: 404 Not Found
+        pages ['a', 'b'] ['c'] {'key': 'Yw=='}
+        strategic {'color': 'red', 'size': 'small'}
+        merge {'color': 'red'}
+        json {'color': 'blue'}
+        apply is refused: 409 Conflict
+        apply {'color': 'green'}
+        an old version is refused: 409 Conflict
+        MODIFIED settings {'color': 'red', 'size': 'small'}
+        MODIFIED settings {'color': 'red'}
+        MODIFIED settings {'color': 'blue'}
+        MODIFIED settings {'color': 'green'}
+        DELETED settings {'color': 'green'}
+        log simulated: counter:1
+        log one
+        log two
+        log three
+        phase Succeeded
+        tail 'three\n'
+        another container is refused: 400 Bad Request
+        a deleted pod is refused: 404 Not Found
+        job 1 2
+        allowed True
+        left 0
+    "#]]
+    .assert_eq(&text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,5 +88,34 @@ async fn the_javascript_client_works() {
     let mut command = session.folder.command("node");
     command.arg(script("session.mjs")).arg(kubeconfig(&session.folder)).arg(folder);
     let text = output(&mut command).await;
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        version 1
+        created settings { color: 'red' } true
+        the same name is refused: 409 AlreadyExists
+        a missing one is refused: 404 NotFound
+        pages [ 'a', 'b' ] [ 'c' ] { key: 'Yw==' }
+        strategic { color: 'red', size: 'small' }
+        merge { color: 'red' }
+        json { color: 'blue' }
+        apply is refused: 409 Conflict
+        apply { color: 'green' }
+        an old version is refused: 409 Conflict
+        MODIFIED settings { color: 'red', size: 'small' }
+        MODIFIED settings { color: 'red' }
+        MODIFIED settings { color: 'blue' }
+        MODIFIED settings { color: 'green' }
+        DELETED settings { color: 'green' }
+        log simulated: counter:1
+        log one
+        log two
+        log three
+        phase Succeeded
+        tail "three\n"
+        another container is refused: 400 BadRequest
+        a deleted pod is refused: 404 NotFound
+        job 1 2
+        allowed true
+        left 0
+    "#]]
+    .assert_eq(&text);
 }

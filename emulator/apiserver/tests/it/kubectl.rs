@@ -57,6 +57,11 @@ impl Folder {
         Folder { folder, url, stop }
     }
 
+    /// Where the kubeconfig lies.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A command in the folder, with nothing but its settings.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
@@ -78,8 +83,9 @@ impl Folder {
 }
 
 /// A folder, and perhaps a node.
-struct Session {
-    folder: Folder,
+pub(crate) struct Session {
+    pub(crate) server: Server,
+    pub(crate) folder: Folder,
     /// What the node has on disk.
     _node: Option<tempfile::TempDir>,
     stop: CancellationToken,
@@ -110,7 +116,7 @@ fn images() -> SimulateOptions {
 
 impl Session {
     /// A session, with a node whose pods are simulated if `node` says so.
-    async fn start(node: bool) -> Session {
+    pub(crate) async fn start(node: bool) -> Session {
         let root = tempfile::tempdir().expect("a folder can be made");
         let logs = Logs::new(root.path().join("logs"));
         let options = Options { logs: Some(logs.clone()), schedule: node, ..Options::default() };
@@ -129,7 +135,7 @@ impl Session {
             tokio::spawn(Kubelet::new(server.client(), options).run(stop.clone()));
             root
         });
-        Session { folder, _node: node, stop }
+        Session { server, folder, _node: node, stop }
     }
 
     /// Runs a command line; what it printed, both ways, and its exit status.

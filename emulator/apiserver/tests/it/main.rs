@@ -1,6 +1,7 @@
 //! The server, used by the clients that people use.
 
 mod access;
+mod clients;
 mod controllers;
 mod hostile;
 mod kubectl;
@@ -8,5 +9,6 @@ mod objects;
 mod podman;
 mod pods;
 mod replay;
+mod runtime;
 mod state;
 mod workloads;
