@@ -357,7 +357,7 @@ async fn hostile_schemas_are_refused() {
 
 /// Runs kubectl; gives whether it succeeded and what it printed.
 async fn kubectl(session: &Session, arguments: &str) -> (bool, String) {
-    let mut command = session.command("kubectl");
+    let mut command = session.folder.command("kubectl");
     let running = command.args(arguments.split(' ')).output();
     let output = timeout(Duration::from_secs(120), running).await.expect("kubectl ends");
     let output = output.expect("kubectl runs");
