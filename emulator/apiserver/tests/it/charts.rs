@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -35,8 +36,8 @@ impl Session {
         let options = Options { logs: Some(logs.clone()), ..Options::default() };
         let server = Server::new(options).expect("a server in memory starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig(&url))
+        let url = format!("https://{}", listener.local_addr().expect("it is bound"));
+        std::fs::write(folder.path().join("kubeconfig"), server.kubeconfig("test", &url))
             .expect("a file can be written");
         let stop = CancellationToken::new();
         let rule = |image: &str, never_ends: bool| SimulateRule {
@@ -47,6 +48,7 @@ impl Session {
         let node = kubelet::Options {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
+            streams: Streams::default(),
             logs,
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions {
                 rules: vec![rule("web:*", true)],
