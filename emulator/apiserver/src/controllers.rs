@@ -36,6 +36,7 @@ use tokio::sync::mpsc;
 
 use self::queue::Item;
 use self::work::Work;
+use crate::custom;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
@@ -110,6 +111,7 @@ impl Controllers {
             }
         }
         self.garbage.sweep(shared);
+        custom::resume(shared);
         scheduler::all(shared);
         namespaces::resume(&mut self.work);
         jobs::resume(&mut self.work);
@@ -125,6 +127,7 @@ impl Controllers {
     /// Takes a change into the books.
     fn changed(&mut self, storage: &str, change: &Written) {
         let shared = &self.shared;
+        custom::changed(shared, storage, change);
         self.garbage.changed(shared, storage, change);
         namespaces::changed(&mut self.work, storage, change);
         scheduler::changed(shared, storage, change);
@@ -215,7 +218,7 @@ fn edit(
     writer: &Writer,
     mut edit: impl FnMut(&mut Value),
 ) -> Option<Arc<Object>> {
-    let resource = shared.catalogue().storage(storage);
+    let resource = shared.catalogue().find_storage(storage)?;
     let result = update::modify(shared, &resource, key, writer, false, |old| {
         let mut new = old.clone();
         edit(&mut new);
@@ -246,7 +249,7 @@ fn controller(subresource: &str) -> Writer<'_> {
 }
 
 /// Sets a condition in a status; the time moves only when the status does.
-fn set_condition(status: &mut Value, condition: &Value) {
+pub(crate) fn set_condition(status: &mut Value, condition: &Value) {
     let list = object::map_mut(status).entry("conditions").or_insert_with(|| json!([]));
     let Value::Array(list) = list else { return };
     let mut new = condition.clone();

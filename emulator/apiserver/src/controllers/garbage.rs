@@ -181,7 +181,7 @@ impl Garbage {
             policy: Some(policy),
             ..Options::default()
         };
-        let resource = shared.catalogue().storage(storage);
+        let Some(resource) = shared.catalogue().find_storage(storage) else { return };
         let result = remove(shared, &resource, &key, &options);
         // 409 means that the name has been taken by another object meanwhile.
         if !matches!(&result, Err(failure) if failure.code == 409) {
@@ -249,7 +249,7 @@ impl Garbage {
             text("kind"),
             text("name"),
         );
-        let resource = shared.catalogue().storage(storage);
+        let Some(resource) = shared.catalogue().find_storage(storage) else { return };
         let said = Said {
             kind: "Warning",
             reason: "OwnerRefInvalidNamespace",

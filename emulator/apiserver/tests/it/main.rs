@@ -3,6 +3,7 @@
 mod access;
 mod charts;
 mod controllers;
+mod custom;
 mod hostile;
 mod kubectl;
 mod objects;
