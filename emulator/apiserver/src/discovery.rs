@@ -188,6 +188,7 @@ fn storage_hash(resource: &Resource) -> String {
     let (group, version) = match (&resource.custom, resource.kind.as_str()) {
         (Some(custom), _) => (resource.group.as_str(), custom.storage_version.as_str()),
         (None, "Event") => ("", "v1"),
+        (None, "CustomResourceDefinition") => (resource.group.as_str(), "v1beta1"),
         (None, "HorizontalPodAutoscaler") => ("autoscaling", "v2"),
         (None, _) => (resource.group.as_str(), resource.version.as_str()),
     };
