@@ -133,6 +133,7 @@ fn resources(
     let found = of(catalogue, group, version);
     if found.is_empty() {
         let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);
+        let known = known && !catalogue.is_custom(group);
         return known.then(|| Err(Failure::no_resource()));
     }
     let mut list = Vec::new();
