@@ -14,6 +14,7 @@ use apiserver::kubelet::{
     SimulateOptions,
 };
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Server, private};
 use functions::{App, Function, Tasks, Workers};
 use futures::StreamExt;
@@ -143,15 +144,18 @@ impl Emulator {
             Target::Context(context) => (outside(context).await?, context.clone()),
             Target::Embedded => {
                 let logs = Logs::new(state.join("logs"));
+                let streams = Streams::default();
                 let kept = options.state.as_ref().map(|folder| folder.join("cluster"));
                 let server = Server::new(apiserver::Options {
                     state: kept,
                     logs: Some(logs.clone()),
+                    streams: streams.clone(),
                     ..apiserver::Options::default()
                 })
                 .context("the embedded cluster does not start")?;
                 let listener = bind(options.api_listen, "--api-listen").await?;
-                let address = Url::parse(&format!("https://{}", listener.local_addr()?))?;
+                let api_address = listener.local_addr()?;
+                let address = Url::parse(&format!("https://{api_address}"))?;
                 let file = options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
                 // The name is no word that --cluster knows.
                 private::write(&file, &server.kubeconfig("brigantine", address.as_str()))
@@ -164,7 +168,8 @@ impl Emulator {
                         tracing::error!(%error, "the embedded cluster's API ended");
                     }
                 }));
-                let (runtime, why) = runtime(&options, &folders, &state, &behind_url).await?;
+                let (runtime, why) =
+                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -173,6 +178,7 @@ impl Emulator {
                         node_name: "emulator".to_owned(),
                         root: state.join("pods"),
                         logs,
+                        streams,
                         runtime,
                         allow_host_paths: false,
                         back_off: kubelet::BACK_OFF,
@@ -287,13 +293,16 @@ async fn runtime(
     folders: &[Folder],
     state: &Path,
     behind: &Url,
+    api: SocketAddr,
 ) -> Result<(Runtime, Option<String>)> {
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: [(
-            stand_ins::URL_VARIABLE.to_owned(),
-            behind.as_str().trim_end_matches('/').to_owned(),
-        )]
+        environment: [
+            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
         .into(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()

@@ -19,6 +19,7 @@ mod pod;
 mod quantity;
 mod runtime;
 mod status;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -47,6 +48,7 @@ pub use self::runtime::docker::Docker;
 pub use self::runtime::sandbox::Sandbox;
 pub use self::runtime::simulate::Simulate;
 use crate::logs::Logs;
+use crate::streams::Streams;
 
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
@@ -65,6 +67,8 @@ pub struct Options {
     pub root: PathBuf,
     /// Where containers' logs go; shared with the API server that serves them.
     pub logs: Logs,
+    /// Where the ways into containers are offered; shared with the API server that uses them.
+    pub streams: Streams,
     /// What runs the containers.
     pub runtime: Runtime,
     /// Whether pods may mount folders of the host.
@@ -166,7 +170,8 @@ impl Kubelet {
     ///
     /// The next kubelet of this name finds the pods as they were left and reports what was lost.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Options { node_name, root, logs, runtime, allow_host_paths, back_off } = self.options;
+        let Options { node_name, root, logs, streams, runtime, allow_host_paths, back_off } =
+            self.options;
         let node = Arc::new(Node {
             containers: TaskTracker::new(),
             events: Events::start(self.client.clone(), node_name.clone()),
@@ -176,6 +181,7 @@ impl Kubelet {
             claims: Claims::new(root.join("claims")),
             root,
             logs,
+            streams,
             runtime,
             allow_host_paths,
             back_off,

@@ -8,6 +8,7 @@ use apiserver::kubelet::{
     SimulateOptions,
 };
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server, private};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -29,6 +30,10 @@ struct Arguments {
     /// Keep nothing, which is so without --state, too.
     #[arg(long, conflicts_with = "state")]
     ephemeral: bool,
+    /// Let roles and bindings decide who may do what; otherwise whoever proves who they are may do
+    /// everything.
+    #[arg(long)]
+    rbac: bool,
     /// Serve plain HTTP; whoever reaches the port is the admin.
     #[arg(long)]
     http: bool,
@@ -99,17 +104,20 @@ impl Arguments {
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
     let arguments = Arguments::parse();
-    let Arguments { listen, kubeconfig, state, http, .. } = &arguments;
+    let Arguments { listen, kubeconfig, state, rbac, http, .. } = &arguments;
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
+    let streams = Streams::default();
     let kept = state.as_deref().unwrap_or(folder.path());
     let kubeconfig = kubeconfig.clone().unwrap_or_else(|| kept.join("kubeconfig"));
     let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
     let server = Server::new(Options {
         state: state.clone(),
         logs: Some(logs.clone()),
+        rbac: *rbac,
         names: vec![host.trim_matches(['[', ']']).to_owned()],
+        streams: streams.clone(),
         ..Options::default()
     })?;
     let listener =
@@ -125,6 +133,7 @@ async fn main() -> anyhow::Result<()> {
             node_name: "node".to_owned(),
             root: folder.path().join("pods"),
             logs,
+            streams,
             runtime,
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

@@ -184,7 +184,10 @@ impl Job {
                 let id = running.id.clone();
                 let restart_count = self.restart_count;
                 self.report(Change::Running { id, image_id, restart_count });
+                let entrance = running.entrance.clone();
+                let offered = self.node.streams.offer(&uid, &self.container.name, entrance);
                 let exit = self.supervise(running).await;
+                drop(offered);
                 ended.code = exit.code;
                 ended.reason = match exit {
                     Exit { out_of_memory: true, .. } => "OOMKilled",

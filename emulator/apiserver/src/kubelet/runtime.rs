@@ -21,6 +21,7 @@ use self::docker::Docker;
 use self::sandbox::Sandbox;
 use self::sandbox::limits::Controller;
 use self::simulate::Simulate;
+use super::stream::Entrance;
 use super::{SandboxOptions, SimulateOptions};
 use crate::logs::LogWriter;
 
@@ -120,6 +121,7 @@ pub(crate) struct Running {
     pub(crate) id: String,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
     pub(crate) exit: oneshot::Receiver<Exit>,
+    pub(crate) entrance: Entrance,
 }
 
 /// How a container has ended.

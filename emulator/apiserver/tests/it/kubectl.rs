@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule as Rule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use expect_test::expect_file;
 use tokio::net::TcpListener;
@@ -77,6 +78,7 @@ impl Session {
                 node_name: "simulated".to_owned(),
                 root: root.join("pods"),
                 logs,
+                streams: Streams::default(),
                 runtime: Runtime::Simulate(Simulate::new(images())),
                 allow_host_paths: false,
                 back_off: Duration::from_millis(100),

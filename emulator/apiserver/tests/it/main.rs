@@ -1,7 +1,9 @@
 //! The server, used by the clients that people use.
 
 mod access;
+mod charts;
 mod controllers;
+mod custom;
 mod hostile;
 mod kubectl;
 mod objects;
@@ -9,4 +11,5 @@ mod podman;
 mod pods;
 mod replay;
 mod state;
+mod streams;
 mod workloads;

@@ -45,6 +45,7 @@ impl Cluster {
         let options = kubelet::Options {
             node_name: "node".to_owned(),
             root: folder.join("node"),
+            streams: apiserver::streams::Streams::default(),
             logs,
             runtime,
             allow_host_paths: false,

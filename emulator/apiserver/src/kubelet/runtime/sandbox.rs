@@ -15,7 +15,7 @@
 
 mod arguments;
 pub(crate) mod limits;
-mod process;
+pub(crate) mod process;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -31,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::limits::{Controller, Group, Groups};
 use self::process::Spawner;
 use super::{ContainerRun, Image, Resources, Running, StartError, image};
+use crate::kubelet::stream::{Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -137,8 +138,10 @@ impl Sandbox {
         let process = self.spawn(&run, group)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
-        process.supervise(log, receiver, sender).await?;
-        Ok(Running { id: run.id, signals, exit })
+        let taps = Taps::default();
+        let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
+        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
     fn spawn(&self, run: &ContainerRun, group: Group) -> Result<process::Process, StartError> {

@@ -170,7 +170,10 @@ fn put_host(root: &mut Node, path: &Path) -> io::Result<()> {
 }
 
 /// Defaults, then what the options add, then what the pod sets.
-fn environment(run: &ContainerRun, options: &SandboxOptions) -> BTreeMap<String, String> {
+pub(super) fn environment(
+    run: &ContainerRun,
+    options: &SandboxOptions,
+) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::from([
         ("HOME".to_owned(), "/root".to_owned()),
         ("HOSTNAME".to_owned(), run.hostname.clone()),

@@ -25,6 +25,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
 use super::limits::Group;
+use crate::kubelet::stream::Taps;
 use crate::logs::{LogWriter, Output};
 
 const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; program=$2; shift 2; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
@@ -149,9 +150,10 @@ impl Process {
     pub(super) async fn supervise(
         mut self,
         log: LogWriter,
+        taps: Taps,
         signals: mpsc::UnboundedReceiver<Signal>,
         exit: oneshot::Sender<Exit>,
-    ) -> Result<(), StartError> {
+    ) -> Result<Pid, StartError> {
         self.send_options().await?;
         let mut reaper = None;
         while let Some(line) = self.status.next_line().await? {
@@ -172,6 +174,7 @@ impl Process {
             reaper,
             group,
             log,
+            taps,
             last: Vec::new(),
             code: None,
             is_log_lost: false,
@@ -179,6 +182,7 @@ impl Process {
         match running.until_executed(&mut output).await? {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
+                running.taps.close();
                 drop(running.log);
                 let out_of_memory = code == 137 && running.group.was_out_of_memory();
                 running.group.remove().await;
@@ -191,7 +195,7 @@ impl Process {
                 tokio::spawn(running.run(output, signals, exit));
             }
         }
-        Ok(())
+        Ok(reaper)
     }
 }
 
@@ -201,6 +205,7 @@ struct Supervised {
     reaper: Pid,
     group: Group,
     log: LogWriter,
+    taps: Taps,
     /// The end of what was said, for the reason if the program was never executed.
     last: Vec<u8>,
     code: Option<i32>,
@@ -274,6 +279,7 @@ impl Supervised {
                 }
             }
         }
+        self.taps.close();
         // Without output there are still signals to take.
         let mut killed = false;
         let ended = loop {
@@ -325,6 +331,7 @@ impl Supervised {
     fn store(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(1024)..]);
         self.last.drain(..self.last.len().saturating_sub(1024));
+        self.taps.send(bytes);
         if let Err(error) = self.log.write(Output::Stdout, bytes)
             && !self.is_log_lost
         {
@@ -360,7 +367,7 @@ fn main_process(reaper: Pid) -> Option<Pid> {
     Pid::from_raw(numbered.min()?.1)
 }
 
-fn children(parent: Pid) -> Vec<i32> {
+pub(crate) fn children(parent: Pid) -> Vec<i32> {
     let parent = parent.as_raw_nonzero();
     if let Ok(children) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
         return children.split_whitespace().filter_map(|child| child.parse().ok()).collect();
