@@ -31,7 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::limits::{Controller, Group, Groups};
 use self::process::Spawner;
 use super::{ContainerRun, Image, Resources, Running, StartError, image};
-use crate::kubelet::stream::{Entrance, Inside, Taps};
+use crate::kubelet::stream::{Console, Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -102,11 +102,12 @@ impl Sandbox {
             shares_processes: false,
             terminal: false,
             input: false,
+            input_once: false,
             folder: folder.path().to_owned(),
         };
         let sandbox = Sandbox::new(options.clone());
         let said = async {
-            let mut process = sandbox.spawn(&run, Group::default())?;
+            let mut process = sandbox.spawn(&run, Group::default(), &Console::Nothing)?;
             process.output().await.map_err(StartError::Runtime)
         };
         match tokio::time::timeout(Duration::from_secs(10), said).await {
@@ -135,16 +136,24 @@ impl Sandbox {
         let group = group.map_err(|error| {
             StartError::Refused(format!("the container's limits cannot be set: {error}"))
         })?;
-        let process = self.spawn(&run, group)?;
+        let console = Console::open(&run)?;
+        let folders = group.folders.clone();
+        let process = self.spawn(&run, group, &console)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
         let taps = Taps::default();
         let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
-        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        let environment = arguments::environment(&run, &self.options);
+        let inside = Inside::new(reaper, environment, &run, folders, taps, console);
         Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
-    fn spawn(&self, run: &ContainerRun, group: Group) -> Result<process::Process, StartError> {
+    fn spawn(
+        &self,
+        run: &ContainerRun,
+        group: Group,
+        console: &Console,
+    ) -> Result<process::Process, StartError> {
         let overlay = self.overlay(&run.image);
         let refused = |error: io::Error| StartError::Refused(error.to_string());
         let etc = arguments::write_etc(run)?;
@@ -156,6 +165,7 @@ impl Sandbox {
             options.map_err(refused)?,
             command,
             group,
+            console,
         )?)
     }
 }
