@@ -13,6 +13,7 @@ use apiserver::kubelet::{
     self, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate, SimulateOptions,
 };
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Server, private};
 use functions::{App, Function, Tasks, Workers};
 use futures::StreamExt;
@@ -140,10 +141,12 @@ impl Emulator {
             Target::Context(context) => (outside(context).await?, context.clone()),
             Target::Embedded => {
                 let logs = Logs::new(state.join("logs"));
+                let streams = Streams::default();
                 let kept = options.state.as_ref().map(|folder| folder.join("cluster"));
                 let server = Server::new(apiserver::Options {
                     state: kept,
                     logs: Some(logs.clone()),
+                    streams: streams.clone(),
                     ..apiserver::Options::default()
                 })
                 .context("the embedded cluster does not start")?;
@@ -170,6 +173,7 @@ impl Emulator {
                         node_name: "emulator".to_owned(),
                         root: state.join("pods"),
                         logs,
+                        streams,
                         runtime,
                         allow_host_paths: false,
                         back_off: kubelet::BACK_OFF,

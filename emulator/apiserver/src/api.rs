@@ -1,6 +1,7 @@
 //! From a request to an answer: finding what the path means, and calling the verb.
 
 mod body;
+mod compress;
 mod query;
 mod target;
 mod view;
@@ -13,15 +14,16 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
+pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, unrecognized, yaml};
 pub(crate) use query::Query;
-pub(crate) use target::{Path, Target};
+pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
 
-use crate::access::{Caller, User};
+use crate::access::User;
 use crate::discovery;
 use crate::failure::Failure;
 use crate::faults::{Fault, When};
@@ -46,7 +48,9 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     /// Who asks.
-    pub(crate) user: User,
+    pub(crate) user: Arc<User>,
+    /// The connection itself, for a client that wants another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// Ends long answers: cancelled when the listener that the request came from shuts down.
     pub(crate) ended: CancellationToken,
 }
@@ -81,24 +85,27 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Resp
 
 async fn carry_out(shared: &Arc<Shared>, mut request: Request<Body>) -> Response {
     let head = request.method() == Method::HEAD;
-    if head && !is_object(request.uri().path()) {
+    if head && !is_object(shared, request.uri().path()) {
         *request.method_mut() = Method::GET;
     }
     let response = respond(shared, request).await;
     if head { response.map(|_| Body::empty()) } else { response }
 }
 
-/// Whether a path is below the API's objects, where HEAD is not allowed.
-fn is_object(path: &str) -> bool {
-    path.starts_with("/api/v1/")
-        || path.strip_prefix("/apis/").is_some_and(|rest| rest.matches('/').count() > 1)
+/// Whether a path is below the API's objects, where HEAD is not allowed but for custom resources.
+fn is_object(shared: &Shared, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/apis/") else { return path.starts_with("/api/v1/") };
+    let group = rest.split('/').next().unwrap_or_default();
+    rest.matches('/').count() > 1 && !shared.catalogue().is_custom(group)
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
     let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let yaml = accept.is_some_and(|accept| accept.trim_start().starts_with("application/yaml"));
+    let gzip = compress::is_wanted(request.headers());
     let response = respond_json(shared, request).await;
-    if yaml { as_yaml(response).await } else { response }
+    let response = if yaml { as_yaml(response).await } else { response };
+    if gzip { compress::compress(response).await } else { response }
 }
 
 /// Puts a JSON answer into YAML; anything else, a watch for instance, stays as it is.
@@ -126,17 +133,29 @@ async fn as_yaml(response: Response) -> Response {
 }
 
 async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response {
-    match read(request).await {
+    match read(shared, request).await {
         Ok((path, call)) => match dispatch(shared, &path, &call).await {
             Ok(response) => response,
             Err(failure) => failure.into_response(),
         },
-        Err(failure) => failure.into_response(),
+        Err(failure) => refused(failure),
     }
 }
 
-async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
-    let (parts, body) = request.into_parts();
+/// The answer to a request that was not even read.
+fn refused(failure: Failure) -> Response {
+    let forbidden = failure.code == 403;
+    let mut response = failure.into_response();
+    if forbidden {
+        let value = HeaderValue::from_static("nosniff");
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
+    }
+    response
+}
+
+async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {
+    let (mut parts, body) = request.into_parts();
+    let user = shared.access.admit(&shared.store, &parts)?;
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -151,20 +170,13 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let path = parts.uri.path().to_owned();
     let ended = parts.extensions.get::<Ending>().map(|ending| ending.0.clone());
-    let user = match parts.extensions.get::<Caller>() {
-        None | Some(Caller::Admin) => User::admin(),
-        Some(Caller::Known(user)) => User::clone(user),
-        Some(Caller::Pretender) => return Err(Failure::unauthorized()),
-        Some(Caller::Stranger) => {
-            return Err(Failure::new(403, "Forbidden", "anonymous requests are refused"));
-        }
-    };
     let call = Call {
         method: parts.method,
         query,
         headers: parts.headers,
         body,
         user,
+        upgrade: parts.extensions.remove::<OnUpgrade>(),
         ended: ended.unwrap_or_default(),
     };
     Ok((path, call))
@@ -172,17 +184,26 @@ async fn read(request: Request<Body>) -> Result<(String, Call), Failure> {
 
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
     match target::parse(&shared.catalogue(), path) {
-        Path::Object(target) => verbs::run(shared, &target, call).await,
+        Path::Object(target) => {
+            let response = verbs::run(shared, &target, call).await;
+            match target.resource.custom.as_ref().and_then(|custom| custom.warning.clone()) {
+                Some(warning) => {
+                    let response = response.unwrap_or_else(IntoResponse::into_response);
+                    Ok(warn(response, &[warning]))
+                }
+                None => response,
+            }
+        }
         Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
-            None => Ok(no_page()),
+            None => Ok(shared.access.document(path, call).unwrap_or_else(no_page)),
         },
     }
 }
 
 /// A path that is none of the API's.
-fn no_page() -> Response {
+pub(crate) fn no_page() -> Response {
     let mut response = typed(404, "text/plain; charset=utf-8", "404 page not found\n");
     let value = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);

@@ -138,6 +138,20 @@ impl Failure {
         Failure::new(403, "Forbidden", message).about(resource, name)
     }
 
+    /// A 403 about a resource that need not exist, or about a path where there is none.
+    pub(crate) fn forbidden_about(group: &str, resource: &str, name: &str, why: &str) -> Self {
+        let qualified =
+            if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let message = match (qualified.as_str(), name) {
+            ("", _) => format!("forbidden: {why}"),
+            (_, "") => format!("{qualified} is forbidden: {why}"),
+            _ => format!("{qualified} {name:?} is forbidden: {why}"),
+        };
+        let mut failure = Failure::new(403, "Forbidden", message);
+        failure.details = Some(details(group, resource, name));
+        failure
+    }
+
     /// The proof of who asks is none.
     pub(crate) fn unauthorized() -> Self {
         Failure::new(401, "Unauthorized", "Unauthorized")

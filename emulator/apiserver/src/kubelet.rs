@@ -18,6 +18,7 @@ mod pod;
 mod quantity;
 mod runtime;
 mod status;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -46,6 +47,7 @@ pub use self::runtime::docker::Docker;
 pub use self::runtime::sandbox::Sandbox;
 pub use self::runtime::simulate::Simulate;
 use crate::logs::Logs;
+use crate::streams::Streams;
 
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
@@ -63,6 +65,8 @@ pub struct Options {
     pub root: PathBuf,
     /// Where containers' logs go; shared with the API server that serves them.
     pub logs: Logs,
+    /// Where the ways into containers are offered; shared with the API server that uses them.
+    pub streams: Streams,
     /// What runs the containers.
     pub runtime: Runtime,
     /// Whether pods may mount folders of the host.
@@ -104,6 +108,10 @@ pub struct SandboxOptions {
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Whether containers share the host's network; they have none otherwise.
     pub network: bool,
+    /// Processes that a pod may have; no limit if absent.
+    pub processes: Option<u64>,
+    /// Bytes that each folder in memory of a container may hold; half of the memory if absent.
+    pub memory_folder: Option<u64>,
 }
 
 impl Default for SandboxOptions {
@@ -114,6 +122,8 @@ impl Default for SandboxOptions {
             environment: BTreeMap::new(),
             binds: Vec::new(),
             network: true,
+            processes: Some(1024),
+            memory_folder: Some(1 << 30),
         }
     }
 }
@@ -158,7 +168,8 @@ impl Kubelet {
     ///
     /// The next kubelet of this name finds the pods as they were left and reports what was lost.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Options { node_name, root, logs, runtime, allow_host_paths, back_off } = self.options;
+        let Options { node_name, root, logs, streams, runtime, allow_host_paths, back_off } =
+            self.options;
         let node = Arc::new(Node {
             containers: TaskTracker::new(),
             events: Events::start(self.client.clone(), node_name.clone()),
@@ -168,6 +179,7 @@ impl Kubelet {
             claims: Claims::new(root.join("claims")),
             root,
             logs,
+            streams,
             runtime,
             allow_host_paths,
             back_off,

@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod api;
 mod controllers;
+mod custom;
 mod discovery;
 mod events;
 mod failure;
@@ -24,6 +25,7 @@ mod selectors;
 mod server;
 mod store;
 mod strategy;
+pub mod streams;
 mod table;
 mod verbs;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server, private};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -26,6 +27,10 @@ struct Arguments {
     /// Keep nothing, which is so without --state, too.
     #[arg(long, conflicts_with = "state")]
     ephemeral: bool,
+    /// Let roles and bindings decide who may do what; otherwise whoever proves who they are may do
+    /// everything.
+    #[arg(long)]
+    rbac: bool,
     /// Serve plain HTTP; whoever reaches the port is the admin.
     #[arg(long)]
     http: bool,
@@ -37,17 +42,21 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
-    let Arguments { listen, kubeconfig, state, ephemeral: _, http, simulate } = Arguments::parse();
+    let Arguments { listen, kubeconfig, state, ephemeral: _, rbac, http, simulate } =
+        Arguments::parse();
     // What the node needs on disk ends with the server.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let logs = Logs::new(folder.path().join("logs"));
+    let streams = Streams::default();
     let kubeconfig =
         kubeconfig.unwrap_or_else(|| state.as_deref().unwrap_or(folder.path()).join("kubeconfig"));
     let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
     let server = Server::new(Options {
         state,
         logs: Some(logs.clone()),
+        rbac,
         names: vec![host.trim_matches(['[', ']']).to_owned()],
+        streams: streams.clone(),
         ..Options::default()
     })?;
     let listener =
@@ -61,6 +70,7 @@ async fn main() -> anyhow::Result<()> {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
             logs,
+            streams,
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions::default())),
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

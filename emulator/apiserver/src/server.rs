@@ -2,10 +2,11 @@
 
 mod listen;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -18,14 +19,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt;
 
 use self::listen::Security;
-use crate::access::{Caller, Certificates, Certifier};
+use crate::access::{Access, Caller, Certifier};
 use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
+use crate::custom;
 use crate::faults::Faults;
 use crate::logs::Logs;
 use crate::resources::Catalogue;
 use crate::store::Store;
+use crate::streams::Streams;
 use crate::verbs;
 
 /// How a server is to behave.
@@ -41,8 +44,13 @@ pub struct Options {
     pub schedule: bool,
     /// Where the logs of containers are read from; a kubelet writes them.
     pub logs: Option<Logs>,
+    /// The ways into running containers; a kubelet offers them.
+    pub streams: Streams,
     /// Faults for tests; by default there are none.
     pub faults: Faults,
+    /// Whether roles and bindings decide who may do what; otherwise whoever proves who they are may
+    /// do everything. Strangers are refused either way, but for versions and health.
+    pub rbac: bool,
     /// More names and addresses under which clients reach the server, for its certificate.
     pub names: Vec<String>,
 }
@@ -55,7 +63,9 @@ impl Default for Options {
             bind_volumes: true,
             schedule: true,
             logs: None,
+            streams: Streams::default(),
             faults: Faults::default(),
+            rbac: false,
             names: Vec::new(),
         }
     }
@@ -90,11 +100,14 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
+    /// Definitions of custom resources are looked at one at a time.
+    pub(crate) definitions: Mutex<()>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
+    pub(crate) streams: Streams,
     pub(crate) bind_volumes: bool,
     pub(crate) schedule: bool,
-    pub(crate) certificates: Certificates,
+    pub(crate) access: Access,
     /// Names for the serving certificate.
     names: Vec<String>,
     /// Ends the controllers and the open watches.
@@ -105,6 +118,17 @@ impl Shared {
     /// The resources as they are now.
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other resources in their place; watches of those that are gone or changed end.
+    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
+        let mut present = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let kept: HashSet<u64> = catalogue.customs().map(|custom| custom.id).collect();
+        let old = std::mem::replace(&mut *present, Arc::new(catalogue));
+        drop(present);
+        for custom in old.customs().filter(|custom| !kept.contains(&custom.id)) {
+            custom.ended.cancel();
+        }
     }
 }
 
@@ -123,21 +147,24 @@ impl Server {
             Some(path) => Store::open(path, options.history)
                 .map_err(|source| StartError::State { path: path.clone(), source })?,
         };
-        let certificates =
-            Certificates::open(options.state.as_deref()).map_err(StartError::Credentials)?;
+        let access = Access::open(options.state.as_deref(), &store, options.rbac)
+            .map_err(StartError::Credentials)?;
         let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
             admission,
-            certificates,
+            access,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
+            definitions: Mutex::new(()),
             faults: options.faults,
             logs: options.logs,
+            streams: options.streams,
             bind_volumes: options.bind_volumes,
             schedule: options.schedule,
             stop: stop.clone(),
         });
+        custom::load(&shared);
         controllers::start(&shared);
         verbs::bootstrap(&shared);
         Ok(Server { shared, _stop: Arc::new(stop.drop_guard()) })
@@ -185,7 +212,7 @@ impl Server {
     ) -> std::io::Result<()> {
         let address = listener.local_addr()?.ip();
         let (acceptor, certifier) =
-            Certifier::new(&self.shared.certificates, address, &self.shared.names)?;
+            Certifier::new(&self.shared.access.certificates, address, &self.shared.names)?;
         listen::serve(self, listener, Security::Tls(acceptor, certifier), shutdown).await
     }
 
@@ -208,7 +235,7 @@ impl Server {
     ///
     /// [`private::write`]: crate::private::write
     pub fn kubeconfig(&self, name: &str, url: &str) -> String {
-        let certificates = &self.shared.certificates;
+        let certificates = &self.shared.access.certificates;
         let mut cluster = json!({"server": url});
         let mut user = json!({});
         // Over plain HTTP there is nothing to verify, and clients send no credentials.
@@ -231,9 +258,14 @@ impl Server {
         format!("{config:#}\n")
     }
 
+    /// A bearer token of the admin, for clients that show no certificates.
+    pub fn admin_token(&self) -> &str {
+        &self.shared.access.certificates.admin_token
+    }
+
     /// The certificate of the authority that signed the server's, as PEM.
     pub fn authority(&self) -> &str {
-        &self.shared.certificates.authority
+        &self.shared.access.certificates.authority
     }
 
     /// The faults of this server, to lay more.

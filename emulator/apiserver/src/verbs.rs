@@ -1,6 +1,7 @@
 //! The verbs: one file each. `run` finds the one that a request asks for.
 
 mod bootstrap;
+mod connect;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod go;
@@ -23,6 +24,7 @@ pub(crate) use bootstrap::bootstrap;
 
 use crate::admission::Gate;
 use crate::api::{Call, Target, View, json, warn};
+use crate::custom;
 use crate::failure::{Failure, FieldError};
 use crate::server::Shared;
 
@@ -32,6 +34,7 @@ pub(crate) async fn run(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
+    let target = &custom::collection(target, call);
     let gate = Gate::new(shared, target, call);
     if gate.is_open() {
         return dispatch(shared, &gate).await;
@@ -48,8 +51,15 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
     let Gate { target, call, .. } = gate;
     let resource = &target.resource;
     let creates = call.method == Method::POST && target.name.is_none();
+    let listed = call.method == Method::GET || !resource.is("", "ComponentStatus");
+    if !listed || resource.is("", "Binding") {
+        return Err(Failure::method_not_allowed());
+    }
     if !resource.stored && !creates {
         return Err(Failure::method_not_allowed());
+    }
+    if let Some(answer) = custom::first(target, call) {
+        return answer;
     }
     let item = target.name.is_some();
     if matches!(target.subresource.as_str(), "attach" | "exec" | "portforward" | "proxy") {
@@ -62,9 +72,12 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
         (&Method::POST, false, "") if resource.namespaced && target.namespace.is_none() => {
             Err(Failure::method_not_allowed())
         }
-        (&Method::POST, false, "") if !resource.stored => reviews::review(target, call),
+        (&Method::POST, false, "") if !resource.stored => reviews::review(shared, target, call),
         (&Method::GET | &Method::PUT | &Method::PATCH, true, "scale") => scale::scale(gate).await,
         (&Method::GET, true, "log") => log::log(shared, target, call),
+        (&Method::GET | &Method::POST, true, "exec" | "attach" | "portforward") => {
+            connect::connect(shared, target, call)
+        }
         (&Method::POST, true, "token") => token::create(shared, target, call),
         (&Method::POST, true, "binding") => parts::bind(gate).await,
         (&Method::POST, true, "eviction") => parts::evict(gate).await,

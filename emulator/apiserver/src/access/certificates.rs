@@ -18,6 +18,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{ADMIN, MASTERS};
 use crate::private;
@@ -47,6 +48,7 @@ pub(crate) struct Certificates {
     authority_key: String,
     pub(crate) admin: String,
     pub(crate) admin_key: String,
+    pub(crate) admin_token: String,
     /// Signs the tokens of service accounts.
     pub(crate) token_key: String,
 }
@@ -94,6 +96,7 @@ impl Certificates {
             authority_key: authority_key.serialize_pem(),
             admin: admin.pem(),
             admin_key: admin_key.serialize_pem(),
+            admin_token: format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
             token_key: KeyPair::generate()?.serialize_pem(),
         })
     }
@@ -104,6 +107,9 @@ impl Certificates {
         }
         for certificate in [&self.authority, &self.admin] {
             CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(io::Error::other)?;
+        }
+        if self.admin_token.len() < 32 {
+            return Err(io::Error::other("the admin's token is too short"));
         }
         Ok(self)
     }

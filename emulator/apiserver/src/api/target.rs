@@ -1,5 +1,6 @@
 //! What a path means.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::resources::{Catalogue, Resource};
@@ -36,8 +37,9 @@ impl Target {
 
 /// Finds out what a path means.
 pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
-    let segments: Vec<String> = path.trim_start_matches('/').split('/').map(decode).collect();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments: Vec<Cow<'_, str>> =
+        path.trim_start_matches('/').split('/').map(unescape).collect();
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let (group, version, rest) = match segments.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
@@ -58,11 +60,16 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
         [plural, rest @ ..] => (None, *plural, rest),
     };
     let Some(resource) = find(plural) else {
+        // What has only custom resources knows nothing else.
+        if catalogue.is_custom(group) {
+            return Path::Other;
+        }
         let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);
         return if known { Path::Unknown } else { Path::Other };
     };
+    let unknown = || if resource.custom.is_some() { Path::Other } else { Path::Unknown };
     if namespace.is_some() && !resource.namespaced {
-        return Path::Unknown;
+        return unknown();
     }
     let (name, subresource) = match rest {
         [] | [""] => (None, String::new()),
@@ -70,18 +77,21 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
         [name, subresource @ ..] => (Some((*name).to_owned()), subresource.join("/")),
     };
     if name.is_some() && resource.namespaced && namespace.is_none() {
-        return Path::Unknown;
+        return unknown();
     }
-    if !subresource.is_empty() && resource.subresource(&subresource).is_none() {
+    if !subresource.is_empty()
+        && resource.subresource(&subresource).is_none()
+        && resource.custom.is_none()
+    {
         return Path::Unknown;
     }
     Path::Object(Target { resource, namespace, name, subresource, watch })
 }
 
 /// Percent decoding; what is no escape stays as it is.
-fn decode(segment: &str) -> String {
+pub(crate) fn unescape(segment: &str) -> Cow<'_, str> {
     if !segment.contains('%') {
-        return segment.to_owned();
+        return Cow::Borrowed(segment);
     }
     let bytes = segment.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -99,5 +109,5 @@ fn decode(segment: &str) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }

@@ -160,6 +160,14 @@ impl Job {
                 "the container asks to be privileged, which this node cannot give: it runs without";
             self.event(Kind::Warning, "PrivilegedIgnored", message);
         }
+        let unlimited = self.node.runtime.unlimited(&run.resources);
+        if !unlimited.is_empty() {
+            let message = format!(
+                "this node cannot limit {}: it may not make control groups",
+                unlimited.join(" and ")
+            );
+            self.event(Kind::Warning, "LimitsIgnored", message);
+        }
         let uid = self.pod.uid().unwrap_or_default();
         let count = u64::try_from(self.restart_count).unwrap_or(0);
         let log = self.node.logs.writer(&uid, &self.container.name, count);
@@ -176,7 +184,10 @@ impl Job {
                 let id = running.id.clone();
                 let restart_count = self.restart_count;
                 self.report(Change::Running { id, image_id, restart_count });
+                let entrance = running.entrance.clone();
+                let offered = self.node.streams.offer(&uid, &self.container.name, entrance);
                 let exit = self.supervise(running).await;
+                drop(offered);
                 ended.code = exit.code;
                 ended.reason = match exit {
                     Exit { out_of_memory: true, .. } => "OOMKilled",

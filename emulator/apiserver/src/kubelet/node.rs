@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use jiff::Timestamp;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{
     Node as NodeObject, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, Pod, ServiceAccount,
 };
@@ -22,6 +22,7 @@ use super::folders;
 use super::quantity;
 use super::runtime::{ContainerRun, Running, Runtime, StartError};
 use crate::logs::{LogWriter, Logs};
+use crate::streams::Streams;
 
 /// The pods that a node takes.
 const PODS: &str = "10000";
@@ -34,6 +35,7 @@ pub(super) struct Node {
     pub(super) root: PathBuf,
     pub(super) claims: Claims,
     pub(super) logs: Logs,
+    pub(super) streams: Streams,
     pub(super) runtime: Runtime,
     pub(super) allow_host_paths: bool,
     pub(super) back_off: Duration,
@@ -73,7 +75,12 @@ impl Node {
             spec: Some(TokenRequestSpec {
                 audiences: audience.map(|audience| vec![audience]),
                 expiration_seconds,
-                ..TokenRequestSpec::default()
+                bound_object_ref: Some(BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: Some(pod.name_any()),
+                    uid: pod.uid(),
+                }),
             }),
             ..TokenRequest::default()
         };

@@ -19,7 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::credentials::Credentials;
 use self::docker::Docker;
 use self::sandbox::Sandbox;
+use self::sandbox::limits::Controller;
 use self::simulate::Simulate;
+use super::stream::Entrance;
 use super::{SandboxOptions, SimulateOptions};
 use crate::logs::LogWriter;
 
@@ -119,6 +121,7 @@ pub(crate) struct Running {
     pub(crate) id: String,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
     pub(crate) exit: oneshot::Receiver<Exit>,
+    pub(crate) entrance: Entrance,
 }
 
 /// How a container has ended.
@@ -206,6 +209,19 @@ impl Runtime {
         matches!(self, Runtime::Docker(_))
     }
 
+    /// The limits that a container asks for and does not get.
+    pub(crate) fn unlimited(&self, resources: &Resources) -> Vec<&'static str> {
+        let Runtime::Sandbox(sandbox) = self else { return Vec::new() };
+        [
+            ("memory", resources.memory.is_some(), Controller::Memory),
+            ("cpu", resources.processors.is_some(), Controller::Processor),
+        ]
+        .into_iter()
+        .filter(|(_, asked, controller)| *asked && !sandbox.limits(*controller))
+        .map(|(name, ..)| name)
+        .collect()
+    }
+
     /// Whether containers are made of images, which are pulled; host tools stand in for them
     /// otherwise.
     pub(crate) fn has_images(&self) -> bool {
@@ -250,8 +266,10 @@ impl Runtime {
 
     /// Removes what the containers of a pod shared.
     pub(crate) async fn end_pod(&self, uid: &str) {
-        if let Runtime::Docker(docker) = self {
-            docker.end_pod(uid).await;
+        match self {
+            Runtime::Docker(docker) => docker.end_pod(uid).await,
+            Runtime::Sandbox(sandbox) => sandbox.end_pod(uid),
+            Runtime::Simulate(_) => {}
         }
     }
 

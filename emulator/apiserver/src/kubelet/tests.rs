@@ -25,6 +25,7 @@ use super::{Kubelet, Options, Runtime, Sandbox, SandboxOptions, Simulate, Simula
 use crate::Server;
 use crate::kubelet::SimulateOptions;
 use crate::logs::{LogOptions, Logs};
+use crate::streams::Streams;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -48,6 +49,7 @@ impl Cluster {
             node_name: "node".to_owned(),
             root: folder.path().join("node"),
             logs: logs.clone(),
+            streams: Streams::default(),
             runtime,
             allow_host_paths: false,
             back_off: Duration::from_millis(20),

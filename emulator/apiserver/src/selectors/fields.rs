@@ -1,9 +1,11 @@
 //! Field selectors: the fields that the real server knows for each kind, and its error for others.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::custom::{Custom, find};
 use crate::object;
 use crate::resources::Resource;
 
@@ -24,20 +26,19 @@ impl Fields {
     /// # Errors
     /// The message of the real server.
     pub(crate) fn parse(resource: &Resource, text: &str) -> Result<Fields, String> {
-        let mut requirements = Vec::new();
-        for term in split(text) {
-            let Some((field, equal, value)) = requirement(&term) else {
-                return Err(format!("invalid selector: '{text}'; can't understand '{term}'"));
-            };
-            let value = unescape(value)?;
-            requirements.push(Requirement { field: field.to_owned(), value, equal });
-        }
+        let requirements = requirements(text)?;
         for one in &requirements {
             if !known(resource, &one.field) {
                 return Err(unknown(resource, &one.field));
             }
         }
         Ok(Fields { requirements })
+    }
+
+    /// The only value that a selector leaves a field, if it does so.
+    pub(crate) fn exact(text: &str, field: &str) -> Option<String> {
+        let requirements = requirements(text).ok()?;
+        requirements.into_iter().find(|one| one.equal && one.field == field).map(|one| one.value)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -49,6 +50,18 @@ impl Fields {
             .iter()
             .all(|one| (value(resource, object, &one.field) == one.value) == one.equal)
     }
+}
+
+fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
+    let mut requirements = Vec::new();
+    for term in split(text) {
+        let Some((field, equal, value)) = requirement(&term) else {
+            return Err(format!("invalid selector: '{text}'; can't understand '{term}'"));
+        };
+        let value = unescape(value)?;
+        requirements.push(Requirement { field: field.to_owned(), value, equal });
+    }
+    Ok(requirements)
 }
 
 const POD: &[&str] = &[
@@ -91,9 +104,16 @@ fn known(resource: &Resource, field: &str) -> bool {
     if field == "metadata.name" || (field == "metadata.namespace" && resource.namespaced) {
         return true;
     }
-    extra(resource).contains(&field)
+    let selectable = |custom: &Arc<Custom>| custom.selectable.iter().any(|one| names(one, field));
+    resource.custom.as_ref().is_some_and(selectable)
+        || extra(resource).contains(&field)
         || (field == "metadata.namespace"
             && matches!(resource.kind.as_str(), "Namespace" | "Node" | "PersistentVolume"))
+}
+
+/// Whether a path like `.spec.color` is what a selector calls `spec.color`.
+fn names(path: &str, field: &str) -> bool {
+    path.strip_prefix('.').unwrap_or(path) == field
 }
 
 /// The fields beside name and namespace.
@@ -113,6 +133,9 @@ fn extra(resource: &Resource) -> &'static [&'static str] {
 }
 
 fn unknown(resource: &Resource, field: &str) -> String {
+    if resource.custom.is_some() {
+        return format!("field label not supported: {field}");
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         (
             "",
@@ -128,6 +151,13 @@ fn unknown(resource: &Resource, field: &str) -> String {
 }
 
 fn value<'a>(resource: &Resource, object: &'a Value, field: &str) -> Cow<'a, str> {
+    if resource.custom.is_some() && !field.starts_with("metadata.") {
+        return match find(object, field) {
+            Some(Value::String(text)) => text.into(),
+            Some(Value::Null) | None => "".into(),
+            Some(other) => other.to_string().into(),
+        };
+    }
     match field {
         "metadata.name" => object::name(object).into(),
         "metadata.namespace" => object::namespace(object).into(),

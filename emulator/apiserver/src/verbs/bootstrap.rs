@@ -2,12 +2,14 @@
 
 use serde_json::json;
 
+use crate::access;
 use crate::server::Shared;
 use crate::verbs::create;
 
-/// Makes the namespaces that are always there, unless they were kept.
+/// Makes the namespaces and roles that are always there, unless they were kept.
 pub(crate) fn bootstrap(shared: &Shared) {
     for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
         create::internal(shared, "namespaces", json!({"metadata": {"name": name}}));
     }
+    access::bootstrap(shared);
 }

@@ -9,6 +9,7 @@ use super::dry_run;
 use crate::admission::{self, Gate, Operation, Step};
 use crate::api::{View, decode, json as answer, warn};
 use crate::controllers;
+use crate::custom;
 use crate::events;
 use crate::failure::Failure;
 use crate::managed::{self, Writer};
@@ -23,7 +24,8 @@ pub(crate) async fn create(gate: &Gate<'_>) -> Result<Response, Failure> {
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
-    let (value, warnings) = decode(call, resource)?;
+    let (value, mut warnings) = decode(call, resource)?;
+    warnings.extend(custom::finalizer_warnings(resource, None, &value));
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "" };
     let namespace = target.namespace.as_deref().unwrap_or_default();
@@ -51,6 +53,7 @@ pub(crate) async fn add(
     let shared = gate.shared;
     let mut value = begin(shared, resource, namespace, value, books, writer)?;
     if gate.is_open() {
+        gate.confirm(resource, None, &value)?;
         return store(shared, resource, complete(resource, value)?, dry_run);
     }
     let mut step = Step {
@@ -65,6 +68,7 @@ pub(crate) async fn add(
         strategy::admit(shared, resource, value)
     };
     value = gate.mutate(&step, resource, value, &again).await?;
+    gate.confirm(resource, None, &value)?;
     let value = complete(resource, value)?;
     step.name = object::name(&value).to_owned();
     gate.validate(&step, Some(resource), Some(&value)).await?;
@@ -120,6 +124,9 @@ fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".into(), json!(object::now()));
     strategy::prepare_create(resource, &mut value);
+    if let Some(failure) = custom::wrong_kind(resource, &value) {
+        return Err(failure);
+    }
     let errors = strategy::validate_create(resource, &value);
     if !errors.is_empty() {
         return Err(Failure::invalid(resource, object::name(&value), &errors));
@@ -164,6 +171,10 @@ fn store(
     value: Value,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
+    let mut value = value;
+    if let Some(custom) = resource.custom.as_ref().filter(|_| !dry_run) {
+        custom.to_kept(&mut value);
+    }
     let key = Key::of(&value);
     let name = key.name.clone();
     let namespace = key.namespace.clone();
@@ -178,7 +189,10 @@ fn store(
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let created = shared.store.create(&resource.storage, key, value, resource.namespaced);
+    let created = shared.store.create(&resource.storage, key.clone(), value, resource.namespaced);
+    if created.is_ok() {
+        custom::written(shared, resource, &key);
+    }
     if created.is_ok() && resource.is("", "Namespace") {
         controllers::furnish(shared, &name);
     }

@@ -85,7 +85,7 @@ fn options(call: &Call) -> Result<LogOptions, Failure> {
 }
 
 /// The container that is asked for, or the only one.
-fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Failure> {
+pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Failure> {
     let names: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"]
         .iter()
         .flat_map(|list| object::list(pod, &["spec", list]))

@@ -1,10 +1,15 @@
 //! Who gets in over the network, and what they may do.
 
+mod kubectl;
+mod roles;
 mod tls;
+mod tokens;
 
 use std::time::Duration;
 
 use apiserver::{Options, Server};
+use http::Request;
+use http_body_util::BodyExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -23,9 +28,9 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(options: Options) -> Served {
-        let server = Server::new(options).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let server = Server::new(options).expect("a server starts");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
         let kubeconfig = server.kubeconfig("test", &format!("https://{address}"));
         let stop = CancellationToken::new();
         let (serving, stopped) = (server.clone(), stop.clone());
@@ -35,12 +40,12 @@ impl Served {
 
     /// A client with a kubeconfig of this server, after a change to it.
     pub(crate) async fn client(&self, change: impl FnOnce(&mut Value)) -> kube::Client {
-        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).unwrap();
+        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).expect("it is JSON");
         change(&mut kubeconfig);
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).expect("it is one");
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-        kube::Client::try_from(config).unwrap()
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        kube::Client::try_from(config.expect("it is whole")).expect("a client is made")
     }
 
     /// A client that shows a token, and no certificate.
@@ -59,6 +64,26 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Sends a request over the network; the code and the body of the answer.
+pub(crate) async fn send(client: &kube::Client, request: Request<Vec<u8>>) -> (u16, Value) {
+    let request = request.map(kube::client::Body::from);
+    let response = client.send(request).await.expect("it is answered");
+    let code = response.status().as_u16();
+    let body = response.into_body().collect().await.expect("the answer is whole").to_bytes();
+    (code, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str) -> Request<Vec<u8>> {
+    Request::get(path).body(Vec::new()).expect("the request is valid")
+}
+
+/// A request to create something.
+pub(crate) fn post(path: &str, body: &Value) -> Request<Vec<u8>> {
+    let request = Request::post(path).header("content-type", "application/json");
+    request.body(body.to_string().into_bytes()).expect("the request is valid")
 }
 
 /// The code of an answer.

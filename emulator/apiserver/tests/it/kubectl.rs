@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule as Rule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use expect_test::expect_file;
 use tokio::net::TcpListener;
@@ -128,6 +129,7 @@ impl Session {
                 node_name: "simulated".to_owned(),
                 root: root.path().join("pods"),
                 logs,
+                streams: Streams::default(),
                 runtime: Runtime::Simulate(Simulate::new(images())),
                 allow_host_paths: false,
                 back_off: Duration::from_millis(100),
@@ -136,6 +138,11 @@ impl Session {
             root
         });
         Session { server, folder, _node: node, stop }
+    }
+
+    /// A command in the session's folder.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.folder.command(program)
     }
 
     /// Runs a command line; what it printed, both ways, and its exit status.

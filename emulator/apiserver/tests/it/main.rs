@@ -1,8 +1,10 @@
 //! The server, used by the clients that people use.
 
 mod access;
+mod charts;
 mod clients;
 mod controllers;
+mod custom;
 mod hostile;
 mod kubectl;
 mod objects;
@@ -11,4 +13,5 @@ mod pods;
 mod replay;
 mod runtime;
 mod state;
+mod streams;
 mod workloads;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use apiserver::kubelet::{self, Kubelet};
 use apiserver::logs::Logs;
 use apiserver::{Options, Server};
+use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
@@ -37,6 +38,7 @@ impl Cluster {
         let options = kubelet::Options {
             node_name: "node".to_owned(),
             root: folder.join("node"),
+            streams: apiserver::streams::Streams::default(),
             logs,
             runtime,
             allow_host_paths: false,
@@ -125,6 +127,19 @@ impl Cluster {
         let parameters =
             LogParams { container: Some(container.to_owned()), ..LogParams::default() };
         self.pods().logs(name, &parameters).await.unwrap()
+    }
+
+    /// Waits until a container has said something.
+    pub(crate) async fn hear(&self, name: &str, wanted: &str) {
+        self.until_phase(name, "Running").await;
+        let parameters = LogParams { follow: true, ..LogParams::default() };
+        let mut lines = self.pods().log_stream(name, &parameters).await.unwrap().lines();
+        while let Some(line) = lines.try_next().await.unwrap() {
+            if line.contains(wanted) {
+                return;
+            }
+        }
+        panic!("{name} has ended without saying {wanted:?}");
     }
 
     /// The events of a pod by reason, with how often each message was said.

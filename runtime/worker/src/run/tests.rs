@@ -6,6 +6,7 @@ use std::io;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options as ServerOptions, Server};
 use jiff::Timestamp;
 use runtime::build::{Build, Phase};
@@ -102,6 +103,7 @@ impl World {
             node_name: "node".to_owned(),
             root: folder.path().join("pods"),
             logs: Logs::new(folder.path().join("logs")),
+            streams: Streams::default(),
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions { rules: rules.to_vec() })),
             allow_host_paths: false,
             back_off: kubelet::BACK_OFF,

@@ -17,13 +17,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, SystemVersion};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder,
 };
 use bollard::{BollardRequest, Docker as Engine};
+use futures::StreamExt;
 use http::HeaderValue;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::{ContainerRun, PodRun, Running, StartError};
 use crate::kubelet::{DockerOptions, quantity};
@@ -33,15 +36,21 @@ use crate::logs::LogWriter;
 const SOCKETS: [&str; 2] = ["unix:///var/run/docker.sock", "unix:///run/podman/podman.sock"];
 /// The label that says which cluster a container belongs to.
 const CLUSTER: &str = "io.kubernetes.cluster";
+const CONTAINER: &str = "io.kubernetes.container.name";
 /// A pull of a large image says nothing for long.
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
 const PULLS: usize = 3;
+/// How long a killed container may take to be gone.
+const LONGEST_END: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_millis(100);
 
 /// Runs containers with a Docker engine.
 #[derive(Clone, Debug)]
 pub struct Docker {
     engine: Engine,
     version: Arc<str>,
+    /// Podman, which differs in a few things.
+    is_podman: bool,
     options: Arc<DockerOptions>,
     /// The first container of each pod, by the pod's uid.
     pods: Arc<Mutex<HashMap<String, String>>>,
@@ -60,9 +69,11 @@ impl Docker {
         for host in hosts {
             match connect(host).await {
                 Ok((engine, version)) => {
+                    let mut components = version.components.into_iter().flatten();
                     return Ok(Docker {
                         engine,
-                        version: version.into(),
+                        version: version.version.unwrap_or_default().into(),
+                        is_podman: components.any(|component| component.name == "Podman Engine"),
                         options: Arc::new(options),
                         pods: Arc::default(),
                         starts: Arc::new(Semaphore::new(4 * quantity::processors())),
@@ -147,27 +158,37 @@ impl Docker {
 
     /// Removes every container of this cluster.
     pub(crate) async fn remove_all(&self) -> Result<(), String> {
+        self.pods().clear();
+        let mut attempts = 0;
+        // A list can fail over a container that goes just then.
+        loop {
+            match self.remove_listed().await {
+                Ok(0) => return Ok(()),
+                Err(error) if attempts == 10 => return Err(said(&error)),
+                Ok(_) | Err(_) => attempts += 1,
+            }
+            let _ = timeout(BUSY, std::future::pending::<()>()).await;
+        }
+    }
+
+    /// Removes the containers that there are; how many.
+    async fn remove_listed(&self) -> Result<usize, Error> {
         let filters = HashMap::from([(
             "label".to_owned(),
             vec![format!("{CLUSTER}={}", self.options.cluster)],
         )]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-        let found = self.engine.list_containers(Some(options)).await;
-        let mut found = found.map_err(|error| said(&error))?;
+        let found = self.engine.list_containers(Some(options)).await?;
         // Those that own namespaces others are in go last.
-        found.sort_by_key(|one| {
+        let (pods, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| {
             let labels = one.labels.as_ref();
-            labels.and_then(|labels| labels.get("io.kubernetes.container.name")).map(String::as_str)
-                == Some("POD")
+            labels.and_then(|labels| labels.get(CONTAINER)).map(String::as_str) == Some("POD")
         });
-        let mut failed = Ok(());
-        for id in found.into_iter().filter_map(|one| one.id) {
-            if let Err(error) = self.remove(&id).await {
-                failed = Err(said(&error));
-            }
+        for list in [others, pods] {
+            let removals = list.iter().filter_map(|one| Some(self.remove(one.id.as_deref()?)));
+            futures::future::try_join_all(removals).await?;
         }
-        self.pods().clear();
-        failed
+        Ok(found.len())
     }
 
     /// Starts a container in its pod's namespaces.
@@ -182,10 +203,29 @@ impl Docker {
 
     /// Kills and removes a container; it is fine if there is none.
     async fn remove(&self, id: &str) -> Result<(), Error> {
+        // Podman asks politely first, and would wait for ten seconds.
+        let options = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
+        let killed = self.engine.kill_container(id, Some(options)).await;
+        if matches!(killed, Err(Error::DockerResponseServerError { status_code: 404, .. })) {
+            return Ok(());
+        }
+        let ended = self.engine.wait_container(id, None);
+        // Both a code and a failure can come out of it; the removal tells.
+        let _ = timeout(LONGEST_END, Box::pin(ended).next()).await;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.engine.remove_container(id, Some(options)).await {
-            Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
-            Err(error) => Err(error),
+        let mut attempts = 0;
+        loop {
+            match self.engine.remove_container(id, Some(options.clone())).await {
+                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    return Ok(());
+                }
+                // It is busy with the end of the container.
+                Err(Error::DockerResponseServerError { status_code: 409 | 500, .. })
+                    if attempts < 10 => {}
+                Err(error) => return Err(error),
+            }
+            attempts += 1;
+            let _ = timeout(BUSY, std::future::pending::<()>()).await;
         }
     }
 
@@ -205,7 +245,7 @@ impl Docker {
             ("io.kubernetes.pod.name", pod),
             ("io.kubernetes.pod.namespace", namespace),
             ("io.kubernetes.pod.uid", uid),
-            ("io.kubernetes.container.name", container),
+            (CONTAINER, container),
         ])
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -213,12 +253,12 @@ impl Docker {
     }
 }
 
-async fn connect(host: &str) -> Result<(Engine, String), String> {
+async fn connect(host: &str) -> Result<(Engine, SystemVersion), String> {
     let engine = Engine::connect_with_host(host).map_err(|error| error.to_string())?;
     let engine = engine.with_request_modifier(with_url_safe_credentials);
     let engine = engine.negotiate_version().await.map_err(|error| said(&error))?;
     let version = engine.version().await.map_err(|error| said(&error))?;
-    Ok((engine, version.version.unwrap_or_default()))
+    Ok((engine, version))
 }
 
 /// The output is read as it comes; a second copy would only fill the disk.

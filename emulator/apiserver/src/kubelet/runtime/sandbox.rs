@@ -13,7 +13,8 @@
 //! could write outside its volumes. There is one pod address, the host's.
 
 mod arguments;
-mod process;
+pub(crate) mod limits;
+pub(crate) mod process;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -26,8 +27,10 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use self::limits::{Controller, Group, Groups};
 use self::process::Spawner;
 use super::{ContainerRun, Image, Resources, Running, StartError, image};
+use crate::kubelet::stream::{Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -38,6 +41,7 @@ pub struct Sandbox {
     spawner: Spawner,
     /// Containers that are being started at one time; more would only wait for each other.
     starts: Arc<Semaphore>,
+    groups: Arc<Groups>,
 }
 
 impl Sandbox {
@@ -47,7 +51,22 @@ impl Sandbox {
     pub fn new(options: SandboxOptions) -> Sandbox {
         raise_file_limit();
         let starts = Arc::new(Semaphore::new(2 * quantity::processors()));
-        Sandbox { options: Arc::new(options), spawner: Spawner::start(), starts }
+        Sandbox {
+            options: Arc::new(options),
+            spawner: Spawner::start(),
+            starts,
+            groups: Arc::new(Groups::new()),
+        }
+    }
+
+    /// Whether something can be limited on this host.
+    pub(crate) fn limits(&self, controller: Controller) -> bool {
+        self.groups.has(controller)
+    }
+
+    /// Removes what the containers of a pod shared.
+    pub(crate) fn end_pod(&self, uid: &str) {
+        self.groups.end_pod(uid);
     }
 
     /// Runs `true` in a sandbox; the error is the reason why that is not possible.
@@ -86,7 +105,7 @@ impl Sandbox {
         };
         let sandbox = Sandbox::new(options.clone());
         let said = async {
-            let mut process = sandbox.spawn(&run)?;
+            let mut process = sandbox.spawn(&run, Group::default())?;
             process.output().await.map_err(StartError::Runtime)
         };
         match tokio::time::timeout(Duration::from_secs(10), said).await {
@@ -109,14 +128,22 @@ impl Sandbox {
         log: LogWriter,
     ) -> Result<Running, StartError> {
         let _start = self.starts.acquire().await.map_err(io::Error::other)?;
-        let process = self.spawn(&run)?;
+        let name = format!("{}-{}", run.container, run.restart_count);
+        let processes = self.options.processes;
+        let group = self.groups.enter(&run.pod_uid, &name, &run.resources, processes);
+        let group = group.map_err(|error| {
+            StartError::Refused(format!("the container's limits cannot be set: {error}"))
+        })?;
+        let process = self.spawn(&run, group)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
-        process.supervise(log, receiver, sender).await?;
-        Ok(Running { id: run.id, signals, exit })
+        let taps = Taps::default();
+        let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
+        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
-    fn spawn(&self, run: &ContainerRun) -> Result<process::Process, StartError> {
+    fn spawn(&self, run: &ContainerRun, group: Group) -> Result<process::Process, StartError> {
         let overlay = self.overlay(&run.image);
         let refused = |error: io::Error| StartError::Refused(error.to_string());
         let etc = arguments::write_etc(run)?;
@@ -127,6 +154,7 @@ impl Sandbox {
             Path::new(&self.options.program),
             options.map_err(refused)?,
             command,
+            group,
         )?)
     }
 }

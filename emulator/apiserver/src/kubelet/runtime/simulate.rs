@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{ContainerRun, Exit, Running, Signal};
 use crate::kubelet::SimulateOptions;
+use crate::kubelet::stream::Entrance;
 use crate::logs::{LogWriter, Output};
 
 const DEFAULT_DURATION: Duration = Duration::from_millis(3);
@@ -59,7 +60,7 @@ impl Simulate {
             // Nobody waits for the exit of a container whose pod is gone.
             let _ = sender.send(Exit::of(code));
         });
-        Running { id, signals, exit }
+        Running { id, signals, exit, entrance: Entrance::Simulated }
     }
 }
 

@@ -59,6 +59,16 @@ impl Podman {
         run(self.folder.path(), &["ps", "--all", "--format", "{{.Names}}"]).unwrap()
     }
 
+    /// Whether it says of a container that it was killed for its memory.
+    pub(crate) fn tells_of_memory(&self) -> bool {
+        let folder = self.folder.path();
+        let hungry = ["run", "--name=hungry", "--network=none", "--memory=24m", IMAGE, "-c"];
+        let ended = run(folder, &[&hungry[..], &["tail /dev/zero"]].concat());
+        let told = run(folder, &["inspect", "--format", "{{.State.OOMKilled}}", "hungry"]);
+        run(folder, &["rm", "--force", "hungry"]).unwrap();
+        ended.is_err() && told.unwrap() == "true"
+    }
+
     pub(crate) fn has_limits(&self) -> bool {
         let limited = ["run", "--rm", "--network=none", "--memory=64m", "--pids-limit=64"];
         run(self.folder.path(), &[&limited[..], &[IMAGE, "-c", "true"]].concat()).is_ok()

@@ -43,7 +43,8 @@ struct Stream {
 
 /// Runs a scenario; the commands of kubectl only if there is one, of this minor version.
 pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
-    let options = Options { schedule: false, bind_volumes: false, ..Options::default() };
+    let options =
+        Options { schedule: false, bind_volumes: false, rbac: true, ..Options::default() };
     let mut run = Run {
         server: Server::new(options).expect("a server in memory starts"),
         variables: HashMap::new(),
@@ -52,8 +53,11 @@ pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
     let mut outcome = Outcome::default();
     let mut folder = None;
     for step in scenario["steps"].as_array().into_iter().flatten() {
+        let mut step = step.clone();
+        step["request"]["as"] = step["as"].clone();
+        let step = &step;
         let kind = step["kind"].as_str().unwrap_or("request");
-        if kind == "sleep" || (kind == "kubectl" && minor.is_none()) {
+        if kind == "kubectl" && minor.is_none() {
             continue;
         }
         if kind == "kubectl" {
@@ -76,6 +80,11 @@ pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
                         .push(format!("#{} {}: {difference}", step["id"], step["command"]));
                 }
             }
+            continue;
+        }
+        if kind == "sleep" {
+            // The controllers have their time.
+            tokio::time::sleep_until(Instant::now() + Duration::from_millis(50)).await;
             continue;
         }
         if kind == "compact" {
@@ -148,7 +157,11 @@ impl Run {
             built = built.header(name, value.as_str().unwrap_or_default());
         }
         let built = built.body(Body::from(body)).expect("a recorded request is valid");
-        self.server.router().oneshot(built).await.expect("the router answers everything")
+        let router = match request["as"].as_str() {
+            Some("anonymous") => self.server.router_for_strangers(),
+            _ => self.server.router(),
+        };
+        router.oneshot(built).await.expect("the router answers everything")
     }
 
     async fn request(&self, request: &Value) -> Value {

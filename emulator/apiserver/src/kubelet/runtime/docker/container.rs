@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::super::{ContainerRun, Exit, Running, Signal};
 use super::{Docker, no_log};
+use crate::kubelet::stream::Entrance;
 use crate::logs::{LogWriter, Output};
 
 /// How long the engine may be away before it is asked again.
@@ -48,7 +49,7 @@ pub(super) async fn start(
     let (sender, exit) = oneshot::channel();
     let supervised = Supervised { docker: docker.clone(), id: id.clone(), signal };
     tokio::spawn(supervised.run(attached, log, received, sender));
-    Ok(Running { id: format!("docker://{id}"), signals, exit })
+    Ok(Running { id: format!("docker://{id}"), signals, exit, entrance: Entrance::Simulated })
 }
 
 /// Attached before it starts, so that nothing is missed.
@@ -78,6 +79,8 @@ fn body(docker: &Docker, run: ContainerRun) -> ContainerCreateBody {
     ContainerCreateBody {
         labels: Some(docker.labels(&run.pod, &run.namespace, &run.pod_uid, &run.container)),
         image: Some(run.image),
+        // Docker takes the name with the network, and refuses to be told.
+        hostname: docker.is_podman.then_some(run.hostname),
         // As the pod says: `command` replaces the image's entry point and drops its command.
         cmd: match run.command.is_empty() {
             true => some(run.arguments),

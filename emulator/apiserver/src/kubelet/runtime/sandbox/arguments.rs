@@ -62,7 +62,17 @@ pub(super) fn options(
 ) -> io::Result<Vec<OsString>> {
     let mut words: Vec<OsString> = isolation(run, options, is_root);
     let root = root(run, options, overlay, etc)?;
-    words.extend(root.arguments());
+    let size = options.memory_folder.map(|bytes| bytes.to_string());
+    if let Some(size) = &size {
+        words.extend(["--size", size, "--tmpfs", "/"].map(OsString::from));
+    }
+    for word in root.arguments() {
+        // Options of the next one come before it, in any order.
+        if let Some(size) = size.as_ref().filter(|_| word == "--tmpfs") {
+            words.extend(["--size", size].map(OsString::from));
+        }
+        words.push(word);
+    }
     if run.read_only_root {
         words.extend(["--remount-ro", "/"].map(OsString::from));
     }
@@ -160,7 +170,10 @@ fn put_host(root: &mut Node, path: &Path) -> io::Result<()> {
 }
 
 /// Defaults, then what the options add, then what the pod sets.
-fn environment(run: &ContainerRun, options: &SandboxOptions) -> BTreeMap<String, String> {
+pub(super) fn environment(
+    run: &ContainerRun,
+    options: &SandboxOptions,
+) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::from([
         ("HOME".to_owned(), "/root".to_owned()),
         ("HOSTNAME".to_owned(), run.hostname.clone()),

@@ -2,7 +2,8 @@
 //!
 //! Bubblewrap gets its options (with the values of Secrets) through its standard input, not on a
 //! command line that every user of the host could read, and not through its own environment,
-//! where a pod's `LD_PRELOAD` would act outside the sandbox. A shell moves the file descriptors:
+//! where a pod's `LD_PRELOAD` would act outside the sandbox. A shell enters the control groups and
+//! moves the file descriptors:
 //! 3 are the options, 4 the status; output and errors of the container share one pipe.
 
 use std::ffi::OsString;
@@ -23,9 +24,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
+use super::limits::Group;
+use crate::kubelet::stream::Taps;
 use crate::logs::{LogWriter, Output};
 
-const LAUNCH: &str = r#"program=$1; shift; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
+const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; program=$2; shift 2; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
 
 /// A thread that starts the processes.
 ///
@@ -61,9 +64,11 @@ impl Spawner {
         program: &Path,
         options: Vec<OsString>,
         words: Vec<String>,
+        group: Group,
     ) -> io::Result<Process> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LAUNCH, "sh"]).arg(program).args(words);
+        command.args(["-c", LAUNCH, "sh"]).args(&group.folders).arg("--");
+        command.arg(program).args(words);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin");
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,6 +96,7 @@ impl Spawner {
             status: BufReader::new(stderr.ok_or_else(|| io::Error::other("no pipe"))?).lines(),
             child,
             input,
+            group,
         })
     }
 }
@@ -99,6 +105,7 @@ impl Spawner {
 pub(super) struct Process {
     child: Child,
     input: Vec<u8>,
+    group: Group,
     output: ChildStdout,
     status: Lines<BufReader<ChildStderr>>,
 }
@@ -143,9 +150,10 @@ impl Process {
     pub(super) async fn supervise(
         mut self,
         log: LogWriter,
+        taps: Taps,
         signals: mpsc::UnboundedReceiver<Signal>,
         exit: oneshot::Sender<Exit>,
-    ) -> Result<(), StartError> {
+    ) -> Result<Pid, StartError> {
         self.send_options().await?;
         let mut reaper = None;
         while let Some(line) = self.status.next_line().await? {
@@ -159,12 +167,14 @@ impl Process {
             let said = if said.is_empty() { format!("bwrap ended with {code}") } else { said };
             return Err(StartError::Refused(said));
         };
-        let Process { child, status, mut output, .. } = self;
+        let Process { child, status, mut output, group, .. } = self;
         let mut running = Supervised {
             child,
             status,
             reaper,
+            group,
             log,
+            taps,
             last: Vec::new(),
             code: None,
             is_log_lost: false,
@@ -172,8 +182,11 @@ impl Process {
         match running.until_executed(&mut output).await? {
             Some(Ended { code: Some(code) }) => {
                 // It was quick: it has run and ended.
+                running.taps.close();
                 drop(running.log);
-                let _ = exit.send(Exit::of(code));
+                let out_of_memory = code == 137 && running.group.was_out_of_memory();
+                running.group.remove().await;
+                let _ = exit.send(Exit { code, out_of_memory });
             }
             Some(Ended { code: None }) => {
                 return Err(StartError::Refused(running.complaint()));
@@ -182,7 +195,7 @@ impl Process {
                 tokio::spawn(running.run(output, signals, exit));
             }
         }
-        Ok(())
+        Ok(reaper)
     }
 }
 
@@ -190,7 +203,9 @@ struct Supervised {
     child: Child,
     status: Lines<BufReader<ChildStderr>>,
     reaper: Pid,
+    group: Group,
     log: LogWriter,
+    taps: Taps,
     /// The end of what was said, for the reason if the program was never executed.
     last: Vec<u8>,
     code: Option<i32>,
@@ -264,6 +279,7 @@ impl Supervised {
                 }
             }
         }
+        self.taps.close();
         // Without output there are still signals to take.
         let mut killed = false;
         let ended = loop {
@@ -286,8 +302,11 @@ impl Supervised {
             }
         };
         drop(self.log);
+        // Of one process among many the container may know nothing.
+        let out_of_memory = code == 137 && self.group.was_out_of_memory();
+        self.group.remove().await;
         // Nobody waits for the exit of a container whose pod is gone.
-        let _ = exit.send(Exit::of(code));
+        let _ = exit.send(Exit { code, out_of_memory });
     }
 
     async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {
@@ -312,6 +331,7 @@ impl Supervised {
     fn store(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(1024)..]);
         self.last.drain(..self.last.len().saturating_sub(1024));
+        self.taps.send(bytes);
         if let Err(error) = self.log.write(Output::Stdout, bytes)
             && !self.is_log_lost
         {
@@ -347,7 +367,7 @@ fn main_process(reaper: Pid) -> Option<Pid> {
     Pid::from_raw(numbered.min()?.1)
 }
 
-fn children(parent: Pid) -> Vec<i32> {
+pub(crate) fn children(parent: Pid) -> Vec<i32> {
     let parent = parent.as_raw_nonzero();
     if let Ok(children) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
         return children.split_whitespace().filter_map(|child| child.parse().ok()).collect();

@@ -1,0 +1,67 @@
+//! The ways into running containers that a kubelet offers.
+
+mod enter;
+mod inside;
+mod taps;
+mod terminal;
+
+use std::sync::Arc;
+
+pub(crate) use self::inside::Inside;
+pub(crate) use self::taps::Taps;
+use crate::streams::{self, Attachment, Input, Output, Served, Wanted};
+
+/// A way into one container that runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Entrance {
+    /// A bubblewrap.
+    Sandbox(Arc<Inside>),
+    /// Nothing runs: commands are told back, with their input.
+    Simulated,
+}
+
+impl Entrance {
+    /// Runs a command beside what runs; it is ended when the attachment is dropped.
+    pub(crate) fn exec(&self, command: Vec<String>, wanted: Wanted) -> Attachment {
+        let (attachment, served) = streams::attachment();
+        match self {
+            Entrance::Sandbox(inside) => {
+                tokio::spawn(inside::exec(inside.clone(), command, wanted, served));
+            }
+            Entrance::Simulated => {
+                let text = format!("simulated: {}\n", command.join(" "));
+                tokio::spawn(simulate(text, wanted, served));
+            }
+        }
+        attachment
+    }
+
+    /// Connects to the container's first program, which goes on when the attachment is dropped.
+    pub(crate) fn attach(&self, wanted: Wanted) -> Attachment {
+        let (attachment, served) = streams::attachment();
+        match self {
+            Entrance::Sandbox(inside) => {
+                tokio::spawn(inside::attach(inside.clone(), wanted, served));
+            }
+            Entrance::Simulated => {
+                tokio::spawn(simulate("simulated: attached\n".to_owned(), wanted, served));
+            }
+        }
+        attachment
+    }
+}
+
+/// Says what would be done, gives the input back, and ends well when the input ends.
+async fn simulate(text: String, wanted: Wanted, served: Served) {
+    let Served { mut input, output } = served;
+    // Whoever has gone wants no answer.
+    let mut said = output.send(Output::Stdout(text.into())).await;
+    while wanted.stdin && said.is_ok() {
+        match input.recv().await {
+            Some(Input::Data(data)) => said = output.send(Output::Stdout(data)).await,
+            Some(Input::Resize(_)) => {}
+            Some(Input::End) | None => break,
+        }
+    }
+    let _ = output.send(Output::Exit(Ok(0))).await;
+}
