@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use apiserver::kubelet::{
-    self, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate, SimulateOptions,
+    self, Docker, DockerOptions, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate,
+    SimulateOptions,
 };
 use apiserver::logs::Logs;
 use apiserver::streams::Streams;
@@ -75,8 +76,10 @@ pub enum Target {
 /// What runs pods.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Pods {
-    /// The first of the others that works here
+    /// The sandbox where it works, a simulation elsewhere
     Auto,
+    /// A Docker engine, or Podman's service: real images, and no stand-ins
+    Docker,
     /// Bubblewrap: the host's tools, read-only, in namespaces of their own
     Sandbox,
     /// Nothing: every pod says so, and succeeds
@@ -300,6 +303,17 @@ async fn runtime(
         ..SandboxOptions::default()
     };
     let simulated = || Runtime::Simulate(Simulate::new(SimulateOptions::default()));
+    if options.pods == Pods::Docker {
+        let docker = Docker::connect(DockerOptions {
+            // What the emulator serves, pods find where it listens.
+            network: Some("host".to_owned()),
+            environment: sandbox.environment,
+            cluster: state.display().to_string(),
+            ..DockerOptions::default()
+        });
+        let docker = docker.await.map_err(anyhow::Error::msg);
+        return Ok((Runtime::Docker(docker.context("no engine can be reached")?), None));
+    }
     if options.pods == Pods::Simulate {
         return Ok((simulated(), None));
     }

@@ -5,6 +5,7 @@ mod authenticate;
 mod certificates;
 mod certify;
 mod decide;
+mod impersonate;
 mod index;
 mod issuer;
 mod policy;
@@ -110,15 +111,18 @@ impl Access {
         let caller = request.extensions.get::<Caller>().unwrap_or(&Caller::Stranger);
         let headers = &request.headers;
         let mut user = authenticate::user(self, store, caller, headers)?;
-        let allowed = |wanted: &Attributes| self.demand(store, &user, wanted);
-        if let Some(other) = authenticate::impersonated(&user, &request.uri, headers, allowed)? {
-            user = Arc::new(other);
-        }
-        if self.may_all(&user) {
+        let is_acting = impersonate::is_wanted(headers);
+        if self.may_all(&user) && !is_acting {
             return Ok(user);
         }
         let query = Query::parse(request.uri.query().unwrap_or_default());
         let mut wanted = Attributes::of(&request.method, request.uri.path(), &query);
+        if is_acting {
+            let allowed = |right: &Attributes| self.demand(store, &user, right);
+            if let Some(other) = impersonate::impersonated(&user, &wanted, headers, allowed)? {
+                user = Arc::new(other);
+            }
+        }
         self.demand(store, &user, &wanted)?;
         // Through a WebSocket a command is started with GET, which is more than reading.
         if headers.contains_key(UPGRADE)
@@ -150,7 +154,8 @@ impl Access {
     /// Whether nothing is forbidden to a user.
     fn may_all(&self, user: &User) -> bool {
         let is_in = |group: &str| user.groups.iter().any(|one| one == group);
-        is_in(MASTERS) || (!self.rbac && is_in(AUTHENTICATED))
+        let is_stranger = || user.name == ANONYMOUS || is_in(UNAUTHENTICATED);
+        is_in(MASTERS) || (!self.rbac && !is_stranger())
     }
 
     fn is_admin_token(&self, token: &str) -> bool {

@@ -19,7 +19,7 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, yaml};
+pub(crate) use body::{Validation, decode, go_kind, parse, typed_raw, unrecognized, yaml};
 pub(crate) use query::Query;
 pub(crate) use target::{Path, Target, unescape};
 pub(crate) use view::View;
@@ -86,17 +86,18 @@ pub(crate) async fn answer(shared: &Arc<Shared>, request: Request<Body>) -> Resp
 
 async fn carry_out(shared: &Arc<Shared>, mut request: Request<Body>) -> Response {
     let head = request.method() == Method::HEAD;
-    if head && !is_object(request.uri().path()) {
+    if head && !is_object(shared, request.uri().path()) {
         *request.method_mut() = Method::GET;
     }
     let response = respond(shared, request).await;
     if head { response.map(|_| Body::empty()) } else { response }
 }
 
-/// Whether a path is below the API's objects, where HEAD is not allowed.
-fn is_object(path: &str) -> bool {
-    path.starts_with("/api/v1/")
-        || path.strip_prefix("/apis/").is_some_and(|rest| rest.matches('/').count() > 1)
+/// Whether a path is below the API's objects, where HEAD is not allowed but for custom resources.
+fn is_object(shared: &Shared, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/apis/") else { return path.starts_with("/api/v1/") };
+    let group = rest.split('/').next().unwrap_or_default();
+    rest.matches('/').count() > 1 && !shared.catalogue().is_custom(group)
 }
 
 async fn respond(shared: &Arc<Shared>, request: Request<Body>) -> Response {
@@ -139,12 +140,9 @@ async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response 
 
 /// The answer to a request that was not even read.
 fn refused(failure: Failure) -> Response {
-    let mut response = match failure.code {
-        // The only fault that the real server tells without a `Status`.
-        500 => typed(500, "text/plain; charset=utf-8", format!("{}\n", failure.message)),
-        _ => failure.into_response(),
-    };
-    if matches!(response.status().as_u16(), 403 | 500) {
+    let forbidden = failure.code == 403;
+    let mut response = failure.into_response();
+    if forbidden {
         let value = HeaderValue::from_static("nosniff");
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);
     }
@@ -182,7 +180,16 @@ async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call),
 
 async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Response, Failure> {
     match target::parse(&shared.catalogue(), path) {
-        Path::Object(target) => verbs::run(shared, &target, call).await,
+        Path::Object(target) => {
+            let response = verbs::run(shared, &target, call).await;
+            match target.resource.custom.as_ref().and_then(|custom| custom.warning.clone()) {
+                Some(warning) => {
+                    let response = response.unwrap_or_else(IntoResponse::into_response);
+                    Ok(warn(response, &[warning]))
+                }
+                None => response,
+            }
+        }
         Path::Unknown => Err(Failure::no_resource()),
         Path::Other => match discovery::answer(&shared.catalogue(), path, call) {
             Some(answer) => answer,
@@ -192,7 +199,7 @@ async fn dispatch(shared: &Arc<Shared>, path: &str, call: &Call) -> Result<Respo
 }
 
 /// A path that is none of the API's.
-fn no_page() -> Response {
+pub(crate) fn no_page() -> Response {
     let mut response = typed(404, "text/plain; charset=utf-8", "404 page not found\n");
     let value = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, value);

@@ -5,16 +5,25 @@
 //! Changes go into the books and say what is to be looked at. A look happens only when all changes
 //! are in the books, those of the look before included, so that nothing is done twice.
 
+mod budgets;
+mod cron;
+mod daemonsets;
+mod deployments;
+mod endpoints;
 mod garbage;
+mod history;
 mod jobs;
 mod namespaces;
 mod queue;
+mod replicasets;
 mod roles;
 mod scheduler;
+mod statefulsets;
 mod tokens;
 mod volumes;
 mod work;
 
+pub(crate) use cron::Schedule;
 pub(crate) use namespaces::furnish;
 pub(crate) use scheduler::assign;
 
@@ -25,6 +34,7 @@ use serde_json::{Value, json};
 
 use self::queue::Item;
 use self::work::Work;
+use crate::custom;
 use crate::failure::Failure;
 use crate::managed::Writer;
 use crate::object;
@@ -91,29 +101,56 @@ impl Controllers {
             }
         }
         self.garbage.sweep(shared);
-        namespaces::resume(shared);
+        custom::resume(shared);
         scheduler::all(shared);
+        namespaces::resume(&mut self.work);
         jobs::resume(&mut self.work);
+        cron::resume(&mut self.work);
+        replicasets::resume(&mut self.work);
+        deployments::resume(&mut self.work);
+        statefulsets::resume(&mut self.work);
+        daemonsets::resume(&mut self.work);
+        endpoints::resume(&mut self.work);
+        budgets::resume(&mut self.work);
     }
 
     /// Takes a change into the books.
     fn changed(&mut self, storage: &str, change: &Written) {
         let shared = &self.shared;
+        custom::changed(shared, storage, change);
         self.garbage.changed(shared, storage, change);
-        namespaces::changed(shared, storage, change);
+        namespaces::changed(&mut self.work, storage, change);
         scheduler::changed(shared, storage, change);
         volumes::changed(shared, storage, change);
         roles::changed(shared, storage, change);
         tokens::changed(shared, storage, change);
         self.work.note(storage, change);
         jobs::changed(&mut self.work, storage, change);
+        cron::changed(&mut self.work, storage, change);
+        replicasets::changed(&mut self.work, storage, change);
+        deployments::changed(&mut self.work, storage, change);
+        statefulsets::changed(&mut self.work, storage, change);
+        daemonsets::changed(&mut self.work, storage, change);
+        endpoints::changed(&mut self.work, storage, change);
+        budgets::changed(&mut self.work, storage, change);
     }
 
     /// Looks at one thing. What fails is looked at again later, and stops nothing else.
     fn look(&mut self, item: Item) {
         let work = &mut self.work;
         let looked = catch_unwind(AssertUnwindSafe(|| match &item {
+            Item::Budget(key) => budgets::sync(work, key),
+            Item::CronJob(key) => cron::sync(work, key),
+            Item::DaemonSet(key) => daemonsets::sync(work, key),
+            Item::Deployment(key) => deployments::sync(work, key),
             Item::Job(key) => jobs::sync(work, key),
+            Item::Namespace(name) => {
+                namespaces::end(&work.shared, name);
+                Ok(())
+            }
+            Item::ReplicaSet(key) => replicasets::sync(work, key),
+            Item::Service(key) => endpoints::sync(work, key),
+            Item::StatefulSet(key) => statefulsets::sync(work, key),
             Item::Uncounted(key) => jobs::sync_uncounted(work, key),
         }));
         let failure = match looked {
@@ -134,7 +171,7 @@ fn edit(
     writer: &Writer,
     mut edit: impl FnMut(&mut Value),
 ) -> Option<Arc<Object>> {
-    let resource = shared.catalogue().storage(storage);
+    let resource = shared.catalogue().find_storage(storage)?;
     let result = update::modify(shared, &resource, key, writer, false, |old| {
         let mut new = old.clone();
         edit(&mut new);
@@ -165,7 +202,7 @@ fn controller(subresource: &str) -> Writer<'_> {
 }
 
 /// Sets a condition in a status; the time moves only when the status does.
-fn set_condition(status: &mut Value, condition: &Value) {
+pub(crate) fn set_condition(status: &mut Value, condition: &Value) {
     let list = object::map_mut(status).entry("conditions").or_insert_with(|| json!([]));
     let Value::Array(list) = list else { return };
     let mut new = condition.clone();

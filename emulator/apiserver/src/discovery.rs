@@ -2,7 +2,10 @@
 //! one (v2), which newer clients ask for.
 
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -32,9 +35,16 @@ fn document(catalogue: &Catalogue, path: &str, call: &Call) -> Option<Result<Res
         ["healthz" | "livez" | "readyz"] | ["healthz" | "livez" | "readyz", "ping"] => health(),
         ["api"] if aggregated(call) => aggregate(catalogue, true),
         ["apis"] if aggregated(call) => aggregate(catalogue, false),
+        [""] => plain(200, &json!({"paths": paths(catalogue)})),
         ["api"] => plain(
             200,
-            &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}),
+            &json!({
+                "kind": "APIVersions",
+                "versions": ["v1"],
+                "serverAddressByClientCIDRs": [
+                    {"clientCIDR": "0.0.0.0/0", "serverAddress": call.header("host")},
+                ],
+            }),
         ),
         ["apis"] => {
             let groups: Vec<Value> =
@@ -68,7 +78,7 @@ fn version() -> Value {
         "emulationMinor": MINOR,
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35",
-        "gitVersion": format!("v1.{MINOR}.2-embedded"),
+        "gitVersion": format!("v1.{MINOR}.2"),
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
@@ -145,6 +155,46 @@ fn resources(
     Some(Ok(plain(200, &body)))
 }
 
+/// The paths that the server answers.
+fn paths(catalogue: &Catalogue) -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/healthz/ping",
+        "/livez",
+        "/livez/ping",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/readyz",
+        "/readyz/ping",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for (group, versions) in catalogue.groups() {
+        paths.push(format!("/apis/{group}"));
+        paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
+    }
+    paths.sort();
+    paths
+}
+
+/// Tells in which version objects are kept: the start of a digest of group, version and kind.
+fn storage_hash(resource: &Resource) -> String {
+    let (group, version) = match (&resource.custom, resource.kind.as_str()) {
+        (Some(custom), _) => (resource.group.as_str(), custom.storage_version.as_str()),
+        (None, "Event") => ("", "v1"),
+        (None, "HorizontalPodAutoscaler") => ("autoscaling", "v2"),
+        (None, _) => (resource.group.as_str(), resource.version.as_str()),
+    };
+    let text = format!("{group}/{version}/{}", resource.kind);
+    STANDARD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
+}
+
 fn resource_line(resource: &Resource) -> Value {
     let mut line = json!({
         "name": resource.plural,
@@ -158,6 +208,9 @@ fn resource_line(resource: &Resource) -> Value {
     }
     if !resource.categories.is_empty() {
         line["categories"] = json!(resource.categories);
+    }
+    if resource.stored && resource.kind != "ComponentStatus" {
+        line["storageVersionHash"] = json!(storage_hash(resource));
     }
     line
 }

@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod api;
 mod controllers;
+mod custom;
 mod discovery;
 mod events;
 mod failure;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::object;
 use crate::resources::Resource;
-use crate::schema::{TYPES, normalize};
+use crate::schema::normalize;
 
 pub(crate) use apply::{Conflict, apply, check};
 use compare::compare;
@@ -132,7 +132,7 @@ fn strip(set: &mut Set, resource: &Resource, subresource: &str) {
 ///
 /// `old` is what was stored; nothing for a create.
 pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, writer: &Writer) {
-    let Some(root) = TYPES.find(&resource.schema) else { return };
+    let Some((types, root)) = resource.types() else { return };
     let empty;
     let (before, mut entries) = match old {
         Some(old) => {
@@ -144,11 +144,11 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
             (old, if cleared { Vec::new() } else { read(old) })
         }
         None => {
-            empty = normalize::zero(&TYPES, TYPES.get(root));
+            empty = normalize::zero(types, types.get(root));
             (&empty, Vec::new())
         }
     };
-    let changes = compare(&TYPES, root, before, new);
+    let changes = compare(types, root, before, new);
     let mut written = changes.added.union(&changes.modified);
     strip(&mut written, resource, writer.subresource);
     let mut removed = changes.removed;

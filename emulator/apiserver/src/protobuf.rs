@@ -117,7 +117,7 @@ fn fill(
                 return Err(format!("{inner} is not a structure on the wire"));
             }
         };
-        let Some(declared) = holder.fields.get(name) else { continue };
+        let Some(declared) = holder.fields.get(*name) else { continue };
         match &declared.kind {
             Kind::List(item) => {
                 let one = value(item, field.value, depth)?;
@@ -147,7 +147,7 @@ fn value(kind: &Kind, wire: Wire<'_>, depth: usize) -> Result<Value, String> {
             Value::Number(Number::from(number.cast_signed()))
         }
         (Kind::Struct(index), Wire::Bytes(bytes)) => {
-            structure(TYPES.get(*index).name, bytes, depth + 1)?
+            structure(&TYPES.get(*index).name, bytes, depth + 1)?
         }
         (Kind::Quantity, Wire::Bytes(bytes)) => json!(first_text(bytes)?),
         (Kind::Double, Wire::Number(number)) => json!(f64::from_bits(number)),
@@ -363,7 +363,7 @@ mod tests {
             for numbered in numbers.values() {
                 match (numbered, TYPES.find(name)) {
                     (Numbered::Field(field), Some(index)) => {
-                        let known = TYPES.get(index).fields.contains_key(field);
+                        let known = TYPES.get(index).fields.contains_key(*field);
                         assert!(known, "{name} has no field {field}");
                     }
                     (Numbered::Inline(inner), _) => {

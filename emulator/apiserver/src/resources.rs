@@ -6,6 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::custom::Custom;
+use crate::schema::{TYPES, Types};
+
 /// One resource of one version of a group.
 #[derive(Debug)]
 pub(crate) struct Resource {
@@ -24,6 +27,8 @@ pub(crate) struct Resource {
     pub(crate) storage: String,
     /// The name of its type in the schema.
     pub(crate) schema: String,
+    /// What its definition says, of a custom resource.
+    pub(crate) custom: Option<Arc<Custom>>,
 }
 
 /// A part of an object with a path of its own.
@@ -67,9 +72,33 @@ impl Resource {
         self.subresources.iter().find(|one| one.name == name)
     }
 
+    /// The table of types that has its type, and where.
+    pub(crate) fn types(&self) -> Option<(&Types, usize)> {
+        match &self.custom {
+            Some(custom) => Some((&custom.types, custom.root)),
+            None => Some((&TYPES, TYPES.find(&self.schema)?)),
+        }
+    }
+
+    /// The kind of its lists.
+    pub(crate) fn list_kind(&self) -> String {
+        match &self.custom {
+            Some(custom) => custom.list_kind.clone(),
+            None => format!("{}List", self.kind),
+        }
+    }
+
     /// What a client may do with it.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        if let Some(custom) = &self.custom {
+            return if custom.terminating {
+                &["delete", "deletecollection", "get", "list", "watch"]
+            } else {
+                &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
+            };
+        }
         match (self.stored, self.kind.as_str()) {
+            (true, "ComponentStatus") => &["get", "list"],
             (false, _) => &["create"],
             (true, "Namespace") => &["create", "delete", "get", "list", "patch", "update", "watch"],
             (true, _) => {
@@ -89,16 +118,32 @@ impl Resource {
 pub(crate) struct Catalogue {
     pub(crate) resources: Vec<Arc<Resource>>,
     by_path: HashMap<(String, String, String), Arc<Resource>>,
+    /// The resources of each definition, by its name, with what tells whether it has changed.
+    definitions: HashMap<String, (String, Vec<Arc<Resource>>)>,
 }
 
 impl Catalogue {
     /// The resources that are built in.
     pub(crate) fn built_in() -> Self {
-        Catalogue::new(table())
+        Catalogue::with_definitions(HashMap::new())
     }
 
-    fn new(resources: Vec<Resource>) -> Self {
-        let resources: Vec<Arc<Resource>> = resources.into_iter().map(Arc::new).collect();
+    /// The resources that are built in and those of definitions.
+    pub(crate) fn with_definitions(
+        definitions: HashMap<String, (String, Vec<Arc<Resource>>)>,
+    ) -> Self {
+        let mut customs: Vec<Arc<Resource>> =
+            definitions.values().flat_map(|(_, resources)| resources).cloned().collect();
+        customs.sort_by(|a, b| {
+            (&a.group, rank(&b.version), &b.version, &a.plural).cmp(&(
+                &b.group,
+                rank(&a.version),
+                &a.version,
+                &b.plural,
+            ))
+        });
+        let resources: Vec<Arc<Resource>> =
+            table().into_iter().map(Arc::new).chain(customs).collect();
         let by_path = resources
             .iter()
             .map(|one| {
@@ -106,7 +151,29 @@ impl Catalogue {
                 (path, Arc::clone(one))
             })
             .collect();
-        Catalogue { resources, by_path }
+        Catalogue { resources, by_path, definitions }
+    }
+
+    /// The resources of a definition, if it has not changed.
+    pub(crate) fn definition(&self, name: &str, stamp: &str) -> Option<Vec<Arc<Resource>>> {
+        let (known, resources) = self.definitions.get(name)?;
+        (known == stamp).then(|| resources.clone())
+    }
+
+    /// Whether a group has nothing but custom resources.
+    pub(crate) fn is_custom(&self, group: &str) -> bool {
+        let mut all = self.resources.iter().filter(|one| one.group == group).peekable();
+        all.peek().is_some() && all.all(|one| one.custom.is_some())
+    }
+
+    /// How many definitions are served.
+    pub(crate) fn definitions(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// The custom resources.
+    pub(crate) fn customs(&self) -> impl Iterator<Item = &Arc<Custom>> {
+        self.resources.iter().filter_map(|one| one.custom.as_ref())
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Resource>> {
@@ -123,8 +190,22 @@ impl Catalogue {
 
     /// A built-in resource by storage name, for the server's own controllers.
     pub(crate) fn storage(&self, storage: &str) -> Arc<Resource> {
-        let found = self.resources.iter().find(|one| one.storage == storage && one.stored);
-        Arc::clone(found.expect("controllers ask for resources of the table"))
+        self.find_storage(storage).expect("controllers ask for resources of the table")
+    }
+
+    /// A resource by storage name; custom ones come and go.
+    pub(crate) fn find_storage(&self, storage: &str) -> Option<Arc<Resource>> {
+        let mut found = self.resources.iter().filter(|one| one.storage == storage && one.stored);
+        let first = found.next()?;
+        // Of several versions the kept one speaks for all.
+        let kept = |one: &&Arc<Resource>| {
+            one.custom.as_ref().is_some_and(|custom| custom.storage_version == one.version)
+        };
+        Some(Arc::clone(if first.custom.is_none() || kept(&first) {
+            first
+        } else {
+            found.find(kept).unwrap_or(first)
+        }))
     }
 
     /// One resource per storage place: what namespaces and the garbage collector must look at.
@@ -137,7 +218,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// The versions of every group but the core one, in the order of the table.
+    /// The versions of every group but the core one, in the order of the real server.
     pub(crate) fn groups(&self) -> Vec<(String, Vec<String>)> {
         let mut groups: Vec<(String, Vec<String>)> = Vec::new();
         for one in self.resources.iter().filter(|one| !one.group.is_empty()) {
@@ -150,12 +231,51 @@ impl Catalogue {
                 None => groups.push((one.group.clone(), vec![one.version.clone()])),
             }
         }
+        let place = |group: &str| ORDER.iter().position(|one| *one == group).unwrap_or(ORDER.len());
+        groups.sort_by_key(|(group, _)| place(group));
         groups
     }
 }
 
-const CONNECT: &[&str] = &["create", "get"];
+/// How old a version is by its name: `v2` before `v1` before `v1beta1` before `v1alpha1`.
+fn rank(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    for (word, rank) in [("beta", 2), ("alpha", 1)] {
+        if let Some((major, minor)) = rest.split_once(word)
+            && let (Some(major), Some(minor)) = (number(major), number(minor))
+        {
+            return (rank, major, minor);
+        }
+    }
+    number(rest).map_or((0, 0, 0), |major| (3, major, 0))
+}
+
 const STATUS: &[&str] = &["get", "patch", "update"];
+
+/// The groups in the order in which they are listed; those of custom resources follow.
+const ORDER: &[&str] = &[
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
 
 /// One line of the table.
 struct Line {
@@ -217,7 +337,12 @@ const ONLY_STATUS: &[Subresource] = &[own("status", STATUS)];
 const SCALE_AND_STATUS: &[Subresource] =
     &[other("scale", "autoscaling", "v1", "Scale", STATUS), own("status", STATUS)];
 
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+const STREAM: &[&str] = &["create", "get"];
+
 const LINES: &[Line] = &[
+    line("v1", "Binding", "bindings", ""),
+    line("v1", "ComponentStatus", "componentstatuses", "cs").cluster(),
     line("v1", "ConfigMap", "configmaps", "cm"),
     line("v1", "Endpoints", "endpoints", "ep"),
     line("v1", "Event", "events", "ev"),
@@ -225,16 +350,21 @@ const LINES: &[Line] = &[
     line("v1", "Namespace", "namespaces", "ns")
         .cluster()
         .with(&[own("finalize", &["update"]), own("status", STATUS)]),
-    line("v1", "Node", "nodes", "no").cluster().with(ONLY_STATUS),
+    line("v1", "Node", "nodes", "no")
+        .cluster()
+        .with(&[other("proxy", "", "v1", "NodeProxyOptions", PROXY), own("status", STATUS)]),
     line("v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc").with(ONLY_STATUS),
     line("v1", "PersistentVolume", "persistentvolumes", "pv").cluster().with(ONLY_STATUS),
     line("v1", "Pod", "pods", "po").all().with(&[
-        other("attach", "", "v1", "PodAttachOptions", CONNECT),
+        other("attach", "", "v1", "PodAttachOptions", STREAM),
         other("binding", "", "v1", "Binding", &["create"]),
+        own("ephemeralcontainers", STATUS),
         other("eviction", "policy", "v1", "Eviction", &["create"]),
-        other("exec", "", "v1", "PodExecOptions", CONNECT),
+        other("exec", "", "v1", "PodExecOptions", STREAM),
         own("log", &["get"]),
-        other("portforward", "", "v1", "PodPortForwardOptions", CONNECT),
+        other("portforward", "", "v1", "PodPortForwardOptions", STREAM),
+        other("proxy", "", "v1", "PodProxyOptions", PROXY),
+        own("resize", STATUS),
         own("status", STATUS),
     ]),
     line("v1", "PodTemplate", "podtemplates", ""),
@@ -250,7 +380,30 @@ const LINES: &[Line] = &[
         "TokenRequest",
         &["create"],
     )]),
-    line("v1", "Service", "services", "svc").all().with(ONLY_STATUS),
+    line("v1", "Service", "services", "svc")
+        .all()
+        .with(&[other("proxy", "", "v1", "ServiceProxyOptions", PROXY), own("status", STATUS)]),
+    line("apiregistration.k8s.io/v1", "APIService", "apiservices", "")
+        .cluster()
+        .categories("api-extensions")
+        .with(ONLY_STATUS),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions")
+    .with(ONLY_STATUS),
+    line(
+        "admissionregistration.k8s.io/v1",
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+        "",
+    )
+    .cluster()
+    .categories("api-extensions"),
     line(
         "admissionregistration.k8s.io/v1",
         "MutatingWebhookConfiguration",
@@ -267,6 +420,15 @@ const LINES: &[Line] = &[
     )
     .cluster()
     .categories("api-extensions"),
+    line(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        "crd,crds",
+    )
+    .cluster()
+    .categories("api-extensions")
+    .with(ONLY_STATUS),
     line("apps/v1", "ControllerRevision", "controllerrevisions", ""),
     line("apps/v1", "DaemonSet", "daemonsets", "ds").all().with(ONLY_STATUS),
     line("apps/v1", "Deployment", "deployments", "deploy").all().with(SCALE_AND_STATUS),
@@ -281,6 +443,42 @@ const LINES: &[Line] = &[
     line("authorization.k8s.io/v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", "")
         .cluster(),
     line("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", "").cluster(),
+    line(
+        "certificates.k8s.io/v1",
+        "CertificateSigningRequest",
+        "certificatesigningrequests",
+        "csr",
+    )
+    .cluster()
+    .with(&[own("approval", STATUS), own("status", STATUS)]),
+    line("networking.k8s.io/v1", "IPAddress", "ipaddresses", "ip").cluster(),
+    line("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", "").cluster().with(ONLY_STATUS),
+    line("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", "").cluster(),
+    line("resource.k8s.io/v1", "DeviceClass", "deviceclasses", "").cluster(),
+    line("resource.k8s.io/v1", "ResourceClaim", "resourceclaims", "").with(ONLY_STATUS),
+    line("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates", ""),
+    line("resource.k8s.io/v1", "ResourceSlice", "resourceslices", "").cluster(),
+    line("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "flowschemas", "")
+        .cluster()
+        .with(ONLY_STATUS),
+    line(
+        "flowcontrol.apiserver.k8s.io/v1",
+        "PriorityLevelConfiguration",
+        "prioritylevelconfigurations",
+        "",
+    )
+    .cluster()
+    .with(ONLY_STATUS),
+    line("storage.k8s.io/v1", "CSIDriver", "csidrivers", "").cluster(),
+    line("storage.k8s.io/v1", "CSINode", "csinodes", "").cluster(),
+    line("storage.k8s.io/v1", "CSIStorageCapacity", "csistoragecapacities", ""),
+    line("storage.k8s.io/v1", "VolumeAttachment", "volumeattachments", "")
+        .cluster()
+        .with(ONLY_STATUS),
+    line("storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", "vac").cluster(),
+    line("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
+        .all()
+        .with(ONLY_STATUS),
     line("autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa")
         .all()
         .with(ONLY_STATUS),
@@ -316,7 +514,7 @@ fn table() -> Vec<Resource> {
                 short: words(line.short),
                 categories: words(line.categories),
                 namespaced: line.namespaced,
-                stored: !line.kind.ends_with("Review"),
+                stored: !line.kind.ends_with("Review") && line.kind != "Binding",
                 subresources: line.subresources.to_vec(),
                 storage: if group.is_empty() || line.plural == "events" {
                     line.plural.to_owned()
@@ -324,6 +522,7 @@ fn table() -> Vec<Resource> {
                     format!("{}.{group}", line.plural)
                 },
                 schema: format!("{package}.{version}.{}", line.kind),
+                custom: None,
             }
         })
         .collect()

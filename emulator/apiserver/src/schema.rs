@@ -32,8 +32,10 @@ pub(crate) enum Kind {
     IntOrString,
     Time,
     MicroTime,
-    /// Anything.
+    /// Anything, as a whole.
     Any,
+    /// Anything; what is a map in it has fields of its own.
+    Deduced,
     /// A structure, by its place in the table.
     Struct(usize),
     List(Box<Kind>),
@@ -41,13 +43,13 @@ pub(crate) enum Kind {
 }
 
 /// A field of a structure.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// The key by which a strategic merge patch merges the list.
-    pub(crate) merge_key: Option<&'static str>,
+    pub(crate) merge_key: Option<String>,
     /// The keys by which server-side apply merges the list.
-    pub(crate) list_keys: Vec<&'static str>,
+    pub(crate) list_keys: Vec<String>,
     pub(crate) set: bool,
     pub(crate) atomic: bool,
     pub(crate) required: bool,
@@ -56,28 +58,46 @@ pub(crate) struct Field {
 }
 
 /// A structure.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Struct {
     /// The full name, for instance `core.v1.Pod`.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) atomic: bool,
-    pub(crate) fields: HashMap<&'static str, Field>,
+    pub(crate) fields: HashMap<String, Field>,
     /// The names of the fields in the order of the table.
-    pub(crate) order: Vec<&'static str>,
+    pub(crate) order: Vec<String>,
+    /// Whether it may have fields that are not declared (custom resources only).
+    pub(crate) open: bool,
 }
 
 impl Struct {
     /// The name without package, as error messages have it.
-    pub(crate) fn short(&self) -> &'static str {
-        self.name.rsplit('.').next().unwrap_or(self.name)
+    pub(crate) fn short(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+}
+
+impl Field {
+    /// A field without flags.
+    pub(crate) fn plain(kind: Kind) -> Self {
+        Field {
+            kind,
+            merge_key: None,
+            list_keys: Vec::new(),
+            set: false,
+            atomic: false,
+            required: false,
+            always: false,
+            pointer: false,
+        }
     }
 }
 
 /// All structures.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Types {
     pub(crate) structs: Vec<Struct>,
-    names: HashMap<&'static str, usize>,
+    names: HashMap<String, usize>,
 }
 
 impl Types {
@@ -88,6 +108,38 @@ impl Types {
     pub(crate) fn get(&self, index: usize) -> &Struct {
         &self.structs[index]
     }
+
+    /// Adds a structure; gives its place.
+    pub(crate) fn add(&mut self, structure: Struct) -> usize {
+        self.names.insert(structure.name.clone(), self.structs.len());
+        self.structs.push(structure);
+        self.structs.len() - 1
+    }
+
+    /// Copies a structure of another table, with all that it is made of; gives its place.
+    pub(crate) fn copy(&mut self, from: &Types, index: usize) -> usize {
+        let original = from.get(index);
+        if let Some(known) = self.find(&original.name) {
+            return known;
+        }
+        // Its place is taken first: structures may hold themselves.
+        let place = self.add(Struct { name: original.name.clone(), ..Struct::default() });
+        let mut structure = original.clone();
+        for field in structure.fields.values_mut() {
+            field.kind = self.copy_kind(from, &field.kind);
+        }
+        self.structs[place] = structure;
+        place
+    }
+
+    fn copy_kind(&mut self, from: &Types, kind: &Kind) -> Kind {
+        match kind {
+            Kind::Struct(index) => Kind::Struct(self.copy(from, *index)),
+            Kind::List(item) => Kind::List(Box::new(self.copy_kind(from, item))),
+            Kind::Map(item) => Kind::Map(Box::new(self.copy_kind(from, item))),
+            other => other.clone(),
+        }
+    }
 }
 
 /// The built-in types.
@@ -95,16 +147,14 @@ pub(crate) static TYPES: LazyLock<Types> =
     LazyLock::new(|| parse(include_str!("schema/types.txt")));
 
 fn parse(text: &'static str) -> Types {
-    let mut types = Types { structs: Vec::new(), names: HashMap::new() };
+    let mut types = Types::default();
     for line in text.lines().filter(|line| !line.starts_with([' ', '#']) && !line.is_empty()) {
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
-        types.names.insert(name, types.structs.len());
-        types.structs.push(Struct {
-            name,
+        types.add(Struct {
+            name: name.to_owned(),
             atomic: words.any(|word| word == "atomic"),
-            fields: HashMap::new(),
-            order: Vec::new(),
+            ..Struct::default()
         });
     }
     let mut current = 0;
@@ -117,23 +167,14 @@ fn parse(text: &'static str) -> Types {
         let name = words.next().unwrap_or_default();
         let kind = kind(&types.names, words.next().unwrap_or_default());
         let field = flags(kind, words);
-        types.structs[current].fields.insert(name, field);
-        types.structs[current].order.push(name);
+        types.structs[current].fields.insert(name.to_owned(), field);
+        types.structs[current].order.push(name.to_owned());
     }
     types
 }
 
 fn flags(kind: Kind, words: std::str::Split<'static, char>) -> Field {
-    let mut field = Field {
-        kind,
-        merge_key: None,
-        list_keys: Vec::new(),
-        set: false,
-        atomic: false,
-        required: false,
-        always: false,
-        pointer: false,
-    };
+    let mut field = Field::plain(kind);
     for word in words {
         match word {
             "set" => field.set = true,
@@ -143,10 +184,11 @@ fn flags(kind: Kind, words: std::str::Split<'static, char>) -> Field {
             "ptr" => field.pointer = true,
             _ => {
                 if let Some(key) = word.strip_prefix("key=") {
-                    field.merge_key = Some(key);
-                    field.list_keys = vec![key];
+                    field.merge_key = Some(key.to_owned());
+                    field.list_keys = vec![key.to_owned()];
                 } else if let Some(keys) = word.strip_prefix("keys=") {
-                    field.list_keys = keys.split(',').filter(|key| !key.is_empty()).collect();
+                    field.list_keys =
+                        keys.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect();
                 }
             }
         }
@@ -154,7 +196,7 @@ fn flags(kind: Kind, words: std::str::Split<'static, char>) -> Field {
     field
 }
 
-fn kind(names: &HashMap<&'static str, usize>, text: &str) -> Kind {
+fn kind(names: &HashMap<String, usize>, text: &str) -> Kind {
     if let Some(item) = text.strip_prefix("[]") {
         return Kind::List(Box::new(kind(names, item)));
     }
@@ -172,6 +214,7 @@ fn kind(names: &HashMap<&'static str, usize>, text: &str) -> Kind {
         "intorstring" => Kind::IntOrString,
         "time" => Kind::Time,
         "microtime" => Kind::MicroTime,
+        "deduced" => Kind::Deduced,
         name => names.get(name).map_or(Kind::Any, |index| Kind::Struct(*index)),
     }
 }

@@ -2,10 +2,11 @@
 
 mod listen;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -22,6 +23,7 @@ use crate::access::{Access, Caller, Certifier};
 use crate::admission::Admission;
 use crate::api;
 use crate::controllers;
+use crate::custom;
 use crate::faults::Faults;
 use crate::logs::Logs;
 use crate::resources::Catalogue;
@@ -98,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) admission: Admission,
     catalogue: RwLock<Arc<Catalogue>>,
+    /// Definitions of custom resources are looked at one at a time.
+    pub(crate) definitions: Mutex<()>,
     pub(crate) faults: Faults,
     pub(crate) logs: Option<Logs>,
     pub(crate) streams: Streams,
@@ -114,6 +118,17 @@ impl Shared {
     /// The resources as they are now.
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         Arc::clone(&self.catalogue.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other resources in their place; watches of those that are gone or changed end.
+    pub(crate) fn set_catalogue(&self, catalogue: Catalogue) {
+        let mut present = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        let kept: HashSet<u64> = catalogue.customs().map(|custom| custom.id).collect();
+        let old = std::mem::replace(&mut *present, Arc::new(catalogue));
+        drop(present);
+        for custom in old.customs().filter(|custom| !kept.contains(&custom.id)) {
+            custom.ended.cancel();
+        }
     }
 }
 
@@ -141,6 +156,7 @@ impl Server {
             admission,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
+            definitions: Mutex::new(()),
             faults: options.faults,
             logs: options.logs,
             streams: options.streams,
@@ -148,6 +164,7 @@ impl Server {
             schedule: options.schedule,
             stop: stop.clone(),
         });
+        custom::load(&shared);
         controllers::start(&shared);
         verbs::bootstrap(&shared);
         Ok(Server { shared, _stop: Arc::new(stop.drop_guard()) })

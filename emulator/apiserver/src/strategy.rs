@@ -1,6 +1,7 @@
 //! What is particular to a kind when it is created or updated: what the server sets, fills in,
 //! admits and refuses. One file per kind that has much to say.
 
+mod apps;
 mod batch;
 mod claims;
 mod configmaps;
@@ -16,6 +17,7 @@ mod podspec;
 mod rbac;
 mod secrets;
 mod selectors;
+mod services;
 mod webhooks;
 mod workloads;
 
@@ -23,6 +25,7 @@ pub(crate) use nodes::NOT_READY;
 
 use serde_json::{Map, Value, json};
 
+use crate::custom;
 use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
@@ -36,13 +39,14 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "Namespace") => namespaces::defaults(value),
         ("", "PersistentVolumeClaim") => claims::defaults(value),
         ("", "PersistentVolume") => claims::volume_defaults(value),
-        ("", "Service") => workloads::service_defaults(value),
+        ("", "Service") => services::defaults(value),
         ("", "Node") => nodes::defaults(value),
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
+        ("apiextensions.k8s.io", _) => custom::definition_defaults(value),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::defaults(resource, value),
+        ("apps", _) => apps::defaults(resource, value),
         ("rbac.authorization.k8s.io", _) => rbac::defaults(resource, value),
         ("storage.k8s.io", "StorageClass") => workloads::storage_class_defaults(value),
         ("admissionregistration.k8s.io", _) => workloads::webhook_defaults(resource, value),
@@ -73,7 +77,9 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "PersistentVolumeClaim") => claims::prepare(value),
         ("", "PersistentVolume") => value["status"] = json!({"phase": "Available"}),
         ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
+        ("apiextensions.k8s.io", _) => custom::prepare_definition(value),
         ("batch", "Job") => batch::prepare_job(value),
+        ("apps", "DaemonSet") => apps::count_templates(resource, None, value),
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
             value["status"] = json!({"replicas": 0});
         }
@@ -88,6 +94,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
 /// must have been filled in.
 pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
     match subresource {
+        "status" if resource.custom.is_some() => only_status(old, new),
         "status" => status_only(resource, old, new),
         "" if resource.has_status() => {
             let map = object::map_mut(new);
@@ -97,6 +104,15 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             };
             if resource.is("", "Namespace") {
                 new["spec"] = old["spec"].clone();
+            }
+            if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+                custom::prepare_definition_update(new);
+            }
+            if resource.is("", "Service") {
+                services::keep(old, new);
+            }
+            if resource.group == "apps" {
+                apps::count_templates(resource, Some(old), new);
             }
         }
         _ => {}
@@ -111,6 +127,16 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
 }
 
 fn differs(resource: &Resource, old: &Value, new: &Value) -> bool {
+    if resource.custom.is_some() {
+        let rest = |value: &Value| -> Map<String, Value> {
+            let fields = value.as_object().into_iter().flatten();
+            fields
+                .filter(|(name, _)| *name != "metadata")
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect()
+        };
+        return rest(old) != rest(new);
+    }
     if resource.group == "admissionregistration.k8s.io" {
         old["webhooks"] != new["webhooks"]
     } else {
@@ -141,12 +167,35 @@ fn status_only(resource: &Resource, old: &Value, new: &mut Value) {
     *new = kept;
 }
 
+/// Of a custom resource a write of the status changes nothing else, not even the labels.
+fn only_status(old: &Value, new: &mut Value) {
+    let mut kept = old.clone();
+    let map = object::map_mut(&mut kept);
+    match new["status"].take() {
+        Value::Null => map.remove("status"),
+        status => map.insert("status".into(), status),
+    };
+    let books = new["metadata"]["managedFields"].take();
+    if !books.is_null() {
+        object::metadata_mut(&mut kept).insert("managedFields".into(), books);
+    }
+    *new = kept;
+}
+
 fn has_generation(resource: &Resource) -> bool {
-    matches!(
-        (resource.group.as_str(), resource.kind.as_str()),
-        ("", "Pod" | "ReplicationController")
-            | ("apps" | "batch" | "networking.k8s.io" | "admissionregistration.k8s.io", _)
-    )
+    resource.custom.is_some()
+        || matches!(
+            (resource.group.as_str(), resource.kind.as_str()),
+            ("", "Pod" | "ReplicationController")
+                | (
+                    "apps"
+                        | "batch"
+                        | "networking.k8s.io"
+                        | "admissionregistration.k8s.io"
+                        | "apiextensions.k8s.io",
+                    _
+                )
+        )
 }
 
 /// What admission adds or refuses, after the books of the fields were written.
@@ -161,10 +210,15 @@ pub(crate) fn admit(
             claims::admit(shared, value);
             Ok(())
         }
+        ("", "PersistentVolume") => {
+            claims::protect_volume(value);
+            Ok(())
+        }
         ("", "Node") => {
             nodes::taint(value);
             Ok(())
         }
+        ("", "Service") => services::admit(shared, resource, value),
         _ => Ok(()),
     }
 }
@@ -174,6 +228,10 @@ pub(crate) fn validate_create(resource: &Resource, value: &Value) -> Vec<FieldEr
     let mut errors = Vec::new();
     metadata::check(resource, value, &mut errors);
     validate(resource, value, &mut errors);
+    if let Some(custom) = &resource.custom {
+        errors.extend(custom.check(value, None));
+        custom.check_rules(value, None, &mut errors);
+    }
     errors
 }
 
@@ -196,6 +254,8 @@ pub(crate) fn validate_update(
     let (updates, others) = match (resource.group.as_str(), resource.kind.as_str()) {
         (_, "Event") => (1, 1),
         ("admissionregistration.k8s.io", _) => (1, 2),
+        ("apiextensions.k8s.io", _) => (2, 3),
+        _ if resource.custom.is_some() => (2, 3),
         ("coordination.k8s.io", _) | (_, "CronJob") => (2, 1),
         _ => (2, 2),
     };
@@ -204,6 +264,11 @@ pub(crate) fn validate_update(
     }
     for _ in 0..others {
         metadata::common(resource, new, &mut errors);
+    }
+    if let Some(custom) = &resource.custom {
+        errors.extend(custom.check(new, Some(old)));
+        custom.check_rules(new, Some(old), &mut errors);
+        return errors;
     }
     if subresource == "status" {
         return errors;
@@ -223,8 +288,18 @@ pub(crate) fn validate_update(
             claims::check_update(old, new, &mut errors);
             return errors;
         }
+        ("", "Service") => services::check_update(old, new, &mut errors),
         ("", "Node") => nodes::check_update(old, new, &mut errors),
-        ("batch", "Job") => batch::check_job_update(old, new, &mut errors),
+        ("apps", "ControllerRevision") => {}
+        ("apps", _) => apps::check_update(resource, old, new, &mut errors),
+        ("apiextensions.k8s.io", _) => {
+            custom::check_definition_update(old, new, &mut errors);
+            return errors;
+        }
+        ("batch", "Job") => {
+            batch::check_job_update(old, new, &mut errors);
+            return errors;
+        }
         ("rbac.authorization.k8s.io", _) => rbac::check_update(resource, old, new, &mut errors),
         _ => {}
     }
@@ -237,18 +312,29 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("", "Pod") => pods::check(value, errors),
         ("", "Secret") => secrets::check(value, errors),
         ("", "ConfigMap") => configmaps::check(value, errors),
+        ("", "Service") => services::check(value, errors),
         ("", "PersistentVolumeClaim") => claims::check(value, errors),
         ("", "Node") => nodes::check(value, errors),
         ("", "Event") | ("events.k8s.io", _) => events::check(value, errors),
+        ("apiextensions.k8s.io", _) => custom::check_definition(value, errors),
         ("batch", "Job") => batch::check_job(value, errors),
         ("batch", "CronJob") => batch::check_cron(value, errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
         ("admissionregistration.k8s.io", _) => webhooks::check(resource, value, errors),
         ("apps", "ControllerRevision") => {}
-        ("apps", _) => workloads::check(value, errors),
+        ("apps", _) => apps::check(resource, value, errors),
         _ => {}
     }
+}
+
+/// The faults that follow from another uid than the stored one.
+pub(crate) fn identity_faults(resource: &Resource, new: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if resource.is("batch", "Job") {
+        batch::generated(new, &mut errors);
+    }
+    errors
 }
 
 /// Whether an object that is marked and has no finalizers can go.

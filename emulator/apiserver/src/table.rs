@@ -1,6 +1,6 @@
 //! Tables, as `kubectl get` shows them: the columns of each kind, and a row per object.
 
-mod age;
+pub(crate) mod age;
 mod cells;
 mod network;
 mod pods;
@@ -8,6 +8,7 @@ mod workloads;
 
 use serde_json::{Value, json};
 
+use crate::custom;
 use crate::object;
 use crate::resources::Resource;
 
@@ -28,6 +29,9 @@ const fn wide(name: &'static str) -> Column {
 /// The columns of a kind.
 fn columns(resource: &Resource) -> Vec<Column> {
     const INTEGER: &str = "integer";
+    if resource.custom.is_some() {
+        return vec![NAME];
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => vec![
             NAME,
@@ -212,6 +216,7 @@ fn columns(resource: &Resource) -> Vec<Column> {
             ("AllowVolumeExpansion", "boolean", "", 0),
             AGE,
         ],
+        ("apiextensions.k8s.io", _) => vec![NAME, ("Created At", "date", "", 0)],
         ("admissionregistration.k8s.io", _) => vec![NAME, ("Webhooks", INTEGER, "", 0), AGE],
         _ => vec![NAME, AGE],
     }
@@ -219,6 +224,10 @@ fn columns(resource: &Resource) -> Vec<Column> {
 
 /// The definitions of the columns.
 pub(crate) fn definitions(resource: &Resource) -> Value {
+    let own = match &resource.custom {
+        Some(custom) => custom::columns(custom).collect(),
+        None => Vec::new(),
+    };
     columns(resource)
         .into_iter()
         .map(|(name, kind, format, priority)| {
@@ -230,6 +239,7 @@ pub(crate) fn definitions(resource: &Resource) -> Value {
                 "priority": priority,
             })
         })
+        .chain(own)
         .collect()
 }
 
@@ -249,6 +259,9 @@ pub(crate) fn conditions(resource: &Resource, value: &Value) -> Option<Value> {
 /// The cells of a row.
 pub(crate) fn cells(resource: &Resource, value: &Value) -> Value {
     let name = json!(object::name(value));
+    if let Some(custom) = &resource.custom {
+        return std::iter::once(name).chain(custom::cells(custom, value)).collect();
+    }
     let age = json!(age::since(object::meta(value, "creationTimestamp")));
     let cells = match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pods::cells(value, age),
@@ -297,6 +310,9 @@ pub(crate) fn cells(resource: &Resource, value: &Value) -> Value {
         }
         ("rbac.authorization.k8s.io", _) => cells::binding(value, age),
         ("storage.k8s.io", "StorageClass") => cells::storage_class(value, age),
+        ("apiextensions.k8s.io", _) => {
+            vec![name, json!(object::meta(value, "creationTimestamp"))]
+        }
         ("admissionregistration.k8s.io", _) => {
             vec![name, json!(object::list(value, &["webhooks"]).len()), age]
         }

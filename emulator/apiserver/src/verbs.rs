@@ -24,6 +24,7 @@ pub(crate) use bootstrap::bootstrap;
 
 use crate::admission::Gate;
 use crate::api::{Call, Target, View, json, warn};
+use crate::custom;
 use crate::failure::{Failure, FieldError};
 use crate::server::Shared;
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(
     target: &Target,
     call: &Call,
 ) -> Result<Response, Failure> {
+    let target = &custom::collection(target, call);
     let gate = Gate::new(shared, target, call);
     if gate.is_open() {
         return dispatch(shared, &gate).await;
@@ -49,8 +51,15 @@ async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Fai
     let Gate { target, call, .. } = gate;
     let resource = &target.resource;
     let creates = call.method == Method::POST && target.name.is_none();
+    let listed = call.method == Method::GET || !resource.is("", "ComponentStatus");
+    if !listed || resource.is("", "Binding") {
+        return Err(Failure::method_not_allowed());
+    }
     if !resource.stored && !creates {
         return Err(Failure::method_not_allowed());
+    }
+    if let Some(answer) = custom::first(target, call) {
+        return answer;
     }
     let item = target.name.is_some();
     if matches!(target.subresource.as_str(), "attach" | "exec" | "portforward" | "proxy") {

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::{Call, PROTOBUF};
+use crate::custom;
 use crate::failure::Failure;
 use crate::protobuf;
 use crate::resources::Resource;
-use crate::schema::{TYPES, normalize, scan};
+use crate::schema::{Kind, TYPES, normalize, scan};
 
 /// How unknown fields are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,9 @@ impl Validation {
 
 /// Reads the body as an object of the resource; also gives the warnings.
 pub(crate) fn decode(call: &Call, resource: &Resource) -> Result<(Value, Vec<String>), Failure> {
+    if let Some(custom) = &resource.custom {
+        return custom::decode(call, resource, custom);
+    }
     let value = parse(call, &resource.kind)?;
     let text = |key: &str, otherwise: String| match value[key].as_str() {
         None | Some("") => otherwise,
@@ -56,6 +60,9 @@ pub(crate) fn typed_raw(
     validation: Validation,
     findings: Option<Vec<String>>,
 ) -> Result<(Value, Vec<String>), String> {
+    if let Some(custom) = &resource.custom {
+        return custom::typed(value, resource, custom, validation, findings.unwrap_or_default());
+    }
     if value.is_null() {
         value = Value::Object(Map::new());
     }
@@ -92,7 +99,8 @@ fn findings(call: &Call, schema: &str) -> Option<Vec<String>> {
     if !json || Validation::of(call) == Validation::Ignore {
         return None;
     }
-    scan::scan(&TYPES, TYPES.find(schema), &call.body).ok()
+    let root = TYPES.find(schema).map(Kind::Struct);
+    scan::scan(&TYPES, root.as_ref(), &call.body).ok()
 }
 
 fn media(call: &Call) -> &str {
@@ -148,15 +156,23 @@ pub(crate) fn go_kind(value: &Value) -> &'static str {
     }
 }
 
-fn unrecognized(kind: &str, error: &str, body: &[u8]) -> Failure {
-    let shown = match body {
-        [] => "<empty>".to_owned(),
-        long if long.len() > 30 => format!("{} ...", String::from_utf8_lossy(&long[..30])),
-        short => short.iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
+pub(crate) fn unrecognized(kind: &str, error: &str, body: &[u8]) -> Failure {
+    let shown = summary(body);
     Failure::bad_request(format!(
         "the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
     ))
+}
+
+/// The start of a body: as a text where it looks like JSON, else in hexadecimal digits.
+fn summary(body: &[u8]) -> String {
+    const LIMIT: usize = 30;
+    let start = &body[..body.len().min(LIMIT)];
+    let shown = match start {
+        [] => return "<empty>".to_owned(),
+        [b'{', ..] => String::from_utf8_lossy(start).into_owned(),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if body.len() > LIMIT { format!("{shown} ...") } else { shown }
 }
 
 /// Reads YAML or JSON.

@@ -60,11 +60,16 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
         [plural, rest @ ..] => (None, *plural, rest),
     };
     let Some(resource) = find(plural) else {
+        // What has only custom resources knows nothing else.
+        if catalogue.is_custom(group) {
+            return Path::Other;
+        }
         let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);
         return if known { Path::Unknown } else { Path::Other };
     };
+    let unknown = || if resource.custom.is_some() { Path::Other } else { Path::Unknown };
     if namespace.is_some() && !resource.namespaced {
-        return Path::Unknown;
+        return unknown();
     }
     let (name, subresource) = match rest {
         [] | [""] => (None, String::new()),
@@ -72,9 +77,12 @@ pub(crate) fn parse(catalogue: &Catalogue, path: &str) -> Path {
         [name, subresource @ ..] => (Some((*name).to_owned()), subresource.join("/")),
     };
     if name.is_some() && resource.namespaced && namespace.is_none() {
-        return Path::Unknown;
+        return unknown();
     }
-    if !subresource.is_empty() && resource.subresource(&subresource).is_none() {
+    if !subresource.is_empty()
+        && resource.subresource(&subresource).is_none()
+        && resource.custom.is_none()
+    {
         return Path::Unknown;
     }
     Path::Object(Target { resource, namespace, name, subresource, watch })

@@ -1,9 +1,12 @@
 //! In which form a client wants its answer, and putting objects into that form.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::custom;
 use crate::events;
 use crate::failure::Failure;
 use crate::object;
@@ -88,22 +91,23 @@ impl View {
                 }
                 ("PartialObjectMetadata", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadata, but the requested object is a list (*{}.{}List)",
-                        package(resource),
-                        resource.kind
+                        "you requested PartialObjectMetadata, but the requested object is a list (*{}List)",
+                        go_type(resource)
                     )));
+                }
+                ("PartialObjectMetadataList", Some(_)) if resource.custom.is_some() => {
+                    return Err(Failure::internal("content is not a list"));
                 }
                 ("PartialObjectMetadataList", Some(_)) => {
                     return Err(not_acceptable(format!(
-                        "you requested PartialObjectMetadataList, but the requested object is not a list (*{}.{})",
-                        package(resource),
-                        resource.kind
+                        "you requested PartialObjectMetadataList, but the requested object is not a list (*{})",
+                        go_type(resource)
                     )));
                 }
                 _ => refused = true,
             }
         }
-        if refused {
+        if refused || resource.custom.is_some() {
             return Err(not_acceptable(format!(
                 "only the following media types are accepted: {TYPES}"
             )));
@@ -137,8 +141,12 @@ impl View {
             View::Metadata(version) => {
                 ("PartialObjectMetadataList".to_owned(), version.text().to_owned())
             }
-            View::Object => (format!("{}List", resource.kind), resource.api_version()),
+            View::Object => (resource.list_kind(), resource.api_version()),
         };
+        let mut metadata = metadata.clone();
+        if self == View::Object && resource.custom.is_some() && metadata.get("continue").is_none() {
+            metadata["continue"] = json!("");
+        }
         let mut body = BytesMut::new();
         let head = format!(
             "{{\"kind\":{kind:?},\"apiVersion\":{api_version:?},\"metadata\":{metadata},\"items\":["
@@ -216,9 +224,11 @@ impl View {
             version.text()
         );
         body.put_slice(head.as_bytes());
+        let mut any = false;
         for (index, object) in objects.enumerate() {
+            any = true;
             let comma = if index > 0 { "," } else { "" };
-            let cells = table::cells(resource, &object.value);
+            let cells = table::cells(resource, &shown(resource, object));
             body.put_slice(format!("{comma}{{\"cells\":{cells},").as_bytes());
             if let Some(conditions) = table::conditions(resource, &object.value) {
                 body.put_slice(format!("\"conditions\":{conditions},").as_bytes());
@@ -233,17 +243,27 @@ impl View {
             }
             body.put_u8(b'}');
         }
+        if !any && resource.is(custom::GROUP, "CustomResourceDefinition") {
+            // Where the real server has nothing of its own to make rows, it makes no list of them.
+            body.truncate(body.len() - 1);
+            body.put_slice(b"null}");
+            return body.freeze();
+        }
         body.put_slice(b"]}");
         body.freeze()
     }
 }
 
-/// The first part of the group, as types are named in messages.
-fn package(resource: &Resource) -> &str {
-    match resource.group.split('.').next() {
+/// How a type is named in messages: with the first part of the group.
+fn go_type(resource: &Resource) -> String {
+    if resource.custom.is_some() {
+        return "unstructured.Unstructured".to_owned();
+    }
+    let package = match resource.group.split('.').next() {
         None | Some("") => "core",
         Some(first) => first,
-    }
+    };
+    format!("{package}.{}", resource.kind)
 }
 
 fn not_acceptable(message: String) -> Failure {
@@ -261,8 +281,26 @@ fn include(call: &Call) -> Result<Include, Failure> {
     }
 }
 
-/// An object as it is in a list: without kind and version.
+/// An object as its version shows it.
+fn shown<'a>(resource: &Resource, object: &'a Object) -> Cow<'a, Value> {
+    match &resource.custom {
+        Some(custom) => custom.shown(object),
+        None => Cow::Borrowed(&object.value),
+    }
+}
+
+/// An object as it is in a list: without kind and version, unless it is a custom resource.
 fn item(resource: &Resource, object: &Object) -> Bytes {
+    if resource.custom.is_some() {
+        return with_kind(resource, object);
+    }
+    bare(resource, object)
+}
+
+fn bare(resource: &Resource, object: &Object) -> Bytes {
+    if let Cow::Owned(value) = shown(resource, object) {
+        return Bytes::from(value.to_string());
+    }
     if events::is_new(resource) {
         return Bytes::from(events::to_shown(resource, object.value.clone()).to_string());
     }
@@ -271,9 +309,12 @@ fn item(resource: &Resource, object: &Object) -> Bytes {
 
 /// An object with kind and version in front.
 fn with_kind(resource: &Resource, object: &Object) -> Bytes {
-    let body = item(resource, object);
-    let head =
-        format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", resource.kind, resource.api_version());
+    let body = bare(resource, object);
+    let (kind, api_version) = (&resource.kind, resource.api_version());
+    let head = match &resource.custom {
+        Some(_) => format!("{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\","),
+        None => format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\","),
+    };
     let mut whole = BytesMut::with_capacity(head.len() + body.len());
     whole.put_slice(head.as_bytes());
     whole.put_slice(&body[1..]);

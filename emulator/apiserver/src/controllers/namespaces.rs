@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::queue::Item;
+use super::work::Work;
 use super::{controller, edit, report, set_condition};
 use crate::object;
 use crate::server::Shared;
@@ -10,10 +12,10 @@ use crate::verbs::create;
 use crate::verbs::delete::{Options, Policy, remove};
 
 /// Goes on with the namespaces that were ending when the server stopped.
-pub(crate) fn resume(shared: &Shared) {
-    for namespace in shared.store.list(NAMESPACES, None).1 {
+pub(super) fn resume(work: &mut Work) {
+    for namespace in work.shared.store.list(NAMESPACES, None).1 {
         if object::is_deleting(&namespace.value) {
-            end(shared, object::name(&namespace.value));
+            work.queue.add(Item::Namespace(object::name(&namespace.value).to_owned()));
         }
     }
 }
@@ -41,32 +43,30 @@ pub(crate) fn furnish(shared: &Shared, namespace: &str) {
     );
 }
 
-pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
+pub(super) fn changed(work: &mut Work, storage: &str, change: &Change) {
     if storage == NAMESPACES {
         if !change.deleted && object::is_deleting(&change.new.value) {
-            end(shared, &change.key.name);
+            work.queue.add(Item::Namespace(change.key.name.clone()));
         }
         return;
     }
     if !change.deleted || change.key.namespace.is_empty() {
         return;
     }
-    let Some(namespace) = shared.store.get(NAMESPACES, &Key::new("", &*change.key.namespace))
-    else {
-        return;
-    };
+    let key = Key::new("", &*change.key.namespace);
+    let Some(namespace) = work.shared.store.get(NAMESPACES, &key) else { return };
     if object::is_deleting(&namespace.value) {
-        end(shared, &change.key.namespace);
+        work.queue.add(Item::Namespace(change.key.namespace.clone()));
     } else if matches!(
         (storage, change.key.name.as_str()),
         ("serviceaccounts", "default") | ("configmaps", "kube-root-ca.crt")
     ) {
-        furnish(shared, &change.key.namespace);
+        furnish(&work.shared, &change.key.namespace);
     }
 }
 
 /// Deletes what is left in a namespace; when nothing is, the namespace goes.
-fn end(shared: &Shared, namespace: &str) {
+pub(super) fn end(shared: &Shared, namespace: &str) {
     let mut left: Vec<(String, usize)> = Vec::new();
     let mut held: Vec<(String, usize)> = Vec::new();
     for resource in shared.catalogue().stored().iter().filter(|one| one.namespaced) {

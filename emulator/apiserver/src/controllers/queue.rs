@@ -15,7 +15,16 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(1000);
 /// One thing to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Item {
+    Budget(Key),
+    CronJob(Key),
+    DaemonSet(Key),
+    Deployment(Key),
     Job(Key),
+    /// What is left of a namespace that ends.
+    Namespace(String),
+    ReplicaSet(Key),
+    Service(Key),
+    StatefulSet(Key),
     /// A pod that a job was counting, by its key.
     Uncounted(Key),
 }

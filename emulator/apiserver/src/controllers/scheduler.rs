@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Said, edit, event, set_condition};
 use crate::managed::Writer;
 use crate::object;
+use crate::selectors::Labels;
 use crate::server::Shared;
 use crate::store::{Change, Key, Object};
 use crate::strategy::NOT_READY;
@@ -83,14 +84,14 @@ fn place(shared: &Shared, pod: &Value) {
 }
 
 /// Why a node cannot take a pod.
-fn refusal(node: &Value, pod: &Value) -> Option<&'static str> {
+pub(super) fn refusal(node: &Value, pod: &Value) -> Option<&'static str> {
     if node["spec"]["unschedulable"].as_bool().unwrap_or_default() {
         return Some("node(s) were unschedulable");
     }
     let labels = &node["metadata"]["labels"];
     let selector = pod["spec"]["nodeSelector"].as_object();
     let matches = selector.into_iter().flatten().all(|(key, value)| labels[key] == *value);
-    if !matches {
+    if !matches || !attracts(node, pod) {
         return Some("node(s) didn't match Pod's node affinity/selector");
     }
     let tolerated = object::list(node, &["spec", "taints"])
@@ -100,6 +101,30 @@ fn refusal(node: &Value, pod: &Value) -> Option<&'static str> {
             object::list(pod, &["spec", "tolerations"]).iter().any(|one| tolerates(one, taint))
         });
     (!tolerated).then_some("node(s) had untolerated taint(s)")
+}
+
+/// Whether a pod's affinity lets it onto a node.
+fn attracts(node: &Value, pod: &Value) -> bool {
+    let required =
+        &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    if !required.is_object() {
+        return true;
+    }
+    object::list(required, &["nodeSelectorTerms"]).iter().any(|term| {
+        let expressions = object::list(term, &["matchExpressions"]);
+        let fields = object::list(term, &["matchFields"]);
+        let named = fields.iter().all(|field| {
+            let found = object::list(field, &["values"])
+                .iter()
+                .any(|value| value.as_str() == Some(object::name(node)));
+            field["key"] == "metadata.name" && (field["operator"] == "NotIn") != found
+        });
+        let labelled = expressions.is_empty()
+            || Labels::of(&json!({"matchExpressions": expressions}))
+                .is_some_and(|selector| selector.matches(node));
+        // A term that says nothing matches nothing.
+        !(expressions.is_empty() && fields.is_empty()) && named && labelled
+    })
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {

@@ -7,11 +7,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::jobs::BackOff;
-use super::queue::{Clock, Queue};
-use super::{Said, controller, event};
+use super::daemonsets::DAEMON_SETS;
+use super::deployments::DEPLOYMENTS;
+use super::history::REVISIONS;
+use super::jobs::{BackOff, JOBS};
+use super::queue::{Clock, Item, Queue};
+use super::replicasets::{REPLICA_SETS, selects};
+use super::statefulsets::STATEFUL_SETS;
+use super::{Said, controller, edit, event};
 use crate::failure::Failure;
 use crate::object;
+use crate::selectors::Labels;
 use crate::server::Shared;
 use crate::store::{Change, Key, Object};
 use crate::verbs::create;
@@ -29,6 +35,9 @@ pub(super) struct Work {
     pub(super) queue: Queue,
     pub(super) clock: Clock,
     pub(super) pods: Owned,
+    pub(super) jobs: Owned,
+    pub(super) replica_sets: Owned,
+    pub(super) revisions: Owned,
     /// The failures of each job's pods, by the job's uid.
     pub(super) back_off: HashMap<String, BackOff>,
     /// How many Events may still be written about an object, by its uid, and when that was so.
@@ -42,6 +51,9 @@ impl Work {
             queue: Queue::default(),
             clock: Clock::start(),
             pods: Owned::default(),
+            jobs: Owned::default(),
+            replica_sets: Owned::default(),
+            revisions: Owned::default(),
             back_off: HashMap::new(),
             talk: HashMap::new(),
         }
@@ -49,18 +61,104 @@ impl Work {
 
     /// Takes an object into the books.
     pub(super) fn seen(&mut self, storage: &str, object: &Arc<Object>) {
-        if storage == "pods" {
-            self.pods.seen(object);
+        if let Some(owned) = self.owned(storage) {
+            owned.seen(object);
         }
     }
 
     /// Takes a change into the books.
     pub(super) fn note(&mut self, storage: &str, change: &Change) {
-        if storage == "pods" {
-            self.pods.changed(change);
+        if let Some(owned) = self.owned(storage) {
+            owned.changed(change);
+            if !change.deleted {
+                self.offer(storage, &change.new.value);
+            }
         }
         if change.deleted {
             self.talk.remove(object::uid(&change.new.value));
+        }
+    }
+
+    /// What an owner controls: what its selector matches. What nobody controls is taken, and what
+    /// it does not match any more is let go.
+    pub(super) fn claim(&self, storage: &str, owner: &Owner) -> Vec<Arc<Object>> {
+        let owned = match storage {
+            REPLICA_SETS => &self.replica_sets,
+            _ => &self.pods,
+        };
+        let own = owned.of(object::uid(owner.value));
+        let orphans = owned.of(&orphans_of(object::namespace(owner.value)));
+        let selector = Labels::of(&owner.value["spec"]["selector"]);
+        let Some(selector) = selector.filter(|_| !object::is_deleting(owner.value)) else {
+            return own;
+        };
+        let (mut claimed, strangers): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|one| selector.matches(&one.value));
+        let owner_uid = object::uid(owner.value);
+        for stranger in strangers {
+            edit(&self.shared, storage, &Key::of(&stranger.value), &controller(""), |value| {
+                let metadata = object::metadata_mut(value);
+                if let Some(Value::Array(list)) = metadata.get_mut("ownerReferences") {
+                    list.retain(|one| one["uid"] != owner_uid);
+                    if list.is_empty() {
+                        metadata.remove("ownerReferences");
+                    }
+                }
+            });
+        }
+        for orphan in orphans {
+            let free = !object::is_deleting(&orphan.value)
+                && (storage != "pods" || is_active(&orphan.value));
+            if !free || selector.is_empty() || !selector.matches(&orphan.value) {
+                continue;
+            }
+            let key = Key::of(&orphan.value);
+            let taken = edit(&self.shared, storage, &key, &controller(""), |value| {
+                if controller_of(value).is_none() {
+                    let metadata = object::metadata_mut(value);
+                    let list = metadata.entry("ownerReferences").or_insert_with(|| json!([]));
+                    if let Value::Array(list) = list {
+                        list.push(owner.reference());
+                    }
+                }
+            });
+            claimed.extend(taken.filter(|one| {
+                controller_of(&one.value).is_some_and(|owner| owner["uid"] == owner_uid)
+            }));
+        }
+        claimed
+    }
+
+    /// Asks those whose selectors match an object that nobody controls to take it.
+    fn offer(&mut self, storage: &str, object: &Value) {
+        let owners: &[(&str, fn(Key) -> Item)] = match storage {
+            "pods" => &[
+                (REPLICA_SETS, Item::ReplicaSet),
+                (STATEFUL_SETS, Item::StatefulSet),
+                (DAEMON_SETS, Item::DaemonSet),
+            ],
+            REPLICA_SETS => &[(DEPLOYMENTS, Item::Deployment)],
+            _ => return,
+        };
+        if controller_of(object).is_some() || !object["metadata"]["labels"].is_object() {
+            return;
+        }
+        for (owner, item) in owners {
+            for owner in self.shared.store.list(owner, Some(object::namespace(object))).1 {
+                if selects(&owner.value, object) {
+                    self.queue.add(item(Key::of(&owner.value)));
+                }
+            }
+        }
+    }
+
+    fn owned(&mut self, storage: &str) -> Option<&mut Owned> {
+        match storage {
+            "pods" => Some(&mut self.pods),
+            JOBS => Some(&mut self.jobs),
+            REPLICA_SETS => Some(&mut self.replica_sets),
+            REVISIONS => Some(&mut self.revisions),
+            _ => None,
         }
     }
 
@@ -192,20 +290,16 @@ impl Owned {
     }
 
     fn seen(&mut self, object: &Arc<Object>) {
-        if let Some(owner) = controller_of(&object.value) {
-            let uid = object::text(owner, &["uid"]).to_owned();
-            let key = Key::of(&object.value);
-            self.by_owner.entry(uid).or_default().insert(key, Arc::clone(object));
-        }
+        let key = Key::of(&object.value);
+        self.by_owner.entry(owner_of(&object.value)).or_default().insert(key, Arc::clone(object));
     }
 
     fn forget(&mut self, value: &Value) {
-        let Some(owner) = controller_of(value) else { return };
-        let uid = object::text(owner, &["uid"]);
-        if let Some(owned) = self.by_owner.get_mut(uid) {
+        let owner = owner_of(value);
+        if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.remove(&Key::of(value));
             if owned.is_empty() {
-                self.by_owner.remove(uid);
+                self.by_owner.remove(&owner);
             }
         }
     }
@@ -214,6 +308,18 @@ impl Owned {
     pub(super) fn of(&self, uid: &str) -> Vec<Arc<Object>> {
         self.by_owner.get(uid).into_iter().flat_map(|all| all.values().cloned()).collect()
     }
+}
+
+/// The uid of the object that controls this one; what nobody controls is under its namespace.
+fn owner_of(value: &Value) -> String {
+    match controller_of(value) {
+        Some(owner) => object::text(owner, &["uid"]).to_owned(),
+        None => orphans_of(object::namespace(value)),
+    }
+}
+
+fn orphans_of(namespace: &str) -> String {
+    format!("/{namespace}")
 }
 
 /// The reference to the object that controls this one.

@@ -1,5 +1,7 @@
 //! Server-side apply: merge what is applied, drop what is no longer applied, find conflicts.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::compare::{self, Shape, item_key, shape};
@@ -30,10 +32,10 @@ pub(crate) fn apply(
     writer: &Writer,
     force: bool,
 ) -> Result<Value, Vec<Conflict>> {
-    let root = TYPES.find(&resource.schema).unwrap_or_default();
+    let (types, root) = resource.types().unwrap_or((&TYPES, 0));
     let live = match old {
         Some(old) => old.clone(),
-        None => normalize::zero(&TYPES, TYPES.get(root)),
+        None => normalize::zero(types, types.get(root)),
     };
     let mut entries = old.map(read).unwrap_or_default();
     let mut own = Entry {
@@ -42,7 +44,7 @@ pub(crate) fn apply(
         api_version: resource.api_version(),
         subresource: writer.subresource.to_owned(),
         time: object::now(),
-        set: compare::owned(&TYPES, root, applied),
+        set: compare::owned(types, root, applied),
     };
     strip(&mut own.set, resource, writer.subresource);
     let position = entries.iter().position(|entry| {
@@ -53,16 +55,16 @@ pub(crate) fn apply(
     let before = position.map(|at| entries.remove(at));
 
     let mut merged = live.clone();
-    merge(&TYPES, (&Kind::Struct(root), None), &mut merged, applied);
+    merge(types, (&Kind::Struct(root), None), &mut merged, applied);
     if let Some(before) = &before {
         let mut dropped = before.set.difference(&own.set);
         for entry in &entries {
             dropped = dropped.difference(&entry.set);
         }
-        remove(&TYPES, (&Kind::Struct(root), None), &mut merged, &dropped, &own.set);
+        remove(types, (&Kind::Struct(root), None), &mut merged, &dropped, &own.set);
     }
 
-    let changes = compare_objects(&TYPES, root, &live, &merged);
+    let changes = compare_objects(types, root, &live, &merged);
     let changed = changes.added.union(&changes.modified);
     let mut conflicts = Vec::new();
     for entry in &mut entries {
@@ -157,35 +159,89 @@ fn merge(types: &Types, (kind, field): (&Kind, Option<&Field>), target: &mut Val
                 Value::Array(items) => items,
                 _ => Vec::new(),
             };
-            let order: Vec<String> = from.iter().map(|one| item_key(keys, one)).collect();
-            for (key, value) in order.iter().zip(from) {
-                match kept.iter_mut().find(|one| item_key(keys, one) == *key) {
-                    Some(one) => merge(types, (item, None), one, value),
-                    None => {
-                        let mut one = Value::Object(Map::new());
-                        merge(types, (item, None), &mut one, value);
-                        kept.push(one);
-                    }
-                }
-            }
-            // The applied order leads; what others own stays where it was, at the end.
-            kept.sort_by_key(|one| {
-                let key = item_key(keys, one);
-                order.iter().position(|other| *other == key).unwrap_or(usize::MAX)
-            });
-            *target = Value::Array(kept);
+            let keyed = |items: Vec<Value>| -> Vec<(String, Value)> {
+                items.into_iter().map(|one| (item_key(keys, &one), one)).collect()
+            };
+            let merged =
+                interleave(keyed(std::mem::take(&mut kept)), keyed(from.clone()), |old, new| {
+                    let mut one = old.unwrap_or_else(|| Value::Object(Map::new()));
+                    merge(types, (item, None), &mut one, &new);
+                    one
+                });
+            *target = Value::Array(merged);
         }
         (Shape::Values, Value::Array(from)) => {
-            let mut all = from.clone();
-            if let Value::Array(items) = target {
-                let others = items.iter().filter(|one| !from.contains(one)).cloned();
-                let others: Vec<Value> = others.collect();
-                all.extend(others);
-            }
-            *target = Value::Array(all);
+            let old = match std::mem::take(target) {
+                Value::Array(items) => items,
+                _ => Vec::new(),
+            };
+            let keyed = |items: Vec<Value>| -> Vec<(String, Value)> {
+                items.into_iter().map(|one| (one.to_string(), one)).collect()
+            };
+            let merged = interleave(keyed(old), keyed(from.clone()), |_, new| new);
+            *target = Value::Array(merged);
         }
         _ => *target = from.clone(),
     }
+}
+
+/// The items of two lists by their keys: those of both in the order of the second, those of the
+/// first alone where they were among them.
+fn interleave(
+    old: Vec<(String, Value)>,
+    new: Vec<(String, Value)>,
+    mut join: impl FnMut(Option<Value>, Value) -> Value,
+) -> Vec<Value> {
+    let applied: HashSet<String> = new.iter().map(|(key, _)| key.clone()).collect();
+    let order: Vec<String> = old.iter().map(|(key, _)| key.clone()).collect();
+    let mut before: HashMap<String, Value> = old.into_iter().collect();
+    let known: HashSet<String> = before.keys().cloned().collect();
+    // What both have, in the order that is wanted.
+    let shared: Vec<String> =
+        new.iter().map(|(key, _)| key.clone()).filter(|key| known.contains(key)).collect();
+    let mut shared = shared.into_iter();
+    let mut next = shared.next();
+    let mut done: HashSet<String> = HashSet::new();
+    let mut out = Vec::new();
+    let mut left = order.into_iter().peekable();
+    let mut right = new.into_iter().peekable();
+    while left.peek().is_some() || right.peek().is_some() {
+        if let (Some(one), Some((other, _))) = (left.peek(), right.peek())
+            && one != other
+            && applied.contains(one)
+            && next.as_ref().is_some_and(|next| next != one)
+        {
+            // It comes later.
+            left.next();
+            continue;
+        }
+        let same =
+            matches!((left.peek(), right.peek()), (Some(one), Some((other, _))) if one == other);
+        if let Some(one) = left.peek().filter(|_| !same) {
+            if !applied.contains(one) {
+                out.extend(before.remove(one));
+                left.next();
+                continue;
+            }
+            if done.contains(one) {
+                left.next();
+                continue;
+            }
+        }
+        if same {
+            left.next();
+        }
+        if let Some((key, value)) = right.next() {
+            if next.as_ref() == Some(&key) {
+                next = shared.next();
+            }
+            out.push(join(before.remove(&key), value));
+            done.insert(key);
+        } else {
+            left.next();
+        }
+    }
+    out
 }
 
 fn put(

@@ -48,7 +48,7 @@ pub(crate) enum Shape<'a> {
     Atomic,
     Structure(usize),
     Map(&'a Kind),
-    Keyed(&'a Kind, &'a [&'static str]),
+    Keyed(&'a Kind, &'a [String]),
     Values,
 }
 
@@ -59,6 +59,7 @@ pub(crate) fn shape<'a>(types: &Types, kind: &'a Kind, field: Option<&'a Field>)
     match kind {
         Kind::Struct(index) if !types.get(*index).atomic => Shape::Structure(*index),
         Kind::Map(item) => Shape::Map(item),
+        Kind::Deduced => Shape::Map(kind),
         Kind::List(item) => match field {
             Some(field) if !field.list_keys.is_empty() => Shape::Keyed(item, &field.list_keys),
             Some(field) if field.set => Shape::Values,
@@ -69,8 +70,8 @@ pub(crate) fn shape<'a>(types: &Types, kind: &'a Kind, field: Option<&'a Field>)
 }
 
 /// The path element of an item of a keyed list.
-pub(crate) fn item_key(keys: &[&str], item: &Value) -> String {
-    let mut sorted: Vec<&str> = keys.to_vec();
+pub(crate) fn item_key(keys: &[String], item: &Value) -> String {
+    let mut sorted: Vec<&str> = keys.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let mut map = Map::new();
     for key in sorted {
@@ -92,6 +93,7 @@ fn members(types: &Types, kind: &Kind, field: Option<&Field>, value: &Value) -> 
             for (name, child) in map {
                 let child = match fields.get(name.as_str()) {
                     Some(field) => members(types, &field.kind, Some(field), child),
+                    None if types.get(index).open => members(types, &Kind::Deduced, None, child),
                     None => Set::leaf(),
                 };
                 set.children.insert(format!("f:{name}"), child);
@@ -131,8 +133,14 @@ fn structure(
     let old = old.as_object().unwrap_or(&empty);
     let new = new.as_object().unwrap_or(&empty);
     for name in old.keys().chain(new.keys().filter(|name| !old.contains_key(*name))) {
-        let Some(field) = fields.get(name.as_str()) else { continue };
         let element = format!("f:{name}");
+        let Some(field) = fields.get(name.as_str()) else {
+            if types.get(index).open {
+                let sides = (old.get(name), new.get(name));
+                value(types, (&Kind::Deduced, None), &element, sides, added, modified, removed);
+            }
+            continue;
+        };
         value(
             types,
             (&field.kind, Some(field)),
@@ -167,6 +175,13 @@ fn value(
         (Some(old), Some(new)) if old == new => return,
         (Some(old), Some(new)) => (old, new),
     };
+    // What may be anything is compared field by field only where both are maps.
+    if *kind == Kind::Deduced && !(old.is_object() && new.is_object()) {
+        let mut whole = Set::default();
+        whole.member = true;
+        modified.children.insert(element.to_owned(), whole);
+        return;
+    }
     let mut inner = (Set::default(), Set::default(), Set::default());
     let (add, modify, remove) = (&mut inner.0, &mut inner.1, &mut inner.2);
     match shape(types, kind, field) {
@@ -209,7 +224,7 @@ fn value(
     }
 }
 
-fn keyed<'a>(keys: &[&str], list: &'a Value) -> Vec<(String, &'a Value)> {
+fn keyed<'a>(keys: &[String], list: &'a Value) -> Vec<(String, &'a Value)> {
     list.as_array().into_iter().flatten().map(|item| (item_key(keys, item), item)).collect()
 }
 

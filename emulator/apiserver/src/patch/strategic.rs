@@ -105,7 +105,7 @@ fn map(
             let field = of.and_then(|index| types.get(index).fields.get(name));
             let before = items.clone();
             let order = order.as_array().map(Vec::as_slice).unwrap_or_default();
-            sort(items, field.and_then(|field| field.merge_key), order, &before);
+            sort(items, field.and_then(|field| field.merge_key.as_deref()), order, &before);
         }
     }
     Ok(())
@@ -128,7 +128,7 @@ fn list(
     patch: &[Value],
     order: Option<&Value>,
 ) -> Result<(), PatchFault> {
-    let merge_key = field.and_then(|field| field.merge_key);
+    let merge_key = field.and_then(|field| field.merge_key.as_deref());
     let set = field.is_some_and(|field| field.set);
     let mut items = match target.remove(name) {
         Some(Value::Array(items)) => items,

@@ -100,7 +100,7 @@ fn keys<'a>(
     let mut keys: Vec<&str> = map.keys().map(String::as_str).collect();
     keys.sort_unstable();
     if let (Some(Kind::Struct(at)), None) = (kind, patch)
-        && let Some(order) = ORDER.get(types.get(*at).name)
+        && let Some(order) = ORDER.get(types.get(*at).name.as_str())
     {
         keys.sort_by_key(|key| order.iter().position(|one| one == key).unwrap_or(order.len()));
     }

@@ -37,6 +37,20 @@ pub(crate) fn normalize(types: &Types, root: usize, value: &mut Value) -> Result
     Ok(walk.findings)
 }
 
+/// Normalizes a part of an object, whose fields are named from there on.
+///
+/// # Errors
+/// The text of the decoding error.
+pub(crate) fn normalize_part(
+    types: &Types,
+    root: usize,
+    value: &mut Value,
+) -> Result<Findings, String> {
+    let mut walk = Walk { types, findings: Findings::default(), warn: String::new() };
+    walk.structure(types.get(root), value, "", "")?;
+    Ok(walk.findings)
+}
+
 struct Walk<'a> {
     types: &'a Types,
     findings: Findings,
@@ -60,6 +74,9 @@ impl Walk<'_> {
         let mut gone = Vec::new();
         for (name, child) in map.iter_mut() {
             let Some(field) = structure.fields.get(name.as_str()) else {
+                if structure.open {
+                    continue;
+                }
                 self.findings.unknown.push(joined(&self.warn, name));
                 gone.push(name.clone());
                 continue;
@@ -89,7 +106,7 @@ impl Walk<'_> {
         }
         for name in &structure.order {
             let field = &structure.fields[name];
-            if (field.always || field.required) && !map.contains_key(*name) {
+            if (field.always || field.required) && !map.contains_key(name) {
                 let zero = match &field.kind {
                     Kind::Struct(index) => self.zero(self.types.get(*index)),
                     Kind::String | Kind::Quantity => Value::String(String::new()),
@@ -98,7 +115,7 @@ impl Walk<'_> {
                     Kind::List(_) | Kind::Time | Kind::MicroTime => Value::Null,
                     _ => continue,
                 };
-                map.insert((*name).to_owned(), zero);
+                map.insert(name.clone(), zero);
             }
         }
         Ok(())
@@ -116,7 +133,7 @@ impl Walk<'_> {
         path: &str,
     ) -> Result<(), String> {
         match kind {
-            Kind::Any => {}
+            Kind::Any | Kind::Deduced => {}
             Kind::Struct(index) => {
                 let types = self.types;
                 return self.structure(types.get(*index), value, owner, path);
@@ -232,7 +249,7 @@ pub(crate) fn zero(types: &Types, structure: &Struct) -> Value {
             Kind::List(_) | Kind::Time | Kind::MicroTime => Value::Null,
             _ => continue,
         };
-        map.insert((*name).to_owned(), zero);
+        map.insert(name.clone(), zero);
     }
     Value::Object(map)
 }
@@ -300,7 +317,7 @@ fn go_type(types: &Types, kind: &Kind) -> String {
         Kind::IntOrString => "intstr.IntOrString".into(),
         Kind::Time => "v1.Time".into(),
         Kind::MicroTime => "v1.MicroTime".into(),
-        Kind::Any => "interface {}".into(),
+        Kind::Any | Kind::Deduced => "interface {}".into(),
         Kind::Struct(index) => format!("v1.{}", types.get(*index).short()),
         Kind::List(item) => format!("[]{}", go_type(types, item)),
         Kind::Map(item) => format!("map[string]{}", go_type(types, item)),

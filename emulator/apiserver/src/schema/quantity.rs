@@ -70,6 +70,12 @@ impl Quantity {
         Some(Quantity { nanos: if negative { -nanos } else { nanos }, form })
     }
 
+    /// Its value, as near as a float comes.
+    #[expect(clippy::cast_precision_loss, reason = "what compares quantities can bear it")]
+    pub(crate) fn approximate(self) -> f64 {
+        self.nanos as f64 / 1e9
+    }
+
     pub(crate) fn is_negative(&self) -> bool {
         self.nanos < 0
     }

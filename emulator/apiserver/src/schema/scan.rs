@@ -10,11 +10,10 @@ const DEPTH: usize = 512;
 ///
 /// # Errors
 /// The first syntax error.
-pub(crate) fn scan(types: &Types, root: Option<usize>, text: &[u8]) -> Result<Vec<String>, String> {
+pub(crate) fn scan(types: &Types, root: Option<&Kind>, text: &[u8]) -> Result<Vec<String>, String> {
     let mut scanner = Scanner { types, text, at: 0, findings: Vec::new() };
     scanner.space();
-    let kind = root.map(Kind::Struct);
-    scanner.value(kind.as_ref(), "", 0)?;
+    scanner.value(root, "", 0)?;
     scanner.space();
     match scanner.text.get(scanner.at) {
         None => Ok(scanner.findings),
@@ -169,6 +168,12 @@ impl Scanner<'_> {
                     }
                     Some(&**item)
                 }
+                Some(Kind::Deduced) => {
+                    if seen.contains(&name) {
+                        self.findings.push(format!("duplicate field {below:?}"));
+                    }
+                    Some(&Kind::Deduced)
+                }
                 _ => None,
             };
             seen.push(name);
@@ -194,6 +199,7 @@ impl Scanner<'_> {
         }
         let item = match kind {
             Some(Kind::List(item)) => Some(&**item),
+            Some(Kind::Deduced) => Some(&Kind::Deduced),
             _ => None,
         };
         for index in 0.. {
@@ -221,7 +227,7 @@ mod tests {
     use crate::schema::TYPES;
 
     fn findings(text: &str) -> Result<Vec<String>, String> {
-        scan(&TYPES, TYPES.find("core.v1.ConfigMap"), text.as_bytes())
+        scan(&TYPES, TYPES.find("core.v1.ConfigMap").map(Kind::Struct).as_ref(), text.as_bytes())
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
 
         #[test]
         fn it_never_panics(bytes: Vec<u8>) {
-            let _ = scan(&TYPES, TYPES.find("core.v1.Pod"), &bytes);
+            let _ = scan(&TYPES, TYPES.find("core.v1.Pod").map(Kind::Struct).as_ref(), &bytes);
         }
     }
 }

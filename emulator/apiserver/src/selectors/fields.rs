@@ -1,9 +1,11 @@
 //! Field selectors: the fields that the real server knows for each kind, and its error for others.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::custom::{Custom, find};
 use crate::object;
 use crate::resources::Resource;
 
@@ -102,9 +104,16 @@ fn known(resource: &Resource, field: &str) -> bool {
     if field == "metadata.name" || (field == "metadata.namespace" && resource.namespaced) {
         return true;
     }
-    extra(resource).contains(&field)
+    let selectable = |custom: &Arc<Custom>| custom.selectable.iter().any(|one| names(one, field));
+    resource.custom.as_ref().is_some_and(selectable)
+        || extra(resource).contains(&field)
         || (field == "metadata.namespace"
             && matches!(resource.kind.as_str(), "Namespace" | "Node" | "PersistentVolume"))
+}
+
+/// Whether a path like `.spec.color` is what a selector calls `spec.color`.
+fn names(path: &str, field: &str) -> bool {
+    path.strip_prefix('.').unwrap_or(path) == field
 }
 
 /// The fields beside name and namespace.
@@ -124,6 +133,9 @@ fn extra(resource: &Resource) -> &'static [&'static str] {
 }
 
 fn unknown(resource: &Resource, field: &str) -> String {
+    if resource.custom.is_some() {
+        return format!("field label not supported: {field}");
+    }
     match (resource.group.as_str(), resource.kind.as_str()) {
         (
             "",
@@ -139,6 +151,13 @@ fn unknown(resource: &Resource, field: &str) -> String {
 }
 
 fn value<'a>(resource: &Resource, object: &'a Value, field: &str) -> Cow<'a, str> {
+    if resource.custom.is_some() && !field.starts_with("metadata.") {
+        return match find(object, field) {
+            Some(Value::String(text)) => text.into(),
+            Some(Value::Null) | None => "".into(),
+            Some(other) => other.to_string().into(),
+        };
+    }
     match field {
         "metadata.name" => object::name(object).into(),
         "metadata.namespace" => object::namespace(object).into(),

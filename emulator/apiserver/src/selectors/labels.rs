@@ -73,6 +73,11 @@ impl Labels {
         }
     }
 
+    /// The selector that an object carries, if it carries one.
+    pub(crate) fn of(selector: &Value) -> Option<Labels> {
+        selector.is_object().then(|| Labels::of_selector(selector))
+    }
+
     /// A selector as objects carry it; what is malformed there selects nothing.
     pub(crate) fn of_selector(selector: &Value) -> Labels {
         let mut requirements = Vec::new();
@@ -87,6 +92,8 @@ impl Labels {
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::Absent,
+                "Gt" => Operator::Above,
+                "Lt" => Operator::Below,
                 _ => Operator::In,
             };
             let key = one["key"].as_str().unwrap_or_default().to_owned();

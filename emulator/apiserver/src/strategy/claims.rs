@@ -56,6 +56,11 @@ pub(crate) fn admit(shared: &Shared, claim: &mut Value) {
     }
 }
 
+/// A volume is kept while a claim has it.
+pub(crate) fn protect_volume(volume: &mut Value) {
+    hold(volume, "kubernetes.io/pv-protection");
+}
+
 fn hold(value: &mut Value, finalizer: &str) {
     let metadata = object::metadata_mut(value);
     let list = metadata.entry("finalizers").or_insert_with(|| json!([]));

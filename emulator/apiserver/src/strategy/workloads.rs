@@ -1,98 +1,10 @@
-//! Defaults and checks of kinds that are kept as data: workloads, services, classes, webhooks,
-//! leases.
+//! Defaults and checks of kinds that are kept as data: classes, webhooks, leases.
 
 use serde_json::{Value, json};
 
-use super::podspec;
 use crate::failure::FieldError;
 use crate::object;
 use crate::resources::Resource;
-
-pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
-    let spec = object::child_mut(object::map_mut(value), "spec");
-    if resource.kind != "DaemonSet" {
-        super::default(spec, "replicas", json!(1));
-    }
-    match resource.kind.as_str() {
-        "Deployment" => {
-            super::default(spec, "revisionHistoryLimit", json!(10));
-            super::default(spec, "progressDeadlineSeconds", json!(600));
-            let strategy = object::child_mut(spec, "strategy");
-            super::default(strategy, "type", json!("RollingUpdate"));
-            if strategy["type"] == "RollingUpdate" {
-                let rolling = object::child_mut(strategy, "rollingUpdate");
-                super::default(rolling, "maxSurge", json!("25%"));
-                super::default(rolling, "maxUnavailable", json!("25%"));
-            }
-        }
-        "StatefulSet" => {
-            super::default(spec, "revisionHistoryLimit", json!(10));
-            super::default(spec, "podManagementPolicy", json!("OrderedReady"));
-            let strategy = object::child_mut(spec, "updateStrategy");
-            super::default(strategy, "type", json!("RollingUpdate"));
-            if strategy["type"] == "RollingUpdate" {
-                super::default(strategy, "rollingUpdate", json!({"partition": 0}));
-            }
-            super::default(
-                spec,
-                "persistentVolumeClaimRetentionPolicy",
-                json!({"whenDeleted": "Retain", "whenScaled": "Retain"}),
-            );
-        }
-        "DaemonSet" => {
-            super::default(spec, "revisionHistoryLimit", json!(10));
-            let strategy = object::child_mut(spec, "updateStrategy");
-            super::default(strategy, "type", json!("RollingUpdate"));
-            if strategy["type"] == "RollingUpdate" {
-                let rolling = object::child_mut(strategy, "rollingUpdate");
-                super::default(rolling, "maxSurge", json!(0));
-                super::default(rolling, "maxUnavailable", json!(1));
-            }
-        }
-        _ => {}
-    }
-    let template = object::child_mut(spec, "template");
-    podspec::defaults(object::child_mut(template, "spec"));
-}
-
-pub(crate) fn check(value: &Value, errors: &mut Vec<FieldError>) {
-    let spec = &value["spec"];
-    if !spec["selector"].is_object() {
-        errors.push(FieldError::required("spec.selector", ""));
-    } else {
-        let labels = &spec["template"]["metadata"]["labels"];
-        let matches = spec["selector"]["matchLabels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .all(|(key, value)| labels[key] == *value);
-        if !matches {
-            errors.push(FieldError::invalid(
-                "spec.template.metadata.labels",
-                labels,
-                "`selector` does not match template `labels`",
-            ));
-        }
-    }
-    podspec::check(&spec["template"]["spec"], "spec.template.spec", errors);
-}
-
-pub(crate) fn service_defaults(service: &mut Value) {
-    let spec = object::child_mut(object::map_mut(service), "spec");
-    super::default(spec, "sessionAffinity", json!("None"));
-    super::default(spec, "type", json!("ClusterIP"));
-    super::default(spec, "internalTrafficPolicy", json!("Cluster"));
-    super::default(spec, "ipFamilies", json!(["IPv4"]));
-    super::default(spec, "ipFamilyPolicy", json!("SingleStack"));
-    if let Some(Value::Array(ports)) = spec.get_mut("ports") {
-        for port in ports {
-            let port = object::map_mut(port);
-            super::default(port, "protocol", json!("TCP"));
-            let number = port.get("port").cloned().unwrap_or_default();
-            super::default(port, "targetPort", number);
-        }
-    }
-}
 
 pub(crate) fn storage_class_defaults(class: &mut Value) {
     let class = object::map_mut(class);

@@ -9,6 +9,7 @@ use super::dry_run;
 use crate::admission::{self, Gate, Operation, Step};
 use crate::api::{View, decode, json as answer, warn};
 use crate::controllers;
+use crate::custom;
 use crate::events;
 use crate::failure::Failure;
 use crate::managed::{self, Writer};
@@ -23,7 +24,8 @@ pub(crate) async fn create(gate: &Gate<'_>) -> Result<Response, Failure> {
     let view = View::of(call, &target.resource, false)?;
     let dry_run = dry_run(call, "CreateOptions")?;
     let resource = &target.resource;
-    let (value, warnings) = decode(call, resource)?;
+    let (value, mut warnings) = decode(call, resource)?;
+    warnings.extend(custom::finalizer_warnings(resource, None, &value));
     let manager = call.manager();
     let writer = Writer { manager: manager.into(), subresource: "" };
     let namespace = target.namespace.as_deref().unwrap_or_default();
@@ -123,6 +125,9 @@ fn complete(asked: &Resource, resource: &Resource, mut value: Value) -> Result<V
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".into(), json!(object::now()));
     strategy::prepare_create(resource, &mut value);
+    if let Some(failure) = custom::wrong_kind(resource, &value) {
+        return Err(failure);
+    }
     let mut errors = strategy::validate_create(resource, &value);
     if events::is_new(asked) {
         errors.extend(strategy::validate_new_event(&value));
@@ -170,6 +175,10 @@ fn store(
     value: Value,
     dry_run: bool,
 ) -> Result<Arc<Object>, Failure> {
+    let mut value = value;
+    if let Some(custom) = resource.custom.as_ref().filter(|_| !dry_run) {
+        custom.to_kept(&mut value);
+    }
     let key = Key::of(&value);
     let name = key.name.clone();
     let namespace = key.namespace.clone();
@@ -184,7 +193,10 @@ fn store(
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let created = shared.store.create(&resource.storage, key, value, resource.namespaced);
+    let created = shared.store.create(&resource.storage, key.clone(), value, resource.namespaced);
+    if created.is_ok() {
+        custom::written(shared, resource, &key);
+    }
     if created.is_ok() && resource.is("", "Namespace") {
         controllers::furnish(shared, &name);
     }

@@ -11,6 +11,7 @@ pub(crate) use self::options::{Options, Policy};
 use super::list::Selection;
 use crate::admission::{self, Gate, Operation};
 use crate::api::{View, json as answer, plain, warn};
+use crate::custom;
 use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
@@ -258,6 +259,9 @@ enum Step {
 
 fn next_step(resource: &Resource, old: &Value, options: &Options) -> Step {
     let mut new = old.clone();
+    if custom::marked_for_deletion(resource, &mut new) {
+        return Step::Mark(new);
+    }
     let changed = set_policy(&mut new, options.policy);
     let held = object::finalizers(&new).next().is_some();
     if resource.is("", "Namespace") {

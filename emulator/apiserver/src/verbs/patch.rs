@@ -10,6 +10,7 @@ use super::update::{Change, modify_asked};
 use super::{create, dry_run};
 use crate::admission::Gate;
 use crate::api::{Call, Validation, View, go_kind, json as answer, typed_raw, warn, yaml};
+use crate::custom;
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Conflict, Writer};
@@ -36,7 +37,7 @@ pub(crate) async fn patch(gate: &Gate<'_>) -> Result<Response, Failure> {
     let kind = match media.as_str() {
         "application/json-patch+json" => Kind::Json,
         "application/merge-patch+json" => Kind::Merge,
-        "application/strategic-merge-patch+json" => Kind::Strategic,
+        "application/strategic-merge-patch+json" if resource.custom.is_none() => Kind::Strategic,
         _ => {
             return Err(Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")
                 .without_details());
@@ -81,6 +82,7 @@ pub(crate) async fn patch(gate: &Gate<'_>) -> Result<Response, Failure> {
                 unfit(&patched, &error)
             })?;
         warnings = found;
+        warnings.extend(custom::finalizer_warnings(resource, Some(old), &new));
         if object::name(&new).is_empty() {
             return Err(nameless(&key.name));
         }
@@ -268,12 +270,12 @@ fn read_applied(call: &Call, resource: &Resource) -> Result<Value, Failure> {
     if !object::list(&value, &["metadata", "managedFields"]).is_empty() {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    let root = TYPES.find(&resource.schema).unwrap_or_default();
+    let (types, root) = resource.types().unwrap_or((&TYPES, 0));
     let name = object::name(&value).to_owned();
     let namespace = object::namespace(&value).to_owned();
     let place =
         if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
-    let found = managed::check(&TYPES, root, &mut value).map_err(Failure::internal)?;
+    let found = managed::check(types, root, &mut value).map_err(Failure::internal)?;
     if let Some(unknown) = found {
         let shown = if api_version_group(&resource.group) {
             format!("{}/{}", resource.group, resource.version)

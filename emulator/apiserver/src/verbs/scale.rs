@@ -8,6 +8,7 @@ use super::dry_run;
 use super::update::{Change, modify};
 use crate::admission::{Gate, Operation};
 use crate::api::{Call, parse, plain};
+use crate::custom;
 use crate::failure::{Failure, FieldError};
 use crate::managed::Writer;
 use crate::object;
@@ -18,10 +19,21 @@ pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
     let Gate { shared, target, call, .. } = gate;
     let resource = &target.resource;
     let key = target.key();
+    let places = Places::of(resource);
     if call.method == Method::GET {
         let found = shared.store.get(&resource.storage, &key);
         let found = found.ok_or_else(|| Failure::not_found(resource, &key.name))?;
-        return Ok(plain(200, &shown(&found.value)));
+        if resource.custom.is_some() && custom::find(&found.value, &places.wanted).is_none() {
+            return Err(Failure::new(
+                500,
+                "InternalError",
+                format!(
+                    "Internal error occurred: the spec replicas field {:?} does not exist",
+                    places.wanted
+                ),
+            ));
+        }
+        return Ok(plain(200, &shown(&places, &found.value)));
     }
     let dry_run = dry_run(call, "UpdateOptions")?;
     let wanted = wanted(call)?;
@@ -33,7 +45,7 @@ pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
             .store
             .get(&resource.storage, &key)
             .ok_or_else(|| Failure::not_found(resource, &key.name))?;
-        let before = shown(&old.value);
+        let before = shown(&places, &old.value);
         let mut scale = changed(resource, &key.name, &before, &wanted)?;
         if !gate.is_open() {
             let step = gate.step(Operation::Update, Some(&before), dry_run);
@@ -48,7 +60,7 @@ pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
             stale = !unchanged(now);
             let mut new = now.clone();
             if !stale {
-                new["spec"]["replicas"] = json!(replicas);
+                set(&mut new, &places.wanted, json!(replicas));
             }
             Ok(Change::Update(new))
         })?;
@@ -56,7 +68,7 @@ pub(crate) async fn scale(gate: &Gate<'_>) -> Result<Response, Failure> {
             break written;
         }
     };
-    Ok(plain(200, &shown(&scaled.value)))
+    Ok(plain(200, &shown(&places, &scaled.value)))
 }
 
 /// What a request makes of a scale.
@@ -119,8 +131,42 @@ fn wanted(call: &Call) -> Result<Wanted, Failure> {
     }
 }
 
+/// Where an object has its replicas.
+struct Places {
+    wanted: String,
+    present: String,
+    /// Where a custom resource has its selector as a text; else it has labels.
+    selector: Option<String>,
+}
+
+impl Places {
+    fn of(resource: &Resource) -> Self {
+        match resource.custom.as_ref().and_then(|custom| custom.scale.clone()) {
+            Some(scale) => Places {
+                wanted: scale.wanted,
+                present: scale.present,
+                selector: Some(scale.selector),
+            },
+            None => Places {
+                wanted: ".spec.replicas".to_owned(),
+                present: ".status.replicas".to_owned(),
+                selector: None,
+            },
+        }
+    }
+}
+
+/// Sets a value at a path like `.spec.replicas`.
+fn set(value: &mut Value, path: &str, to: Value) {
+    let mut place = value;
+    for step in path.trim_start_matches('.').split('.') {
+        place = object::map_mut(place).entry(step.to_owned()).or_insert(Value::Null);
+    }
+    *place = to;
+}
+
 /// The scale of an object.
-fn shown(value: &Value) -> Value {
+fn shown(places: &Places, value: &Value) -> Value {
     let mut metadata = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(found) = value["metadata"].get(field) {
@@ -133,14 +179,27 @@ fn shown(value: &Value) -> Value {
         .flatten()
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
+    let count = |path: &str| custom::find(value, path).cloned().filter(Value::is_i64);
+    let selector = match &places.selector {
+        Some(path) if path.is_empty() => String::new(),
+        Some(path) => {
+            custom::find(value, path).and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        None => selector.join(","),
+    };
+    let mut spec = json!({});
+    if let Some(wanted) = count(&places.wanted).filter(|wanted| *wanted != 0) {
+        spec["replicas"] = wanted;
+    }
+    let mut status = json!({"replicas": count(&places.present).unwrap_or(json!(0))});
+    if !selector.is_empty() || places.selector.is_none() {
+        status["selector"] = json!(selector);
+    }
     json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": value["spec"]["replicas"]},
-        "status": {
-            "replicas": value["status"]["replicas"].as_i64().unwrap_or_default(),
-            "selector": selector.join(","),
-        },
+        "spec": spec,
+        "status": status,
     })
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{create, dry_run};
 use crate::admission::{Gate, Operation};
 use crate::api::{View, decode, json as answer, warn};
+use crate::custom;
 use crate::events;
 use crate::failure::{Failure, FieldError};
 use crate::managed::{self, Writer};
@@ -47,8 +48,11 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
             "strconv.ParseUint: parsing {sent:?}: invalid syntax"
         )));
     }
-    let conditional =
-        matches!(resource.group.as_str(), "coordination.k8s.io" | "admissionregistration.k8s.io");
+    let conditional = resource.custom.is_some()
+        || matches!(
+            resource.group.as_str(),
+            "coordination.k8s.io" | "admissionregistration.k8s.io" | "apiextensions.k8s.io"
+        );
     if sent.is_empty() && conditional && shared.store.get(&resource.storage, &key).is_some() {
         let error = FieldError::invalid(
             "metadata.resourceVersion",
@@ -71,7 +75,9 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
     {
         return upsert(gate, value, &writer, view, dry_run, &warnings).await;
     }
+    let mut about = Vec::new();
     let object = modify_asked(gate, resource, &writer, dry_run, |old| {
+        about = custom::finalizer_warnings(resource, Some(old), &value);
         if !sent.is_empty() && sent != object::meta(old, "resourceVersion") {
             return Err(Failure::modified(resource, &key.name));
         }
@@ -81,7 +87,8 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
         Ok(Change::Update(value.clone()))
     })
     .await?;
-    Ok(warn(answer(200, view.object(&target.resource, &object)), &warnings))
+    let response = answer(200, view.object(&target.resource, &object));
+    Ok(warn(response, &[warnings, about].concat()))
 }
 
 /// A uid that is not the one of the object, in the words of the real server's store.
@@ -178,6 +185,7 @@ pub(crate) async fn modify_asked(
             gate.validate(&step, Some(resource), Some(&new)).await?;
         }
         if let Some(object) = write(shared, resource, key, old, new, dry_run)? {
+            custom::written(shared, resource, key);
             return Ok(object);
         }
     }
@@ -195,11 +203,15 @@ fn draft(
         .store
         .get(&resource.storage, key)
         .ok_or_else(|| Failure::not_found(resource, &key.name))?;
+    let old = custom::as_shown(resource, old);
     let (mut new, applied) = match change(&old.value)? {
         Change::Update(new) => (new, false),
         Change::Applied(new) => (new, true),
     };
     immutable(resource, &old.value, &mut new, &key.name)?;
+    if let Some(failure) = custom::wrong_kind(resource, &new) {
+        return Err(failure);
+    }
     strategy::defaults(resource, &mut new);
     if !applied {
         managed::update(resource, Some(&old.value), &mut new, writer);
@@ -222,7 +234,7 @@ fn write(
     resource: &Resource,
     key: &Key,
     old: Arc<Object>,
-    new: Value,
+    mut new: Value,
     dry_run: bool,
 ) -> Result<Option<Arc<Object>>, Failure> {
     if new == old.value {
@@ -230,6 +242,9 @@ fn write(
     }
     if dry_run {
         return Ok(Some(Arc::new(Object::new(new, old.revision))));
+    }
+    if let Some(custom) = &resource.custom {
+        custom.to_kept(&mut new);
     }
     let done = object::is_deleting(&new)
         && object::finalizers(&new).next().is_none()
@@ -253,7 +268,11 @@ fn immutable(resource: &Resource, old: &Value, new: &mut Value, name: &str) -> R
         let error = FieldError::invalid("metadata.uid", &json!(uid), "field is immutable");
         // The real server says it twice, but of these.
         let once = resource.kind == "Event" || resource.group == "admissionregistration.k8s.io";
-        let errors = if once { vec![error] } else { vec![error.clone(), error] };
+        let mut errors = vec![error.clone()];
+        if !once {
+            errors.extend(strategy::identity_faults(resource, new));
+            errors.push(error);
+        }
         return Err(Failure::invalid(resource, name, &errors));
     }
     let metadata = object::metadata_mut(new);

@@ -55,7 +55,6 @@ pub(crate) fn watch(
     let mut watcher = Watcher {
         shared: Arc::clone(shared),
         view,
-        target,
         name,
         selection,
         since,
@@ -63,6 +62,12 @@ pub(crate) fn watch(
         drops: shared.faults.watch_drops(),
         stop: shared.stop.clone(),
         ended: call.ended.clone(),
+        changed: target
+            .resource
+            .custom
+            .as_ref()
+            .map_or_else(CancellationToken::new, |custom| custom.ended.clone()),
+        last: false,
         deadline: Instant::now()
             + timeout
                 .and_then(|seconds| u64::try_from(seconds).ok())
@@ -72,6 +77,7 @@ pub(crate) fn watch(
         over: false,
         first: None,
         columns_sent: false,
+        target,
     };
     watcher.drops.mark_unchanged();
     if initial == Some(true) || (initial.is_none() && since == 0) {
@@ -129,6 +135,10 @@ struct Watcher {
     drops: watch::Receiver<u64>,
     stop: CancellationToken,
     ended: CancellationToken,
+    /// Ends it when the definition of a custom resource changes or goes.
+    changed: CancellationToken,
+    /// Whether it ends when what is known has been sent.
+    last: bool,
     deadline: Instant,
     bookmarks: bool,
     over: bool,
@@ -178,6 +188,10 @@ impl Watcher {
                 _ = self.drops.changed() => self.over = true,
                 () = self.stop.cancelled() => self.over = true,
                 () = self.ended.cancelled() => self.over = true,
+                () = self.changed.cancelled() => {
+                    self.over = self.last;
+                    self.last = true;
+                }
                 () = tokio::time::sleep_until(until) => {
                     if until >= self.deadline {
                         self.over = true;

@@ -28,9 +28,9 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start(options: Options) -> Served {
-        let server = Server::new(options).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let server = Server::new(options).expect("a server starts");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
         let kubeconfig = server.kubeconfig("test", &format!("https://{address}"));
         let stop = CancellationToken::new();
         let (serving, stopped) = (server.clone(), stop.clone());
@@ -40,12 +40,12 @@ impl Served {
 
     /// A client with a kubeconfig of this server, after a change to it.
     pub(crate) async fn client(&self, change: impl FnOnce(&mut Value)) -> kube::Client {
-        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).unwrap();
+        let mut kubeconfig: Value = serde_json::from_str(&self.kubeconfig).expect("it is JSON");
         change(&mut kubeconfig);
-        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+        let kubeconfig: Kubeconfig = serde_json::from_value(kubeconfig).expect("it is one");
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
-        kube::Client::try_from(config).unwrap()
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        kube::Client::try_from(config.expect("it is whole")).expect("a client is made")
     }
 
     /// A client that shows a token, and no certificate.

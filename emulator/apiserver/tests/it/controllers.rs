@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apiserver::{Options, Server};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Event, Namespace, Node, PersistentVolumeClaim, Pod, ServiceAccount,
+    ConfigMap, Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ServiceAccount,
 };
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -94,6 +94,132 @@ async fn a_foreground_deletion_waits_for_the_dependents() {
     api.patch("child", &PatchParams::default(), &Patch::Merge(&release)).await.unwrap();
     wait(&api, "child", is_deleted(&uid(&child))).await;
     wait(&api, "owner", is_deleted(&uid(&owner))).await;
+}
+
+#[tokio::test]
+async fn a_foreground_deletion_of_several_levels_goes_from_the_leaves_up() {
+    let (_server, client) = cluster();
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let owner = config_map(&api, "owner", json!({})).await;
+    let child = config_map(&api, "child", owned_by(&owner, true)).await;
+    let mut held = owned_by(&child, true);
+    held["finalizers"] = json!(["example.com/hold"]);
+    let grandchild = config_map(&api, "grandchild", held).await;
+    api.delete("owner", &DeleteParams::foreground()).await.unwrap();
+    let marked =
+        |map: Option<&ConfigMap>| map.is_some_and(|map| map.metadata.deletion_timestamp.is_some());
+    wait(&api, "grandchild", marked).await;
+    let waits = api.get("child").await.unwrap().metadata;
+    assert_eq!(waits.finalizers.as_deref(), Some(&["foregroundDeletion".to_owned()][..]));
+    assert!(api.get_opt("owner").await.unwrap().is_some());
+    let release = json!({"metadata": {"finalizers": null}});
+    api.patch("grandchild", &PatchParams::default(), &Patch::Merge(&release)).await.unwrap();
+    for (name, map) in [("grandchild", &grandchild), ("child", &child), ("owner", &owner)] {
+        wait(&api, name, is_deleted(&uid(map))).await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_another_owner_outlives_a_foreground_deletion() {
+    let (_server, client) = cluster();
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let owner = config_map(&api, "owner", json!({})).await;
+    let other = config_map(&api, "other", json!({})).await;
+    let mut both = owned_by(&owner, true);
+    let second = owned_by(&other, true)["ownerReferences"][0].clone();
+    both["ownerReferences"].as_array_mut().unwrap().push(second);
+    config_map(&api, "shared", both).await;
+    api.delete("owner", &DeleteParams::foreground()).await.unwrap();
+    wait(&api, "owner", is_deleted(&uid(&owner))).await;
+    let shared = api.get("shared").await.unwrap().metadata;
+    assert_eq!(shared.owner_references.unwrap()[0].name, "other");
+    assert!(shared.deletion_timestamp.is_none());
+}
+
+#[tokio::test]
+async fn what_does_not_block_does_not_keep_its_owner() {
+    let (_server, client) = cluster();
+    let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let owner = config_map(&api, "owner", json!({})).await;
+    let mut held = owned_by(&owner, false);
+    held["finalizers"] = json!(["example.com/hold"]);
+    config_map(&api, "child", held).await;
+    api.delete("owner", &DeleteParams::foreground()).await.unwrap();
+    wait(&api, "owner", is_deleted(&uid(&owner))).await;
+    let marked =
+        |map: Option<&ConfigMap>| map.is_some_and(|map| map.metadata.deletion_timestamp.is_some());
+    wait(&api, "child", marked).await;
+}
+
+#[tokio::test]
+async fn an_owner_in_another_namespace_counts_for_nothing() {
+    let (_server, client) = cluster();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let blue = object(json!({"metadata": {"name": "blue"}}));
+    namespaces.create(&PostParams::default(), &blue).await.unwrap();
+    let api: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let owner = config_map(&api, "owner", json!({})).await;
+    let there: Api<ConfigMap> = Api::namespaced(client.clone(), "blue");
+    let child = config_map(&there, "child", owned_by(&owner, false)).await;
+    wait(&there, "child", is_deleted(&uid(&child))).await;
+    let events: Api<Event> = Api::namespaced(client.clone(), "blue");
+    let told = ListParams::default().fields("reason=OwnerRefInvalidNamespace");
+    assert_eq!(events.list(&told).await.unwrap().items.len(), 1);
+    // Of what is in no namespace nobody can tell, so it stays.
+    let mut node: Node = object(json!({"metadata": {"name": "one"}}));
+    node.metadata.owner_references = object(owned_by(&owner, false)["ownerReferences"].clone());
+    let nodes: Api<Node> = Api::all(client);
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+    api.delete("owner", &DeleteParams::default()).await.unwrap();
+    let last = config_map(&api, "last", owned_by(&owner, false)).await;
+    wait(&api, "last", is_deleted(&uid(&last))).await;
+    assert!(nodes.get_opt("one").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_claim_takes_the_smallest_volume_that_fits_and_keeps_it() {
+    let (_server, client) = cluster();
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    for (name, size, class) in [
+        ("large", "9Gi", "manual"),
+        ("fitting", "2Gi", "manual"),
+        ("small", "10Mi", "manual"),
+        ("other", "1Gi", "fast"),
+    ] {
+        let volume = object(json!({
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": size},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": class,
+                "hostPath": {"path": "/data"},
+            },
+        }));
+        volumes.create(&PostParams::default(), &volume).await.unwrap();
+    }
+    let claims: Api<PersistentVolumeClaim> = Api::default_namespaced(client);
+    let claim = object(json!({
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "manual",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }));
+    let made = claims.create(&PostParams::default(), &claim).await.unwrap();
+    let bound = |claim: Option<&PersistentVolumeClaim>| {
+        claim
+            .and_then(|claim| claim.status.as_ref())
+            .is_some_and(|status| status.phase.as_deref() == Some("Bound"))
+    };
+    let claim = wait(&claims, "data", bound).await.unwrap();
+    assert_eq!(claim.spec.unwrap().volume_name.as_deref(), Some("fitting"));
+    volumes.delete("fitting", &DeleteParams::default()).await.unwrap();
+    let volume = volumes.get("fitting").await.unwrap();
+    assert_eq!(volume.metadata.finalizers.unwrap(), ["kubernetes.io/pv-protection"]);
+    claims.delete("data", &DeleteParams::default()).await.unwrap();
+    wait(&claims, "data", is_deleted(&made.metadata.uid.unwrap())).await;
+    wait(&volumes, "fitting", is_deleted(&volume.metadata.uid.unwrap())).await;
 }
 
 #[tokio::test]

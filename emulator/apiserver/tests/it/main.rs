@@ -2,7 +2,9 @@
 
 mod access;
 mod admission;
+mod charts;
 mod controllers;
+mod custom;
 mod hostile;
 mod kubectl;
 mod objects;

@@ -21,7 +21,7 @@ fn named(name: &str) -> ConfigMap {
 }
 
 /// Waits until the first server has let go of the folder.
-async fn restarted(folder: &tempfile::TempDir) -> Server {
+pub(crate) async fn restarted(folder: &tempfile::TempDir) -> Server {
     for _ in 0..200 {
         match Server::new(kept(folder)) {
             Ok(server) => return server,

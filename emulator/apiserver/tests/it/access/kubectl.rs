@@ -36,7 +36,7 @@ async fn kubectl_asks_who_may_what() {
     assert!(text.contains("kubernetes-admin") && text.contains("system:masters"), "{text}");
     assert!(text.contains("X509SHA256="), "{text}");
     let (good, text) = admin("auth can-i delete nodes").await;
-    assert!(good && text.trim_end().ends_with("yes"), "{text}");
+    assert!(good && text.starts_with("yes"), "{text}");
     for command in [
         "create serviceaccount bot",
         "create role reader --verb=get,list --resource=pods",
@@ -56,7 +56,7 @@ async fn kubectl_asks_who_may_what() {
         ("auth can-i get /version --as=jane --as-group=system:authenticated".to_owned(), "yes"),
     ] {
         let (good, text) = admin(&question).await;
-        assert!(text.trim_end().lines().last() == Some(answer), "{question}: {text}");
+        assert!(text.lines().next() == Some(answer), "{question}: {text}");
         assert_eq!(good, answer == "yes", "{question}");
     }
     let (_, list) = admin(&format!("auth can-i --list {bot}")).await;

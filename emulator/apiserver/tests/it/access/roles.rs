@@ -24,15 +24,18 @@ fn enforced() -> Options {
 async fn grant(admin: &kube::Client, account: &str, rules: Value) {
     let roles: Api<Role> = Api::default_namespaced(admin.clone());
     let role = json!({"metadata": {"name": account}, "rules": rules});
-    roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+    roles
+        .create(&PostParams::default(), &serde_json::from_value(role).expect("it is a role"))
+        .await
+        .expect("the admin may");
     let bindings: Api<RoleBinding> = Api::default_namespaced(admin.clone());
     let binding = json!({
         "metadata": {"name": account},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": account},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "default"}],
     });
-    let binding = serde_json::from_value(binding).unwrap();
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let binding = serde_json::from_value(binding).expect("it is a binding");
+    bindings.create(&PostParams::default(), &binding).await.expect("the admin may");
 }
 
 #[tokio::test]
@@ -283,7 +286,7 @@ async fn acting_as_somebody_else_is_a_right_of_its_own() {
         (
             403,
             Some(
-                "users \"jane\" is forbidden: User \"system:serviceaccount:default:bot\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope",
+                "selfsubjectreviews.authentication.k8s.io is forbidden: User \"system:serviceaccount:default:bot\" cannot impersonate-on:user-info:create resource \"selfsubjectreviews\" in API group \"authentication.k8s.io\" at the cluster scope",
             )
         )
     );
@@ -321,13 +324,58 @@ async fn acting_as_somebody_else_is_a_right_of_its_own() {
         &[("impersonate-uid", "7")],
         &[("impersonate-user", ""), ("impersonate-group", "x")],
     ] {
-        assert_eq!(send(&admin, who(headers)).await.0, 500, "{headers:?}");
+        let (code, body) = send(&admin, who(headers)).await;
+        assert_eq!(code, 400, "{headers:?}");
+        assert!(body["message"].as_str().unwrap().ends_with("without impersonating a user name"));
     }
     let raw = Request::post(path)
         .header("impersonate-user", http::HeaderValue::from_bytes(b"\xff\xfe").unwrap())
         .body(Vec::new())
         .unwrap();
     assert!(send(&admin, raw).await.0 < 500);
+}
+
+#[tokio::test]
+async fn acting_as_somebody_else_can_be_a_right_for_one_verb() {
+    let served = Served::start(enforced()).await;
+    let admin = served.client(|_| {}).await;
+    let bot = served.bearer(&token_for(&admin, "bot").await).await;
+    let (group, subject) = ("rbac.authorization.k8s.io", "bot");
+    let roles: Api<ClusterRole> = Api::all(admin.clone());
+    let role = json!({"metadata": {"name": "as-jane"}, "rules": [
+        {
+            "apiGroups": ["authentication.k8s.io"],
+            "resources": ["users"],
+            "resourceNames": ["jane"],
+            "verbs": ["impersonate:user-info"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["impersonate-on:user-info:list"]},
+    ]});
+    roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+    let bindings: Api<ClusterRoleBinding> = Api::all(admin.clone());
+    for (role, subject) in [
+        ("as-jane", json!({"kind": "ServiceAccount", "name": subject, "namespace": "default"})),
+        ("cluster-admin", json!({"kind": "User", "name": "jane", "apiGroup": group})),
+    ] {
+        let binding = json!({
+            "metadata": {"name": format!("test-{role}")},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+            "subjects": [subject],
+        });
+        let binding = serde_json::from_value(binding).unwrap();
+        bindings.create(&PostParams::default(), &binding).await.unwrap();
+    }
+    for (user, path, code) in [
+        ("jane", "pods", 200),
+        ("jane", "secrets", 403),
+        ("jane", "pods/gone", 403),
+        ("joe", "pods", 403),
+        ("", "pods", 403),
+    ] {
+        let request = Request::get(format!("/api/v1/namespaces/default/{path}"));
+        let request = request.header("impersonate-user", user).body(Vec::new()).unwrap();
+        assert_eq!(send(&bot, request).await.0, code, "{user} {path}");
+    }
 }
 
 #[tokio::test]

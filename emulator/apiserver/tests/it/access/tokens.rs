@@ -21,16 +21,19 @@ const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 /// Makes a service account in the namespace default, and a token for it.
 pub(super) async fn token_for(admin: &kube::Client, name: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::default_namespaced(admin.clone());
-    let account = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-    accounts.create(&PostParams::default(), &account).await.unwrap();
+    let account = serde_json::from_value(json!({"metadata": {"name": name}}));
+    let account = account.expect("it is an account");
+    accounts.create(&PostParams::default(), &account).await.expect("the admin may");
     let request = TokenRequest::default();
-    let made = accounts.create_token_request(name, &PostParams::default(), &request).await.unwrap();
-    made.status.unwrap().token.unwrap()
+    let made = accounts.create_token_request(name, &PostParams::default(), &request).await;
+    let made = made.expect("the admin may");
+    made.status.and_then(|status| status.token).expect("there is a token")
 }
 
 fn claims(token: &str) -> Value {
-    let claims = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+    let claims = token.split('.').nth(1).expect("it has three parts");
+    let claims = URL_SAFE_NO_PAD.decode(claims).expect("it is base64");
+    serde_json::from_slice(&claims).expect("it is JSON")
 }
 
 #[tokio::test]
