@@ -1,7 +1,9 @@
 //! The server, used by the clients that people use.
 
 mod access;
+mod admission;
 mod charts;
+mod clients;
 mod controllers;
 mod custom;
 mod hostile;
@@ -10,6 +12,7 @@ mod objects;
 mod podman;
 mod pods;
 mod replay;
+mod runtime;
 mod state;
 mod streams;
 mod workloads;
