@@ -176,7 +176,7 @@ fn route(store: &Store, hook: &Hook) -> Result<(Url, Option<(String, SocketAddr)
     Ok((url, Some((host, address))))
 }
 
-/// An address behind a service: of its endpoints, of a pod that it selects, or its own.
+/// An address behind a service: of its endpoints, or of a pod that it selects.
 fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Result<SocketAddr, String> {
     let key = Key::new(namespace, name);
     let service =
@@ -210,8 +210,8 @@ fn endpoint(store: &Store, namespace: &str, name: &str, port: u16) -> Result<Soc
             }
         }
     }
-    let own = address(&spec["clusterIP"], &Value::from(port));
-    own.ok_or_else(|| format!("no endpoints available for service {name:?}"))
+    // The address of the service itself leads nowhere here.
+    Err(format!("no endpoints available for service {name:?}"))
 }
 
 /// The port of a pod that a port of a service means.

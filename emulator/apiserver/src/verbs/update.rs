@@ -93,10 +93,17 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
 
 /// A uid that is not the one of the object, in the words of the real server's store.
 fn other_uid(resource: &Resource, key: &Key, sent: &str, found: &str) -> Failure {
-    let place = if resource.namespaced {
-        format!("{}/{}/{}", resource.plural, key.namespace, key.name)
+    // Definitions and what they define are kept by group.
+    let defined = resource.custom.is_some() || resource.group == "apiextensions.k8s.io";
+    let folder = if defined {
+        format!("{}/{}", resource.group, resource.plural)
     } else {
-        format!("{}/{}", resource.plural, key.name)
+        resource.plural.clone()
+    };
+    let place = if resource.namespaced {
+        format!("{folder}/{}/{}", key.namespace, key.name)
+    } else {
+        format!("{folder}/{}", key.name)
     };
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {found}"

@@ -12,7 +12,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// The share of all compared answers that must agree, in percent. Raise it when it is surpassed.
-const GOAL: usize = 87;
+///
+/// What is not held against the server:
+/// - the descriptions of columns: they are texts of others, and ours are our own
+/// - the order of warnings and of unknown fields: requests are sent here with sorted keys, and both
+///   come in the order of the request
+/// - the date of the build and the hashes of storage versions in `discovery`: this is another build
+/// - what a race of the controllers for jobs decided otherwise, now and then
+const GOAL: usize = 98;
 
 /// The share of the outputs of a kubectl of the recorded version that must agree, in percent.
 const OUTPUTS: usize = 90;
