@@ -170,7 +170,8 @@ impl<'a> View<'a> {
                 }
                 Some(_) => {}
             }
-            if !self.parallel && !(missing.is_empty() && ended.is_empty()) {
+            let found = !missing.is_empty() || !ended.is_empty();
+            if found && !self.parallel {
                 break;
             }
         }

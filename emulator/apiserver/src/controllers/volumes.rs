@@ -29,11 +29,7 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
         CLAIMS if object::is_deleting(value) => unprotect(shared, value),
         CLAIMS => bind(shared, value),
         VOLUMES if change.deleted => {}
-        VOLUMES if object::is_deleting(value) => {
-            if object::text(value, &["status", "phase"]) != "Bound" {
-                drop_finalizer(shared, VOLUMES, &change.key, VOLUME_PROTECTION);
-            }
-        }
+        VOLUMES if object::is_deleting(value) => let_go(shared, value),
         VOLUMES if change.old.is_none() => bind_waiting(shared),
         "pods" => {
             let ended = change.deleted || is_finished(value);
@@ -246,6 +242,13 @@ fn unprotect(shared: &Shared, claim: &Value) {
         .any(|pod| !is_finished(&pod.value) && claims(&pod.value).any(|one| one == name));
     if !used {
         drop_finalizer(shared, CLAIMS, &Key::of(claim), CLAIM_PROTECTION);
+    }
+}
+
+/// Lets go of a volume that is to be deleted, unless a claim has it.
+fn let_go(shared: &Shared, volume: &Value) {
+    if object::text(volume, &["status", "phase"]) != "Bound" {
+        drop_finalizer(shared, VOLUMES, &Key::of(volume), VOLUME_PROTECTION);
     }
 }
 

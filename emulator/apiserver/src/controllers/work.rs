@@ -138,7 +138,7 @@ impl Work {
 
     /// Asks those whose selectors match an object that nobody controls to take it.
     fn offer(&mut self, storage: &str, object: &Value) {
-        let owners: &[(&str, fn(Key) -> Item)] = match storage {
+        let owners: &[Claimant] = match storage {
             "pods" => &[
                 (REPLICA_SETS, Item::ReplicaSet),
                 (STATEFUL_SETS, Item::StatefulSet),
@@ -248,6 +248,9 @@ impl Work {
         }
     }
 }
+
+/// Where those are that take objects by a selector, and how they are looked at.
+type Claimant = (&'static str, fn(Key) -> Item);
 
 /// Whether something could not be made because its namespace is going; then nothing can be.
 pub(super) fn is_terminating(failure: &Failure) -> bool {

@@ -35,6 +35,31 @@ pub(crate) fn difference(kind: &'static str, old: &Value, new: &Value) -> String
     diff::unified(&lines(kind, old), &lines(kind, new))
 }
 
+/// The template of a pod in one line.
+pub(crate) fn template(template: &Value) -> String {
+    let mut text = String::from("{");
+    for key in ["name", "generateName", "labels", "annotations", "finalizers"] {
+        if let Some(value) = template["metadata"].get(key).filter(|value| !value.is_null()) {
+            text.push_str(&format!("{}:{value},", json!(key)));
+        }
+    }
+    text.push_str("\"Spec\":");
+    for line in lines("PodSpec", &template["spec"]) {
+        let line = line.trim_start();
+        // Quotes inside of texts are escaped, so that the first free one ends the key.
+        let end = line.match_indices("\": ").find(|(at, _)| !line[..*at].ends_with('\\'));
+        match end.filter(|_| line.starts_with('"')) {
+            Some((at, _)) => {
+                text.push_str(&line[..at + 2]);
+                text.push_str(&line[at + 3..]);
+            }
+            None => text.push_str(line),
+        }
+    }
+    text.push('}');
+    text
+}
+
 /// A value as indented JSON, line by line.
 fn lines(kind: &'static str, value: &Value) -> Vec<String> {
     let mut dump = Dump { lines: Vec::new(), open: String::new() };

@@ -28,7 +28,7 @@ impl Drop for Session {
 impl Session {
     async fn start(tool: &str) -> Option<Session> {
         if Command::new(tool).arg("version").arg("--client").output().await.is_err() {
-            println!("skipped: there is no {tool} on PATH");
+            skipped(tool);
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder can be made");
@@ -99,6 +99,11 @@ impl Session {
         std::fs::create_dir_all(folder).expect("a folder can be made");
         std::fs::write(file, text).expect("a file can be written");
     }
+}
+
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
+fn skipped(tool: &str) {
+    println!("skipped: there is no {tool} on PATH");
 }
 
 fn has(text: &str, part: &str) {

@@ -107,9 +107,11 @@ async fn pods(client: &Client, selector: &str) -> Vec<Pod> {
 async fn reasons(client: &Client, kind: &str, name: &str) -> Vec<String> {
     let api: Api<Event> = Api::default_namespaced(client.clone());
     let about = format!("involvedObject.kind={kind},involvedObject.name={name}");
-    let mut events = api.list(&ListParams::default().fields(&about)).await.unwrap().items;
-    events
-        .sort_by_key(|event| event.metadata.resource_version.as_ref().unwrap().parse::<u64>().ok());
+    let listed = api.list(&ListParams::default().fields(&about)).await;
+    let mut events = listed.expect("events can be listed").items;
+    events.sort_by_key(|event| {
+        event.metadata.resource_version.as_ref().and_then(|one| one.parse::<u64>().ok())
+    });
     events.into_iter().filter_map(|event| event.reason).collect()
 }
 
@@ -315,7 +317,8 @@ fn rolled_out(replicas: i32) -> impl Fn(Option<&Deployment>) -> bool {
 }
 
 fn revision(deployment: &Deployment) -> &str {
-    &deployment.metadata.annotations.as_ref().unwrap()["deployment.kubernetes.io/revision"]
+    let annotations = deployment.metadata.annotations.as_ref().expect("it has a revision");
+    &annotations["deployment.kubernetes.io/revision"]
 }
 
 #[tokio::test(start_paused = true)]

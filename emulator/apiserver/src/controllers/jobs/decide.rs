@@ -505,12 +505,12 @@ impl Look<'_> {
             let valid = !self.indexed || index.is_some();
             if succeeded && !counted_failed.contains(uid) {
                 match index {
-                    _ if !self.indexed => {
-                        if !counted_succeeded.contains(uid) {
-                            status.uncounted_succeeded.push(uid.to_owned());
-                        }
+                    _ if !self.indexed && !counted_succeeded.contains(uid) => {
+                        status.uncounted_succeeded.push(uid.to_owned());
                     }
-                    Some(index) if !completed.has(index) => new_indexes.push(index),
+                    Some(index) if self.indexed && !completed.has(index) => {
+                        new_indexes.push(index);
+                    }
                     _ => {}
                 }
             } else if (failed || ending.is_some_and(|ending| ending.failed))

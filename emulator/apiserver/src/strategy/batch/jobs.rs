@@ -7,7 +7,7 @@ use crate::failure::FieldError;
 use crate::names::{self, Rule, check_name};
 use crate::object;
 use crate::selectors::Labels;
-use crate::strategy::podspec;
+use crate::strategy::{internal, podspec};
 
 const INDEXED: &str = "Indexed";
 /// The most pods at a time, and the most completions, of a job that counts by index.
@@ -34,9 +34,20 @@ pub(crate) fn check_job_update(old: &Value, new: &Value, errors: &mut Vec<FieldE
         immutable("completions");
     }
     immutable("selector");
-    if template(old, before, before) != template(old, before, after) {
-        immutable("template");
+    let moved = template(old, before, before) != template(old, before, after);
+    if moved {
+        errors.push(FieldError::invalid_text(
+            "spec.template",
+            &internal::template(&after["template"]),
+            "field is immutable",
+        ));
     }
+    let mut immutable = |key: &str| {
+        if before[key] != after[key] {
+            let field = format!("spec.{key}");
+            errors.push(FieldError::invalid(field, &after[key], "field is immutable"));
+        }
+    };
     immutable("completionMode");
     immutable("podFailurePolicy");
     let unset = |spec: &Value| spec["backoffLimitPerIndex"].is_null();
