@@ -154,7 +154,8 @@ impl Emulator {
                 })
                 .context("the embedded cluster does not start")?;
                 let listener = bind(options.api_listen, "--api-listen").await?;
-                let address = Url::parse(&format!("https://{}", listener.local_addr()?))?;
+                let api_address = listener.local_addr()?;
+                let address = Url::parse(&format!("https://{api_address}"))?;
                 let file = options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
                 // The name is no word that --cluster knows.
                 private::write(&file, &server.kubeconfig("brigantine", address.as_str()))
@@ -167,7 +168,8 @@ impl Emulator {
                         tracing::error!(%error, "the embedded cluster's API ended");
                     }
                 }));
-                let (runtime, why) = runtime(&options, &folders, &state, &behind_url).await?;
+                let (runtime, why) =
+                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -291,13 +293,16 @@ async fn runtime(
     folders: &[Folder],
     state: &Path,
     behind: &Url,
+    api: SocketAddr,
 ) -> Result<(Runtime, Option<String>)> {
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: [(
-            stand_ins::URL_VARIABLE.to_owned(),
-            behind.as_str().trim_end_matches('/').to_owned(),
-        )]
+        environment: [
+            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
         .into(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()

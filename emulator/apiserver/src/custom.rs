@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::Response;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::controller::{changed, load, resume, written};
@@ -210,6 +210,7 @@ impl Custom {
         if let Some(scale) = &self.scale {
             scale.check(value, &mut errors);
         }
+        errors.extend(validate::embedded(&self.schema, value));
         errors.extend(validate::duplicates(&self.schema, value));
         errors
     }

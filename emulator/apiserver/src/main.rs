@@ -105,11 +105,11 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
     let arguments = Arguments::parse();
     let Arguments { listen, kubeconfig, state, http, rbac, .. } = &arguments;
-    // What the node needs on disk ends with the server.
+    // Without a state, what the node has on disk ends with the server, too.
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-    let logs = Logs::new(folder.path().join("logs"));
-    let streams = Streams::default();
     let kept = state.as_deref().unwrap_or(folder.path());
+    let logs = Logs::new(kept.join("logs"));
+    let streams = Streams::default();
     let kubeconfig = kubeconfig.clone().unwrap_or_else(|| kept.join("kubeconfig"));
     let host = listen.rsplit_once(':').map_or(listen.as_str(), |(host, _)| host);
     let server = Server::new(Options {
@@ -126,12 +126,13 @@ async fn main() -> anyhow::Result<()> {
     private::write(&kubeconfig, &server.kubeconfig("apiserver", &url))
         .with_context(|| format!("cannot write {}", kubeconfig.display()))?;
     let shutdown = CancellationToken::new();
+    // Pods are given paths below it, which must hold wherever they are read.
     let cluster = std::fs::canonicalize(kept).context("the state has no folder")?;
     let runtime = arguments.runtime(&url, cluster.display().to_string()).await?;
     let node = runtime.map(|runtime| {
         let options = kubelet::Options {
             node_name: "node".to_owned(),
-            root: folder.path().join("pods"),
+            root: cluster.join("pods"),
             logs,
             streams,
             runtime,

@@ -254,8 +254,8 @@ pub(crate) fn validate_update(
     let (updates, others) = match (resource.group.as_str(), resource.kind.as_str()) {
         (_, "Event") => (1, 1),
         ("admissionregistration.k8s.io", _) => (1, 2),
-        ("apiextensions.k8s.io", _) => (2, 3),
-        _ if resource.custom.is_some() => (2, 3),
+        ("apiextensions.k8s.io", _) => (2, 1),
+        _ if resource.custom.is_some() => (2, 1),
         ("coordination.k8s.io", _) | (_, "CronJob") => (2, 1),
         _ => (2, 2),
     };

@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod charts;
+mod clients;
 mod controllers;
 mod custom;
 mod hostile;
@@ -11,6 +12,7 @@ mod objects;
 mod podman;
 mod pods;
 mod replay;
+mod runtime;
 mod state;
 mod streams;
 mod workloads;

@@ -2,6 +2,7 @@
 //! answers that agree. Differences are written to a file, to be worked off topic by topic.
 
 mod compare;
+mod kubectl;
 mod run;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,9 @@ use serde_json::Value;
 
 /// The share of all compared answers that must agree, in percent. Raise it when it is surpassed.
 const GOAL: usize = 87;
+
+/// The share of the outputs of a kubectl of the recorded version that must agree, in percent.
+const OUTPUTS: usize = 90;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/kube")
@@ -42,21 +46,25 @@ async fn recorded_answers_agree() {
         println!("skipped: no recorded conversations at {}", folder.display());
         return;
     }
+    let minor = crate::kubectl::minor().await;
     let mut tasks = Vec::new();
     for scenario in scenarios(&folder) {
         tasks.push(tokio::spawn(async move {
             let name = scenario["scenario"].as_str().unwrap_or_default().to_owned();
-            (name, run::scenario(&scenario).await)
+            (name, run::scenario(&scenario, minor).await)
         }));
     }
     let mut topics: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut report = String::new();
+    let (mut same, mut printed) = (0, 0);
     for task in tasks {
         let (name, outcome) = task.await.expect("a scenario does not panic");
         let topic = name.split('/').next().unwrap_or_default().to_owned();
         let counts = topics.entry(topic).or_default();
         counts.0 += outcome.agreed;
         counts.1 += outcome.compared;
+        same += outcome.printed.0;
+        printed += outcome.printed.1;
         for difference in outcome.differences {
             writeln!(report, "{name} {difference}").expect("a string can be written");
         }
@@ -66,6 +74,15 @@ async fn recorded_answers_agree() {
         println!("{topic:40} {good:5} of {all:5}");
         agreed += good;
         compared += all;
+    }
+    match minor {
+        None => println!("skipped: there is no kubectl on PATH"),
+        Some(minor) => {
+            println!("kubectl 1.{minor} prints {same} of {printed} recorded outputs of 1.36")
+        }
+    }
+    if minor == Some(36) {
+        assert!(same * 100 >= printed * OUTPUTS, "only {same} of {printed} outputs agree");
     }
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("replay.txt");
     std::fs::write(&file, report).expect("the report can be written");

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
-use super::compare;
+use super::{compare, kubectl};
 
 /// How a scenario went.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Outcome {
     pub(crate) agreed: usize,
     pub(crate) compared: usize,
     pub(crate) differences: Vec<String>,
+    /// Of the commands of kubectl, which are counted on their own.
+    pub(crate) printed: (usize, usize),
 }
 
 struct Run {
@@ -39,7 +41,8 @@ struct Stream {
     rest: String,
 }
 
-pub(crate) async fn scenario(scenario: &Value) -> Outcome {
+/// Runs a scenario; the commands of kubectl only if there is one, of this minor version.
+pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
     let options =
         Options { schedule: false, bind_volumes: false, rbac: true, ..Options::default() };
     let mut run = Run {
@@ -48,17 +51,40 @@ pub(crate) async fn scenario(scenario: &Value) -> Outcome {
         streams: Mutex::default(),
     };
     let mut outcome = Outcome::default();
+    let mut folder = None;
     for step in scenario["steps"].as_array().into_iter().flatten() {
         let mut step = step.clone();
         step["request"]["as"] = step["as"].clone();
         let step = &step;
         let kind = step["kind"].as_str().unwrap_or("request");
-        if kind == "kubectl" {
+        if kind == "kubectl" && minor.is_none() {
             continue;
         }
         if kind == "sleep" {
             // The controllers have their time.
             tokio::time::sleep_until(Instant::now() + Duration::from_millis(50)).await;
+            continue;
+        }
+        if kind == "kubectl" {
+            let folder = match &folder {
+                Some(folder) => folder,
+                None => folder.insert(kubectl::folder(&run.server).await),
+            };
+            let during = async {
+                for request in step["during"].as_array().into_iter().flatten() {
+                    run.request(request.get("request").unwrap_or(request)).await;
+                }
+            };
+            let printed = kubectl::run(folder, step, during).await;
+            outcome.printed.1 += 1;
+            match kubectl::difference(step, &printed) {
+                None => outcome.printed.0 += 1,
+                Some(difference) => {
+                    outcome
+                        .differences
+                        .push(format!("#{} {}: {difference}", step["id"], step["command"]));
+                }
+            }
             continue;
         }
         if kind == "compact" {
@@ -139,6 +165,10 @@ impl Run {
     }
 
     async fn request(&self, request: &Value) -> Value {
+        // Without a network in between, the controllers have no time of their own.
+        if request["method"] == "GET" {
+            tokio::task::yield_now().await;
+        }
         let response = self.send(request).await;
         let status = response.status().as_u16();
         let headers = headers(&response);
