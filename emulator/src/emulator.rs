@@ -313,6 +313,7 @@ async fn runtime(
             // What the emulator serves, pods find where it listens.
             network: Some("host".to_owned()),
             environment: sandbox.environment,
+            processes: Some(4096),
             cluster: state.display().to_string(),
             ..DockerOptions::default()
         });

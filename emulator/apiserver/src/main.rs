@@ -90,6 +90,7 @@ impl Arguments {
                     network: self.docker_network.clone(),
                     host_names: vec!["host.docker.internal".to_owned()],
                     environment: environment.into(),
+                    processes: Some(4096),
                     cluster,
                     ..DockerOptions::default()
                 };

@@ -84,6 +84,8 @@ fn body(docker: &Docker, run: ContainerRun) -> ContainerCreateBody {
     ContainerCreateBody {
         labels: Some(docker.labels(&run.pod, &run.namespace, &run.pod_uid, &run.container)),
         image: Some(run.image),
+        // Docker takes the name with the network, and refuses to be told.
+        hostname: docker.is_podman.then_some(run.hostname),
         // As the pod says: `command` replaces the image's entry point and drops its command.
         cmd: match run.command.is_empty() {
             true => some(run.arguments),
