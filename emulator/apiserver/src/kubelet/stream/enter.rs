@@ -9,8 +9,8 @@
 //! and inside `setpriv` gives up what going in has brought. Those privileges are over the
 //! sandbox's own namespaces only, so a volume in place of `setpriv` gains nothing but these.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -85,6 +85,8 @@ fn streams(wanted: Wanted, terminal: Option<&Terminal>) -> io::Result<[Stdio; 3]
 fn spawn(inside: &Inside, words: &[String], streams: [Stdio; 3], tty: bool) -> io::Result<Child> {
     let handle = inside.handle.as_ref().ok_or_else(|| io::Error::other("it has ended"))?;
     set_no_new_privs(true)?;
+    // Inside they are not to be found.
+    let limits = limits(&inside.groups)?;
     let mut command = if differs(inside.reaper, "user") {
         nsenter(inside, words)?
     } else {
@@ -109,7 +111,7 @@ fn spawn(inside: &Inside, words: &[String], streams: [Stdio; 3], tty: bool) -> i
         io::ErrorKind::NotFound => not_found(words),
         _ => error,
     })?;
-    share_limits(&inside.groups, &child)?;
+    share_limits(limits, &child)?;
     Ok(child)
 }
 
@@ -195,8 +197,14 @@ pub(super) fn differs(process: Pid, kind: &str) -> bool {
     of("self") != of(&process.as_raw_nonzero().to_string())
 }
 
-/// Puts a command under the limits of the container, where there are such.
-fn share_limits(groups: &[PathBuf], child: &Child) -> io::Result<()> {
+/// The files through which a process comes under the limits of the container.
+fn limits(groups: &[PathBuf]) -> io::Result<Vec<File>> {
+    let open = |group: &PathBuf| File::options().write(true).open(group.join("cgroup.procs"));
+    groups.iter().map(open).collect()
+}
+
+/// Puts a command under the limits of the container.
+fn share_limits(limits: Vec<File>, child: &Child) -> io::Result<()> {
     let Some(id) = child.id() else { return Ok(()) };
-    groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), id.to_string()))
+    limits.into_iter().try_for_each(|mut group| group.write_all(id.to_string().as_bytes()))
 }

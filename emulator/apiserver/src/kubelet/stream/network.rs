@@ -9,15 +9,16 @@ use std::thread;
 
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
 use super::enter::{differs, joiner};
 
-/// Carries bytes between its own streams and a port; a shell can.
-const RELAY: &str = "exec 3<>/dev/tcp/127.0.0.1/$1 && { cat <&3 & cat >&3; }";
+/// Carries bytes between its own streams and a port, after one that says that it is connected; a
+/// shell can.
+const RELAY: &str = "exec 3<>/dev/tcp/127.0.0.1/$1 && { printf +; cat <&3 & cat >&3; }";
 
 /// A connection to a port of a pod.
 pub(crate) struct Connection {
@@ -40,7 +41,7 @@ pub(super) async fn connect(process: Pid, port: u16) -> io::Result<Connection> {
         return Ok(TcpStream::connect(&loopback(port)[..]).await?.into());
     }
     if !geteuid().is_root() {
-        return relay(process, port);
+        return relay(process, port).await;
     }
     let (answer, connected) = oneshot::channel();
     // The thread ends with the namespace that it has joined.
@@ -65,7 +66,7 @@ fn loopback(port: u16) -> [SocketAddr; 2] {
 }
 
 /// A shell in the other network, for one who may not go there alone.
-fn relay(process: Pid, port: u16) -> io::Result<Connection> {
+async fn relay(process: Pid, port: u16) -> io::Result<Connection> {
     let (own, other) = StdPair::pair()?;
     own.set_nonblocking(true)?;
     let mut command = joiner(process)?;
@@ -76,6 +77,11 @@ fn relay(process: Pid, port: u16) -> io::Result<Connection> {
     command.stdin(Stdio::from(OwnedFd::from(other.try_clone()?)));
     command.stdout(Stdio::from(OwnedFd::from(other))).stderr(Stdio::null());
     let child = command.spawn()?;
-    let (reader, writer) = UnixStream::from_std(own)?.into_split();
+    // Only the shell holds the other end now, so it closes with it.
+    drop(command);
+    let (mut reader, writer) = UnixStream::from_std(own)?.into_split();
+    if reader.read(&mut [0]).await? == 0 {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     Ok(Connection { reader: Box::new(reader), writer: Box::new(writer), _relay: Some(child) })
 }
