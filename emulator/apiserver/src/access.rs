@@ -145,8 +145,8 @@ impl Access {
         audiences: &[String],
     ) -> Result<Verified, Refused> {
         if self.is_admin_token(token) {
-            let user = User::clone(&self.admin);
-            return Ok(Verified { user, audiences: vec![ISSUER.to_owned()] });
+            let audiences = tokens::meant(&[ISSUER], audiences)?;
+            return Ok(Verified { user: User::clone(&self.admin), audiences });
         }
         self.tokens.verify(store, token, audiences)
     }

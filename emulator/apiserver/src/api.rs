@@ -152,6 +152,8 @@ fn refused(failure: Failure) -> Response {
 async fn read(shared: &Shared, request: Request<Body>) -> Result<(String, Call), Failure> {
     let (mut parts, body) = request.into_parts();
     let user = shared.access.admit(&shared.store, &parts)?;
+    // Nobody needs the secret any more, nor can it get into a log.
+    parts.headers.remove(header::AUTHORIZATION);
     let body = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {

@@ -20,6 +20,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
+use super::rules::quoted;
 use super::{AUTHENTICATED, CREDENTIAL, User};
 use crate::object;
 use crate::store::{Key, Store};
@@ -123,21 +124,16 @@ impl Tokens {
         audiences: &[String],
     ) -> Result<Verified, Refused> {
         let claims = self.claims(token)?;
-        if claims["iss"] == LEGACY_ISSUER {
-            return kept(store, token, &claims);
-        }
         let made_for: Vec<&str> = match &claims["aud"] {
+            // A token that names nobody is for us.
+            Value::Null => vec![ISSUER],
             Value::String(one) => vec![one],
             all => all.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
         };
-        let own = [ISSUER.to_owned()];
-        let wanted = if audiences.is_empty() { &own[..] } else { audiences };
-        let meant: Vec<String> =
-            wanted.iter().filter(|one| made_for.contains(&one.as_str())).cloned().collect();
-        if meant.is_empty() {
-            return Err(Refused::because(&format!(
-                "token audiences {made_for:?} is invalid for the target audiences {wanted:?}"
-            )));
+        let meant = meant(&made_for, audiences)?;
+        if claims["iss"] == LEGACY_ISSUER {
+            let user = kept(store, token, &claims)?;
+            return Ok(Verified { user, audiences: meant });
         }
         let now = Timestamp::now().as_second();
         match claims["exp"].as_i64() {
@@ -204,6 +200,26 @@ fn decode(part: &str) -> Option<Value> {
     serde_json::from_slice(&bytes).ok().filter(Value::is_object)
 }
 
+/// The audiences, of those that are asked for, that something was made for.
+///
+/// # Errors
+/// When it was made for others.
+pub(super) fn meant(made_for: &[&str], asked: &[String]) -> Result<Vec<String>, Refused> {
+    let own = [ISSUER.to_owned()];
+    let asked = if asked.is_empty() { &own[..] } else { asked };
+    let meant: Vec<String> =
+        asked.iter().filter(|one| made_for.contains(&one.as_str())).cloned().collect();
+    if meant.is_empty() {
+        let made_for: Vec<String> = made_for.iter().map(|one| (*one).to_owned()).collect();
+        return Err(Refused::because(&format!(
+            "token audiences {} is invalid for the target audiences {}",
+            quoted(&made_for),
+            quoted(asked)
+        )));
+    }
+    Ok(meant)
+}
+
 /// What a token is bound to besides its service account: kind, and where such objects are kept.
 const BOUND: &[(&str, &str)] = &[("secret", "secrets"), ("pod", "pods"), ("node", "nodes")];
 
@@ -267,7 +283,7 @@ fn is_gone(value: &Value, now: i64) -> bool {
 }
 
 /// The user of a token that a Secret holds: it is good while the Secret holds it.
-fn kept(store: &Store, token: &str, claims: &Value) -> Result<Verified, Refused> {
+fn kept(store: &Store, token: &str, claims: &Value) -> Result<User, Refused> {
     let claim = |name: &str| {
         let name = format!("kubernetes.io/serviceaccount/{name}");
         claims[name.as_str()].as_str().unwrap_or_default().to_owned()
@@ -288,8 +304,7 @@ fn kept(store: &Store, token: &str, claims: &Value) -> Result<Verified, Refused>
     let found = store.get("serviceaccounts", &Key::new(namespace.as_str(), account.as_str()));
     match found {
         Some(found) if !object::is_deleting(&found.value) && object::uid(&found.value) == uid => {
-            let user = user(&namespace, &account, &uid);
-            Ok(Verified { user, audiences: vec![ISSUER.to_owned()] })
+            Ok(user(&namespace, &account, &uid))
         }
         _ => Err(Refused::because(&format!(
             "service account {namespace}/{account} has been deleted"

@@ -6,8 +6,9 @@ use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Mutex, mpsc};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::activity::Activity;
 use super::websocket::{self, Protocol, Socket};
 use super::{WAITING, spdy};
 use crate::kubelet::stream::{Connection, Entrance};
@@ -74,16 +75,17 @@ type Sink = Mutex<SplitSink<Socket, Message>>;
 /// Serves one connection for each port, until all have ended or the client is gone.
 pub(crate) async fn serve(socket: Socket, protocol: Protocol, ports: Vec<u16>, forward: Forward) {
     let (sink, mut stream) = socket.split();
-    let sink = Mutex::new(sink);
+    let (sink, activity) = (Mutex::new(sink), Activity::begin());
     let (mut senders, mut connections) = (Vec::new(), Vec::new());
     for (index, port) in ports.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel::<Bytes>(WAITING);
         senders.push(sender);
         let Ok(channel) = u8::try_from(2 * index) else { return };
-        connections.push(carry(&sink, protocol, channel, port, &forward, receiver));
+        let client = Client { sink: &sink, protocol, channel, activity: &activity };
+        connections.push(carry(client, port, &forward, receiver));
     }
     let reading = async {
-        while let Some((channel, data)) = websocket::next(&mut stream, protocol).await {
+        while let Some((channel, data)) = websocket::next(&mut stream, protocol, &activity).await {
             let sender = senders.get(usize::from(channel) / 2).filter(|_| channel % 2 == 0);
             if let Some(sender) = sender.filter(|_| !data.is_empty()) {
                 // A connection that has ended takes nothing any more.
@@ -94,25 +96,38 @@ pub(crate) async fn serve(socket: Socket, protocol: Protocol, ports: Vec<u16>, f
     tokio::select! {
         _ = join_all(connections) => {}
         () = reading => {}
+        () = activity.ceased() => {}
     }
     websocket::farewell(sink.into_inner(), stream).await;
 }
 
+/// The way back from a connection.
+struct Client<'a> {
+    sink: &'a Sink,
+    protocol: Protocol,
+    /// For data; the next one is for errors.
+    channel: u8,
+    activity: &'a Activity,
+}
+
+impl Client<'_> {
+    async fn send(&self, channel: u8, data: &[u8]) -> Result<(), Error> {
+        self.activity.note();
+        self.sink.lock().await.send(websocket::message(self.protocol, channel, data)).await
+    }
+}
+
 /// Carries the connection of a channel to its end.
 async fn carry(
-    sink: &Sink,
-    protocol: Protocol,
-    channel: u8,
+    client: Client<'_>,
     port: u16,
     forward: &Forward,
     mut receiver: mpsc::Receiver<Bytes>,
 ) {
-    let send = |channel: u8, data: Bytes| async move {
-        sink.lock().await.send(websocket::message(protocol, channel, &data)).await
-    };
+    let channel = client.channel;
     // The first message of each channel says which port it is for.
     for channel in [channel, channel + 1] {
-        if send(channel, Bytes::copy_from_slice(&port.to_le_bytes())).await.is_err() {
+        if client.send(channel, &port.to_le_bytes()).await.is_err() {
             return;
         }
     }
@@ -120,7 +135,7 @@ async fn carry(
         Ok(connection) => connection,
         Err(message) => {
             // Whoever has gone wants no answer.
-            let _ = send(channel + 1, message.into()).await;
+            let _ = client.send(channel + 1, message.as_bytes()).await;
             return;
         }
     };
@@ -140,7 +155,7 @@ async fn carry(
                 Ok(count) if count > 0 => {}
                 _ => return,
             }
-            if send(channel, buffer.split().freeze()).await.is_err() {
+            if client.send(channel, &buffer.split()).await.is_err() {
                 return;
             }
         }

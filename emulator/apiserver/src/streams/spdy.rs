@@ -10,16 +10,16 @@ pub(crate) mod remote;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use self::headers::{Deflater, Inflater};
-use super::websocket::IDLE;
+use super::activity::Activity;
 
 /// A longer frame that is no data is refused.
 const CONTROL_LIMIT: usize = 64 * 1024;
@@ -170,14 +170,15 @@ struct Frames<R> {
     reader: R,
     buffer: BytesMut,
     decoder: Decoder,
+    activity: Arc<Activity>,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
-    fn new(reader: R) -> Frames<R> {
-        Frames { reader, buffer: BytesMut::new(), decoder: Decoder::default() }
+    fn new(reader: R, activity: Arc<Activity>) -> Frames<R> {
+        Frames { reader, buffer: BytesMut::new(), decoder: Decoder::default(), activity }
     }
 
-    /// `None` when the client is gone, silent for too long, or does not speak SPDY.
+    /// `None` when the client is gone, or does not speak SPDY.
     async fn next(&mut self) -> Option<Frame> {
         loop {
             match self.decoder.decode(&mut self.buffer) {
@@ -189,10 +190,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 }
             }
             self.buffer.reserve(CHUNK);
-            let read = timeout(IDLE, self.reader.read_buf(&mut self.buffer)).await;
-            if !read.is_ok_and(|count| count.is_ok_and(|count| count > 0)) {
-                return None;
-            }
+            let read = self.reader.read_buf(&mut self.buffer).await;
+            read.ok().filter(|count| *count > 0)?;
+            self.activity.note();
         }
     }
 }
@@ -200,6 +200,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 /// The way to a client.
 struct Peer<W> {
     outlet: Mutex<Outlet<W>>,
+    activity: Arc<Activity>,
 }
 
 struct Outlet<W> {
@@ -208,8 +209,8 @@ struct Outlet<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Peer<W> {
-    fn new(writer: W) -> Peer<W> {
-        Peer { outlet: Mutex::new(Outlet { writer, deflater: Deflater::new() }) }
+    fn new(writer: W, activity: Arc<Activity>) -> Peer<W> {
+        Peer { outlet: Mutex::new(Outlet { writer, deflater: Deflater::new() }), activity }
     }
 
     /// Accepts a stream.
@@ -243,6 +244,7 @@ impl<W: AsyncWrite + Unpin> Peer<W> {
     }
 
     async fn write(&self, parts: &[&[u8]]) -> io::Result<()> {
+        self.activity.note();
         let mut outlet = self.outlet.lock().await;
         for part in parts {
             outlet.writer.write_all(part).await?;

@@ -22,13 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::activity::Activity;
 use super::{Attachment, Input, Output, Wanted, remote};
 
 /// Nothing larger is taken as one message.
 const MESSAGE_LIMIT: usize = 32 * 1024 * 1024;
-
-/// A connection on which nothing happens ends after this.
-pub(crate) const IDLE: Duration = Duration::from_secs(4 * 3600);
 
 /// How long the client may take to close its side after the end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -162,14 +160,11 @@ pub(crate) async fn serve(
 ) {
     let Attachment { input, output } = attachment;
     let (mut sink, mut stream) = socket.split();
-    let finished = {
-        let reading = read(&mut stream, protocol, wanted, input);
-        let writing = write(&mut sink, protocol, wanted, output);
-        tokio::pin!(reading);
-        tokio::select! {
-            finished = writing => finished,
-            () = &mut reading => Ok(()),
-        }
+    let activity = Activity::begin();
+    let finished = tokio::select! {
+        finished = write(&mut sink, protocol, wanted, output, &activity) => finished,
+        () = read(&mut stream, protocol, wanted, input, &activity) => Ok(()),
+        () = activity.ceased() => Ok(()),
     };
     if let Err(error) = finished {
         tracing::debug!(%error, "a client went before its command ended");
@@ -193,14 +188,15 @@ pub(crate) async fn farewell(
     let _ = timeout(FAREWELL, closed).await;
 }
 
-/// Returns when the client is gone, silent for too long, or breaks the protocol.
+/// Returns when the client is gone, or breaks the protocol.
 async fn read(
     stream: &mut SplitStream<Socket>,
     protocol: Protocol,
     wanted: Wanted,
     input: mpsc::Sender<Input>,
+    activity: &Activity,
 ) {
-    while let Some((channel, data)) = next(stream, protocol).await {
+    while let Some((channel, data)) = next(stream, protocol, activity).await {
         let item = match channel {
             CLOSE if protocol.close => match data.as_ref() {
                 [STDIN] => Input::End,
@@ -223,9 +219,12 @@ async fn read(
 pub(crate) async fn next(
     stream: &mut SplitStream<Socket>,
     protocol: Protocol,
+    activity: &Activity,
 ) -> Option<(u8, Bytes)> {
     loop {
-        let data: Bytes = match timeout(IDLE, stream.next()).await.ok()?? {
+        let message = stream.next().await?;
+        activity.note();
+        let data: Bytes = match message {
             Ok(Message::Binary(data)) => data,
             Ok(Message::Text(data)) => data.into(),
             Ok(Message::Close(_)) | Err(_) => return None,
@@ -248,6 +247,7 @@ async fn write(
     protocol: Protocol,
     wanted: Wanted,
     mut output: mpsc::Receiver<Output>,
+    activity: &Activity,
 ) -> Result<(), Error> {
     // An empty message on the first channel tells the client that it is connected.
     let first = match (wanted.stdout, wanted.stderr) {
@@ -256,7 +256,8 @@ async fn write(
         (false, false) => ERROR,
     };
     sink.send(message(protocol, first, b"")).await?;
-    while let Some(item) = timeout(IDLE, output.recv()).await.unwrap_or_default() {
+    while let Some(item) = output.recv().await {
+        activity.note();
         match item {
             Output::Stdout(data) => sink.send(message(protocol, STDOUT, &data)).await?,
             Output::Stderr(data) => sink.send(message(protocol, STDERR, &data)).await?,

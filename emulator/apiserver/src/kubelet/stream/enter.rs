@@ -52,12 +52,15 @@ pub(super) async fn start(
     wanted: Wanted,
     terminal: Option<&Terminal>,
 ) -> io::Result<Child> {
-    let words = match terminal {
+    if words.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command is given"));
+    }
+    let mut command = Vec::new();
+    if terminal.is_some() {
         // The terminal has to become the controlling one, by a program of the sandbox.
-        Some(_) => ["/usr/bin/setsid", "--ctty", "--"].map(str::to_owned).into_iter().chain(words),
-        None => [const { String::new() }; 3].into_iter().chain(words),
-    };
-    let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+        command.extend(["/usr/bin/setsid", "--ctty", "--"].map(str::to_owned));
+    }
+    command.extend(words);
     let streams = streams(wanted, terminal)?;
     let (answer, started) = oneshot::channel();
     let runtime = Handle::current();
@@ -65,7 +68,7 @@ pub(super) async fn start(
     thread::Builder::new().name("exec".to_owned()).spawn(move || {
         let _runtime = runtime.enter();
         // Whoever no longer waits drops the child, which kills it.
-        let _ = answer.send(spawn(&inside, &words, streams, wanted.tty));
+        let _ = answer.send(spawn(&inside, &command, streams, wanted.tty));
     })?;
     started.await.map_err(|_| io::Error::other("the thread that enters has failed"))?
 }

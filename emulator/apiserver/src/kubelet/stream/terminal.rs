@@ -103,9 +103,8 @@ impl AsyncWrite for Terminal {
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.master.poll_write_ready(context))?;
-            match ready.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
-                Ok(result) => return Poll::Ready(result),
-                Err(_) => {}
+            if let Ok(result) = ready.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
+                return Poll::Ready(result);
             }
         }
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{CHUNK, Frame, Frames, Headers, Peer, Refusal, header};
 use crate::streams::WAITING;
+use crate::streams::activity::Activity;
 use crate::streams::forward::{Forward, parse_port};
 
 /// The only protocol that there is.
@@ -25,9 +26,10 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (reader, writer) = tokio::io::split(socket);
-    let mut frames = Frames::new(reader);
+    let activity = Arc::new(Activity::begin());
+    let mut frames = Frames::new(reader, activity.clone());
     let mut connections = Connections {
-        peer: Arc::new(Peer::new(writer)),
+        peer: Arc::new(Peer::new(writer, activity.clone())),
         forward: Arc::new(forward),
         half: HashMap::new(),
         open: HashMap::new(),
@@ -41,6 +43,7 @@ where
                     break;
                 }
             }
+            () = activity.ceased() => break,
             Some(ended) = connections.tasks.join_next() => {
                 if let Ok((data, error)) = ended {
                     connections.open.remove(&data);

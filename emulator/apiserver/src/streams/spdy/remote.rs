@@ -1,6 +1,7 @@
 //! `exec` and `attach` over SPDY: a stream for each of the command's, and one for its last words.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use hyper::upgrade::Upgraded;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{FAREWELL, Frame, Frames, OPENING, Peer, Refusal, header};
+use crate::streams::activity::Activity;
 use crate::streams::{Attachment, Input, Output, Size, Wanted, remote};
 
 /// The protocols that are spoken, the newest first; the oldest has no name.
@@ -37,7 +39,9 @@ pub(crate) async fn serve(
     start: impl FnOnce() -> Attachment,
 ) {
     let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-    let (mut frames, peer) = (Frames::new(reader), Peer::new(writer));
+    let activity = Arc::new(Activity::begin());
+    let mut frames = Frames::new(reader, activity.clone());
+    let peer = Peer::new(writer, activity.clone());
     let resizes = wanted.tty && matches!(protocol, "v4.channel.k8s.io" | "v3.channel.k8s.io");
     let opening = open(&mut frames, &peer, wanted, resizes);
     let Ok(Some(opened)) = timeout(OPENING, opening).await else {
@@ -51,6 +55,7 @@ pub(crate) async fn serve(
         tokio::select! {
             finished = writing => finished,
             () = reading => return,
+            () = activity.ceased() => return,
         }
     };
     if let Err(error) = finished {
@@ -115,7 +120,7 @@ async fn read<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     let own = [opened.error, opened.stdin, opened.stdout, opened.stderr, opened.resize];
     while let Some(frame) = frames.next().await {
         // A command that has ended takes nothing any more; its last words are under way.
-        match frame {
+        let answered = match frame {
             Frame::Data { stream, data, fin } if opened.stdin == Some(stream) => {
                 if !data.is_empty() {
                     let _ = input.send(Input::Data(data)).await;
@@ -123,32 +128,28 @@ async fn read<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                 if fin {
                     let _ = input.send(Input::End).await;
                 }
+                Ok(())
             }
             Frame::Reset { stream } if opened.stdin == Some(stream) => {
                 let _ = input.send(Input::End).await;
+                Ok(())
             }
             Frame::Data { stream, data, .. } if opened.resize == Some(stream) => {
                 sizes.extend_from_slice(&data);
                 for size in take_sizes(&mut sizes) {
                     let _ = input.send(Input::Resize(size)).await;
                 }
+                Ok(())
             }
-            Frame::Open { stream, .. } => {
-                if peer.reset(stream, Refusal::RefusedStream).await.is_err() {
-                    return;
-                }
-            }
+            Frame::Open { stream, .. } => peer.reset(stream, Refusal::RefusedStream).await,
             Frame::Data { stream, .. } if !own.contains(&Some(stream)) => {
-                if peer.reset(stream, Refusal::InvalidStream).await.is_err() {
-                    return;
-                }
+                peer.reset(stream, Refusal::InvalidStream).await
             }
-            Frame::Ping { id } => {
-                if peer.ping(id).await.is_err() {
-                    return;
-                }
-            }
-            _ => {}
+            Frame::Ping { id } => peer.ping(id).await,
+            _ => Ok(()),
+        };
+        if answered.is_err() {
+            return;
         }
     }
 }

@@ -54,8 +54,9 @@ async fn a_command_has_its_streams_and_its_exit_code(protocol: (&str, &str)) {
     assert_eq!((code, said.as_str()), (Some(3), "hello\n"));
     assert!(complained.starts_with("mistake\n"), "{complained}");
     assert!(complained.contains("command terminated with exit code 3"), "{complained}");
-    let output = run(&world, protocol, &["exec", "main", "--", "echo", "a  b", "$HOME"], b"").await;
-    assert_eq!(texts(&output), (Some(0), "a  b $HOME\n".to_owned(), String::new()));
+    let output =
+        run(&world, protocol, &["exec", "main", "--", "echo", "a  b", "", "$HOME"], b"").await;
+    assert_eq!(texts(&output), (Some(0), "a  b  $HOME\n".to_owned(), String::new()));
     let killed =
         run(&world, protocol, &["exec", "main", "--", "sh", "-c", "kill -9 $$"], b"").await;
     assert_eq!(killed.status.code(), Some(137));
@@ -85,6 +86,31 @@ async fn a_command_is_in_its_container_and_has_no_more_rights() {
          sleep 600 \n/\n0\nmain /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nread-only\n"
     );
     assert_eq!(said, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_in_a_container_with_users_of_its_own_has_no_more_rights() {
+    let Some(world) = world().await else { return };
+    let mut main = super::container("echo kept > /tmp/here; exec sleep 600");
+    main["securityContext"] = serde_json::json!({"runAsUser": 1234, "runAsGroup": 1235});
+    main["env"] = serde_json::json!([
+        {"name": "LD_LIBRARY_PATH", "value": "/nowhere"}, {"name": "SAID", "value": "a b"},
+    ]);
+    main["workingDir"] = serde_json::json!("/tmp");
+    world.run("main", serde_json::json!([main])).await;
+    let look = "cat here; id -u; id -g; grep CapEff /proc/self/status; grep CapBnd /proc/2/status; \
+                echo $LD_LIBRARY_PATH $SAID; cat; exit 9";
+    let arguments = ["exec", "-i", "main", "--", "sh", "-c", look];
+    let (code, said, complained) = texts(&run(&world, WEBSOCKET, &arguments, b"input\n").await);
+    if rustix::process::geteuid().is_root() {
+        let none = "0000000000000000";
+        let expected =
+            format!("kept\n1234\n1235\nCapEff:\t{none}\nCapBnd:\t{none}\n/nowhere a b\ninput\n");
+        assert_eq!((code, said), (Some(9), expected), "{complained}");
+    } else {
+        // Nobody but root gets through the two layers of users that such a container has.
+        assert_ne!(code, Some(9), "{complained}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

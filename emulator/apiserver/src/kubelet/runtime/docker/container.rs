@@ -105,6 +105,7 @@ fn body(docker: &Docker, run: ContainerRun) -> ContainerCreateBody {
         },
         tty: Some(run.terminal),
         open_stdin: Some(run.input),
+        stdin_once: Some(run.input_once),
         host_config: Some(HostConfig {
             network_mode: Some(shared.clone()),
             ipc_mode: Some(shared.clone()),
