@@ -92,7 +92,6 @@ impl Arguments {
                     environment: environment.into(),
                     processes: Some(4096),
                     cluster,
-                    ..DockerOptions::default()
                 };
                 let docker = Docker::connect(options).await.map_err(anyhow::Error::msg);
                 Runtime::Docker(docker.context("no engine can be reached")?)

@@ -9,7 +9,9 @@ mod custom;
 mod hostile;
 mod kubectl;
 mod objects;
+#[cfg(test)]
 mod podman;
+#[cfg(test)]
 mod pods;
 mod replay;
 mod runtime;

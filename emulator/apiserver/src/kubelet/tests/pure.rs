@@ -203,7 +203,9 @@ fn volumes_that_cannot_be_made_say_why() {
         assert!(failure(path(escape), false).unwrap_err().contains("without '..'"), "{escape}");
     }
     let key = json!({ "name": "v", "secret": { "secretName": "access", "items": [{ "key": "no", "path": "x" }] } });
-    assert_eq!(failure(key, false).unwrap_err(), "references non-existent secret key: no");
+    let expected =
+        "MountVolume.SetUp failed for volume \"v\" : references non-existent secret key: no";
+    assert_eq!(failure(key, false).unwrap_err(), expected);
     let host = |kind: &str| json!({ "name": "v", "hostPath": { "path": "/etc", "type": kind } });
     assert!(failure(host("Directory"), false).unwrap_err().contains("does not allow hostPath"));
     assert_eq!(failure(host("Directory"), true), Ok(()));
