@@ -39,7 +39,6 @@ const APPLY: &str = "application/apply-patch+yaml";
 async fn main() {
     let only = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
     println!("{:<28} {:>12} {:>12} {:>8}", "", "in process", "over TLS", "ratio");
-    let mut maps = Vec::new();
     for (what, run) in VERBS {
         if only.as_ref().is_some_and(|only| !what.contains(only.as_str())) {
             continue;
@@ -47,7 +46,6 @@ async fn main() {
         let inside = measure(&Door::inside(), *run).await;
         let outside = measure(&Door::outside().await, *run).await;
         row(what, inside, outside);
-        maps.push((what, inside));
     }
     if only.is_some() {
         return;
@@ -129,8 +127,8 @@ impl Door {
         let url = format!("https://{}", listener.local_addr().unwrap());
         let config = Kubeconfig::from_yaml(&server.kubeconfig("bench", &url)).unwrap();
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(config, &options);
-        let client = kube::Client::try_from(config.await.unwrap()).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(config, &options).await.unwrap();
+        let client = kube::Client::try_from(config).unwrap();
         tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
         Door::Outside(client)
     }
@@ -220,7 +218,7 @@ async fn fan_out() {
 }
 
 async fn watch(door: &Door) -> stream::BoxStream<'static, Bytes> {
-    let request = Request::get(format!("{MAPS}?watch=true&resourceVersion=1000000000"));
+    let request = Request::get(MAPS);
     let version = {
         let list = door.send(Call(Method::GET, MAPS.into(), "", String::new())).await;
         let list: serde_json::Value = serde_json::from_slice(&list).unwrap();

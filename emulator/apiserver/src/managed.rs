@@ -149,7 +149,8 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
         }
     };
     let changes = compare(types, root, before, new);
-    let mut written = changes.added.union(&changes.modified);
+    let mut written = changes.added;
+    written.add(&changes.modified);
     strip(&mut written, resource, writer.subresource);
     let mut removed = changes.removed;
     strip(&mut removed, resource, writer.subresource);
@@ -164,10 +165,14 @@ pub(crate) fn update(resource: &Resource, old: Option<&Value>, new: &mut Value, 
     let position = entries.iter().position(|entry| entry.is(&own));
     let before = position.map(|at| entries.remove(at));
     for entry in &mut entries {
-        entry.set = entry.set.difference(&written).difference(&removed);
+        entry.set.subtract(&written);
+        entry.set.subtract(&removed);
     }
-    own.set = before.as_ref().map(|entry| entry.set.clone()).unwrap_or_default();
-    own.set = own.set.union(&written).difference(&removed);
+    own.set = match &before {
+        Some(before) => before.set.union(&written),
+        None => written,
+    };
+    own.set.subtract(&removed);
     if let Some(before) = before
         && before.set == own.set
     {

@@ -11,8 +11,9 @@ mod journal;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -30,6 +31,19 @@ pub(crate) struct Change {
     /// What is there now; of a deletion the last state, at the version of the deletion.
     pub(crate) new: Arc<Object>,
     pub(crate) deleted: bool,
+    /// The change as watches send it, made once for all of them.
+    pub(crate) frame: OnceLock<Bytes>,
+}
+
+impl Change {
+    /// What a watch of everything calls it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.old, self.deleted) {
+            (_, true) => "DELETED",
+            (None, false) => "ADDED",
+            (Some(_), false) => "MODIFIED",
+        }
+    }
 }
 
 /// Why a create was refused.
@@ -184,6 +198,9 @@ impl Store {
         if revision < collection.floor {
             return Err(Expired(collection.floor));
         }
+        if collection.history.back().is_none_or(|last| last.revision <= revision) {
+            return Ok(collection.select(namespace));
+        }
         let mut objects: BTreeMap<Key, Arc<Object>> = collection.objects.clone();
         for change in collection.history.iter().rev().take_while(|one| one.revision > revision) {
             match &change.old {
@@ -222,12 +239,19 @@ impl Store {
             return Err(CreateError::Exists(Arc::clone(existing)));
         }
         stamp(&mut value, revision);
-        if !state.keep(revision, resource, &key, Some(&value)) {
+        let new = Arc::new(Object::new(value, revision));
+        if !state.keep(resource, &key, &new, false) {
             return Err(CreateError::Unwritable);
         }
-        let new = Arc::new(Object::new(value, revision));
         state.collection(resource).objects.insert(key.clone(), Arc::clone(&new));
-        let change = Change { revision, key, old: None, new: Arc::clone(&new), deleted: false };
+        let change = Change {
+            revision,
+            key,
+            old: None,
+            new: Arc::clone(&new),
+            deleted: false,
+            frame: OnceLock::new(),
+        };
         state.commit(resource, change, self.history);
         Ok(new)
     }
@@ -269,18 +293,24 @@ impl Store {
             _ => return Err(WriteError::Stale),
         };
         stamp(&mut value, revision);
-        if !state.keep(revision, resource, key, Some(&value).filter(|_| !deleted)) {
+        let new = Arc::new(Object::new(value, revision));
+        if !state.keep(resource, key, &new, deleted) {
             return Err(WriteError::Unwritable);
         }
-        let new = Arc::new(Object::new(value, revision));
         let collection = state.collection(resource);
         if deleted {
             collection.objects.remove(key);
         } else {
             collection.objects.insert(key.clone(), Arc::clone(&new));
         }
-        let change =
-            Change { revision, key: key.clone(), old: Some(old), new: Arc::clone(&new), deleted };
+        let change = Change {
+            revision,
+            key: key.clone(),
+            old: Some(old),
+            new: Arc::clone(&new),
+            deleted,
+            frame: OnceLock::new(),
+        };
         state.commit(resource, change, self.history);
         Ok(new)
     }
@@ -346,9 +376,10 @@ impl State {
     }
 
     /// Writes a change to the journal, if there is one; whether it is safe.
-    fn keep(&mut self, revision: u64, resource: &str, key: &Key, value: Option<&Value>) -> bool {
+    fn keep(&mut self, resource: &str, key: &Key, new: &Object, deleted: bool) -> bool {
         let Some(journal) = &mut self.journal else { return true };
-        match journal.append(revision, resource, key, value) {
+        let body = (!deleted).then(|| new.body().as_ref());
+        match journal.append(new.revision, resource, key, body) {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(%error, "a change could not be written to the journal");

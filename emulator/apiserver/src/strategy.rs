@@ -83,6 +83,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
             value["status"] = json!({"replicas": 0});
         }
+        ("coordination.k8s.io", "Lease") => drop_election(&Value::Null, value),
         ("apps", "StatefulSet") => {
             value["status"] = json!({"replicas": 0, "availableReplicas": 0});
         }
@@ -116,6 +117,9 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             }
         }
         _ => {}
+    }
+    if resource.is("coordination.k8s.io", "Lease") {
+        drop_election(old, new);
     }
     if has_generation(resource)
         && !matches!(subresource, "status" | "binding")
@@ -196,6 +200,17 @@ fn has_generation(resource: &Resource) -> bool {
                     _
                 )
         )
+}
+
+/// Fields of an election that the servers coordinate, which a server does not do unasked.
+fn drop_election(old: &Value, lease: &mut Value) {
+    for field in ["strategy", "preferredHolder"] {
+        if old["spec"].get(field).is_none()
+            && let Some(Value::Object(spec)) = lease.get_mut("spec")
+        {
+            spec.remove(field);
+        }
+    }
 }
 
 /// What admission adds or refuses, after the books of the fields were written.

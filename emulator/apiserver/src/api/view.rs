@@ -147,24 +147,31 @@ impl View {
         if self == View::Object && resource.custom.is_some() && metadata.get("continue").is_none() {
             metadata["continue"] = json!("");
         }
-        let mut body = BytesMut::new();
         let head = format!(
             "{{\"kind\":{kind:?},\"apiVersion\":{api_version:?},\"metadata\":{metadata},\"items\":["
         );
+        let items: Vec<Bytes> = objects
+            .map(|object| match self {
+                View::Metadata(version) => Bytes::from(partial(object, version).to_string()),
+                _ => item(resource, object),
+            })
+            .collect();
+        let length: usize = items.iter().map(|item| item.len() + 1).sum();
+        let mut body = BytesMut::with_capacity(head.len() + length + 2);
         body.put_slice(head.as_bytes());
-        for (index, object) in objects.enumerate() {
+        for (index, item) in items.iter().enumerate() {
             if index > 0 {
                 body.put_u8(b',');
             }
-            match self {
-                View::Metadata(version) => {
-                    body.put_slice(partial(object, version).to_string().as_bytes());
-                }
-                _ => body.put_slice(&item(resource, object)),
-            }
+            body.put_slice(item);
         }
         body.put_slice(b"]}");
         body.freeze()
+    }
+
+    /// Whether every watch of the objects sees the same: there is one form and one version of them.
+    pub(crate) fn is_common(self, resource: &Resource) -> bool {
+        self == View::Object && resource.custom.is_none() && resource.group != "events.k8s.io"
     }
 
     /// The object of a watch event as JSON; only the first of a stream has columns.

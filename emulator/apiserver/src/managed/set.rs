@@ -61,7 +61,7 @@ impl Set {
         all
     }
 
-    fn add(&mut self, other: &Set) {
+    pub(crate) fn add(&mut self, other: &Set) {
         self.member |= other.member;
         for (key, child) in &other.children {
             match self.children.get_mut(key) {
@@ -80,7 +80,8 @@ impl Set {
         rest
     }
 
-    fn subtract(&mut self, other: &Set) {
+    /// Takes the members of the other away.
+    pub(crate) fn subtract(&mut self, other: &Set) {
         if other.member {
             self.member = false;
         }

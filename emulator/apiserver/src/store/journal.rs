@@ -33,6 +33,8 @@ pub(crate) struct Journal {
     length: u64,
     /// The size at which the log is made anew.
     limit: u64,
+    /// Whether part of a record stands at the end, so that none can follow.
+    torn: bool,
     /// Held while the server lives.
     _lock: File,
 }
@@ -83,6 +85,7 @@ impl Journal {
             file,
             length,
             limit: (length * GROWTH).max(SMALLEST),
+            torn: false,
             _lock: lock,
         };
         Ok((journal, records))
@@ -94,12 +97,15 @@ impl Journal {
         revision: u64,
         resource: &str,
         key: &Key,
-        value: Option<&Value>,
+        body: Option<&[u8]>,
     ) -> io::Result<()> {
-        let record = encode(revision, resource, key, value);
+        if self.torn {
+            return Err(io::Error::other("an earlier write is torn; restart the server"));
+        }
+        let record = encode(revision, resource, key, body);
         if let Err(error) = self.file.write_all(&record) {
             // What was written of it must not stand before the next record.
-            self.file.set_len(self.length)?;
+            self.torn = self.file.set_len(self.length).is_err();
             return Err(error);
         }
         self.length += record.len() as u64;
@@ -125,7 +131,8 @@ impl Journal {
         let mut writer = BufWriter::new(file);
         let mut length = 0;
         for (resource, key, object) in objects {
-            let record = encode(object.revision, resource, key, Some(&object.value));
+            let body = super::entry::encode(&object.value);
+            let record = encode(object.revision, resource, key, Some(&body));
             writer.write_all(&record)?;
             length += record.len() as u64;
         }
@@ -154,20 +161,20 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-fn encode(revision: u64, resource: &str, key: &Key, value: Option<&Value>) -> Vec<u8> {
-    let record = json!([revision, resource, key.namespace, key.name]);
-    let mut text = record.to_string();
-    text.pop();
-    text.push(',');
-    match value {
-        Some(value) => text.push_str(&value.to_string()),
-        None => text.push_str("null"),
-    }
-    text.push(']');
-    let mut bytes = Vec::with_capacity(text.len() + 8);
-    bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend(checksum(text.as_bytes()).to_le_bytes());
-    bytes.extend(text.as_bytes());
+fn encode(revision: u64, resource: &str, key: &Key, body: Option<&[u8]>) -> Vec<u8> {
+    let head = json!([revision, resource, key.namespace, key.name]).to_string();
+    let body = body.unwrap_or(b"null");
+    // The list of the head is left open for the body.
+    let length = head.len() + body.len() + 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    bytes.extend([0; 8]);
+    bytes.extend(&head.as_bytes()[..head.len() - 1]);
+    bytes.push(b',');
+    bytes.extend(body);
+    bytes.push(b']');
+    let sum = checksum(&bytes[8..]);
+    bytes[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    bytes[4..8].copy_from_slice(&sum.to_le_bytes());
     bytes
 }
 
@@ -237,8 +244,8 @@ mod tests {
     fn a_record_that_was_cut_off_is_left_out_and_the_next_one_follows_the_last_whole_one() {
         let folder = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(folder.path()).unwrap();
-        journal.append(2, "pods", &key("a"), Some(&json!({"x": 1}))).unwrap();
-        journal.append(3, "pods", &key("b"), Some(&json!({"x": 2}))).unwrap();
+        journal.append(2, "pods", &key("a"), Some(br#"{"x":1}"#)).unwrap();
+        journal.append(3, "pods", &key("b"), Some(br#"{"x":2}"#)).unwrap();
         let whole = journal.length;
         drop(journal);
         let file = OpenOptions::new().write(true).open(folder.path().join("journal")).unwrap();
@@ -254,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_noticed() {
-        let bytes = encode(2, "pods", &key("a"), Some(&json!({"x": 1})));
+        let bytes = encode(2, "pods", &key("a"), Some(br#"{"x":1}"#));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;

@@ -173,12 +173,14 @@ impl Watcher {
                 }
                 Ok((revision, changes)) => {
                     self.since = self.since.max(revision);
-                    let mut frame = BytesMut::new();
+                    let mut frames: Vec<Bytes> = Vec::new();
                     for change in &changes {
-                        self.encode(&mut frame, change);
+                        frames.extend(self.encode(change));
                     }
-                    if !frame.is_empty() {
-                        return Some(frame.freeze());
+                    match frames.len() {
+                        0 => {}
+                        1 => return frames.pop(),
+                        _ => return Some(Bytes::from(frames.concat())),
                     }
                 }
             }
@@ -228,9 +230,10 @@ impl Watcher {
             && self.selection.matches(&target.resource, &object.value)
     }
 
-    fn encode(&mut self, frame: &mut BytesMut, change: &Change) {
+    /// The change as this watch sends it; nothing if it is not to be seen here.
+    fn encode(&mut self, change: &Change) -> Option<Bytes> {
         if self.target.namespace.as_ref().is_some_and(|one| *one != change.key.namespace) {
-            return;
+            return None;
         }
         let before = change.old.as_ref().is_some_and(|old| self.selects(old));
         let after = !change.deleted && self.selects(&change.new);
@@ -238,18 +241,31 @@ impl Watcher {
             (false, true) => "ADDED",
             (true, true) => "MODIFIED",
             (true, false) => "DELETED",
-            (false, false) => return,
+            (false, false) => return None,
         };
-        match &change.old {
+        if kind == change.kind() && self.view.is_common(&self.target.resource) {
+            let make = || self.frame(kind, &change.new, false);
+            return Some(change.frame.get_or_init(make).clone());
+        }
+        let columns = !std::mem::replace(&mut self.columns_sent, true);
+        let frame = match &change.old {
             // What leaves the selection is sent as it was, at the version of the change.
             Some(old) if !change.deleted && kind == "DELETED" => {
                 let mut value = old.value.clone();
                 crate::object::metadata_mut(&mut value)
                     .insert("resourceVersion".into(), json!(change.revision.to_string()));
-                self.push(frame, kind, &Object::new(value, change.revision));
+                self.frame(kind, &Object::new(value, change.revision), columns)
             }
-            _ => self.push(frame, kind, &change.new),
-        }
+            _ => self.frame(kind, &change.new, columns),
+        };
+        Some(frame)
+    }
+
+    fn frame(&self, kind: &str, object: &Object, columns: bool) -> Bytes {
+        let body = self.view.event(&self.target.resource, object, columns);
+        let mut frame = BytesMut::with_capacity(body.len() + 40);
+        event(&mut frame, kind, &body);
+        frame.freeze()
     }
 
     fn push(&mut self, frame: &mut BytesMut, kind: &str, object: &Object) {

@@ -79,7 +79,8 @@ impl Folder {
     /// A text without the folder's path, and with another address of the server.
     pub(crate) fn anonymous(&self, text: &str, server: &str) -> String {
         let path = self.folder.path().display().to_string();
-        text.replace(&path, "<folder>").replace(&self.url, server)
+        let address = self.url.trim_start_matches("https://");
+        text.replace(&path, "<folder>").replace(&self.url, server).replace(address, "<address>")
     }
 }
 
@@ -138,6 +139,11 @@ impl Session {
             root
         });
         Session { server, folder, _node: node, stop }
+    }
+
+    /// A command in the session's folder.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.folder.command(program)
     }
 
     /// Runs a command line; what it printed, both ways, and its exit status.
@@ -250,6 +256,11 @@ async fn kubectl_deletes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_looks_after_nodes() {
     check("nodes", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_rolls_out() {
+    check("rollout", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

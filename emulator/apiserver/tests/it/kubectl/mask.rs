@@ -67,6 +67,8 @@ fn push(out: &mut String, word: &str) {
     } else if let Some(at) = time(word) {
         out.push_str(&word[..at]);
         out.push_str("<time>");
+    } else if is_address(word) {
+        out.push_str("<ip>");
     } else if is_age(word) {
         out.push_str("<age>");
     } else if let Some(name) = event_name(word) {
@@ -119,6 +121,12 @@ fn is_age(word: &str) -> bool {
     like(word, "9s") || like(word, "99s")
 }
 
+/// An address inside the cluster.
+fn is_address(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    parts.len() == 4 && parts[0] == "10" && parts.iter().all(|part| is_digits(part))
+}
+
 fn event_name(word: &str) -> Option<&str> {
     let (name, hex) = word.rsplit_once('.')?;
     like(hex, "xxxxxxxxxxxxxxxx").then_some(name)
@@ -162,6 +170,7 @@ fn what_differs_from_run_to_run_is_masked() {
         ("2026-11-22T14:03:45.123456Z hi", "<time> hi"),
         ("Start Time:   Sun, 22 Nov 2026 14:03:45 +0000", "Start Time:  <time>"),
         ("Sun, 22 Nov 2026 14:03:45 +0000 to Mon, 23 Nov 2026 14:03:45 +0000", "<time> to <time>"),
+        ("web  10.96.1.2  80", "web  <ip>  80"),
         ("once-b2c4d   x", "once-<suffix>  x"),
         ("once-b2c4d:", "once-<suffix>:"),
         ("simulate://0123456789abcdef0123456789abcdef", "simulate://<id>"),

@@ -60,11 +60,6 @@ pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
         if kind == "kubectl" && minor.is_none() {
             continue;
         }
-        if kind == "sleep" {
-            // The controllers have their time.
-            tokio::time::sleep_until(Instant::now() + Duration::from_millis(50)).await;
-            continue;
-        }
         if kind == "kubectl" {
             let folder = match &folder {
                 Some(folder) => folder,
@@ -85,6 +80,11 @@ pub(crate) async fn scenario(scenario: &Value, minor: Option<u32>) -> Outcome {
                         .push(format!("#{} {}: {difference}", step["id"], step["command"]));
                 }
             }
+            continue;
+        }
+        if kind == "sleep" {
+            // The controllers have their time.
+            tokio::time::sleep_until(Instant::now() + Duration::from_millis(50)).await;
             continue;
         }
         if kind == "compact" {
