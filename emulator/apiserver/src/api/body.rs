@@ -71,8 +71,12 @@ pub(crate) fn typed_raw(
     let expected = resource.api_version();
     let (kind, api_version) = (kind.unwrap_or(&resource.kind), api_version.unwrap_or(&expected));
     if kind != resource.kind || api_version != expected {
+        let scheme = match resource.group.as_str() {
+            custom::GROUP => "pkg/apiserver/apiserver.go:55",
+            _ => "pkg/api/legacyscheme/scheme.go:30",
+        };
         return Err(format!(
-            "no kind {kind:?} is registered for version {api_version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+            "no kind {kind:?} is registered for version {api_version:?} in scheme {scheme:?}"
         ));
     }
     let Some(root) = TYPES.find(&resource.schema) else { return Ok((value, Vec::new())) };

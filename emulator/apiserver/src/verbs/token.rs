@@ -117,6 +117,7 @@ fn of_requests() -> Resource {
         subresources: Vec::new(),
         storage: String::new(),
         schema: "authentication.v1.TokenRequest".to_owned(),
+        custom: None,
     }
 }
 

@@ -105,6 +105,11 @@ fn other_uid(resource: &Resource, key: &Key, sent: &str, found: &str) -> Failure
     } else {
         format!("{folder}/{}", key.name)
     };
+    // Definitions and custom resources are kept by group.
+    let place = match &resource.custom {
+        None if resource.group != custom::GROUP => place,
+        _ => format!("{}/{place}", resource.group),
+    };
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {found}"
     );
