@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use apiserver::kubelet::{
-    self, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate, SimulateOptions,
+    self, Docker, DockerOptions, Kubelet, Runtime, Sandbox, SandboxOptions, Simulate,
+    SimulateOptions,
 };
 use apiserver::logs::Logs;
 use apiserver::streams::Streams;
@@ -75,8 +76,10 @@ pub enum Target {
 /// What runs pods.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Pods {
-    /// The first of the others that works here
+    /// The sandbox where it works, a simulation elsewhere
     Auto,
+    /// A Docker engine, or Podman's service: real images, and no stand-ins
+    Docker,
     /// Bubblewrap: the host's tools, read-only, in namespaces of their own
     Sandbox,
     /// Nothing: every pod says so, and succeeds
@@ -151,7 +154,8 @@ impl Emulator {
                 })
                 .context("the embedded cluster does not start")?;
                 let listener = bind(options.api_listen, "--api-listen").await?;
-                let address = Url::parse(&format!("https://{}", listener.local_addr()?))?;
+                let api_address = listener.local_addr()?;
+                let address = Url::parse(&format!("https://{api_address}"))?;
                 let file = options.kubeconfig.clone().unwrap_or_else(|| state.join("kubeconfig"));
                 // The name is no word that --cluster knows.
                 private::write(&file, &server.kubeconfig("brigantine", address.as_str()))
@@ -164,7 +168,8 @@ impl Emulator {
                         tracing::error!(%error, "the embedded cluster's API ended");
                     }
                 }));
-                let (runtime, why) = runtime(&options, &folders, &state, &behind_url).await?;
+                let (runtime, why) =
+                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -288,18 +293,32 @@ async fn runtime(
     folders: &[Folder],
     state: &Path,
     behind: &Url,
+    api: SocketAddr,
 ) -> Result<(Runtime, Option<String>)> {
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: [(
-            stand_ins::URL_VARIABLE.to_owned(),
-            behind.as_str().trim_end_matches('/').to_owned(),
-        )]
+        environment: [
+            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
         .into(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()
     };
     let simulated = || Runtime::Simulate(Simulate::new(SimulateOptions::default()));
+    if options.pods == Pods::Docker {
+        let docker = Docker::connect(DockerOptions {
+            // What the emulator serves, pods find where it listens.
+            network: Some("host".to_owned()),
+            environment: sandbox.environment,
+            cluster: state.display().to_string(),
+            ..DockerOptions::default()
+        });
+        let docker = docker.await.map_err(anyhow::Error::msg);
+        return Ok((Runtime::Docker(docker.context("no engine can be reached")?), None));
+    }
     if options.pods == Pods::Simulate {
         return Ok((simulated(), None));
     }

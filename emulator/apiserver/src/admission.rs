@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+pub(crate) use conditions::compile;
 pub(crate) use hooks::Admission;
 
 use crate::api::{Call, Target};

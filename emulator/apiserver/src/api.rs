@@ -2,6 +2,7 @@
 
 mod body;
 mod compress;
+mod emit;
 mod query;
 mod target;
 mod view;
@@ -121,15 +122,10 @@ async fn as_yaml(response: Response) -> Response {
         Err(_) => Bytes::new(),
     };
     let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    match serde_saphyr::to_string(&value) {
-        Ok(text) => {
-            let media = HeaderValue::from_static("application/yaml");
-            parts.headers.insert(header::CONTENT_TYPE, media);
-            parts.headers.remove(header::CONTENT_LENGTH);
-            Response::from_parts(parts, Body::from(text))
-        }
-        Err(_) => Response::from_parts(parts, Body::from(bytes)),
-    }
+    let media = HeaderValue::from_static("application/yaml");
+    parts.headers.insert(header::CONTENT_TYPE, media);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(emit::emit(&value)))
 }
 
 async fn respond_json(shared: &Arc<Shared>, request: Request<Body>) -> Response {

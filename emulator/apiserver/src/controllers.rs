@@ -14,6 +14,7 @@ mod garbage;
 mod history;
 mod jobs;
 mod namespaces;
+mod outbox;
 mod queue;
 mod replicasets;
 mod roles;
@@ -31,6 +32,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use self::queue::Item;
 use self::work::Work;
@@ -46,7 +48,8 @@ use crate::verbs::update::{self, Change};
 /// Starts the controllers; they end with the server.
 pub(crate) fn start(shared: &Arc<Shared>) {
     let mut changes = shared.store.follow();
-    let mut controllers = Controllers::new(shared);
+    let (done, mut filled) = mpsc::unbounded_channel();
+    let mut controllers = Controllers::new(shared, done);
     let stop = shared.stop.clone();
     tokio::spawn(async move {
         controllers.resume();
@@ -55,6 +58,9 @@ pub(crate) fn start(shared: &Arc<Shared>) {
                 controllers.changed(&storage, &change);
             }
             controllers.work.queue.ripen(controllers.work.now());
+            while let Ok((item, made)) = filled.try_recv() {
+                controllers.filled(item, made);
+            }
             if let Some(item) = controllers.work.queue.pop() {
                 controllers.look(item);
                 // Requests have their turn between two looks.
@@ -66,6 +72,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                Some((item, made)) = filled.recv() => controllers.filled(item, made),
                 change = changes.recv() => match change {
                     Some((storage, change)) => controllers.changed(&storage, &change),
                     None => return,
@@ -80,11 +87,14 @@ struct Controllers {
     shared: Arc<Shared>,
     garbage: garbage::Garbage,
     work: Work,
+    /// Where orders are answered.
+    done: mpsc::UnboundedSender<(Item, Vec<outbox::Made>)>,
 }
 
 impl Controllers {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<Shared>, done: mpsc::UnboundedSender<(Item, Vec<outbox::Made>)>) -> Self {
         Controllers {
+            done,
             shared: Arc::clone(shared),
             garbage: garbage::Garbage::default(),
             work: Work::new(shared),
@@ -138,6 +148,10 @@ impl Controllers {
     /// Looks at one thing. What fails is looked at again later, and stops nothing else.
     fn look(&mut self, item: Item) {
         let work = &mut self.work;
+        if work.busy.contains(&item) {
+            // It is looked at when its orders are filled.
+            return;
+        }
         let looked = catch_unwind(AssertUnwindSafe(|| match &item {
             Item::Budget(key) => budgets::sync(work, key),
             Item::CronJob(key) => cron::sync(work, key),
@@ -153,13 +167,46 @@ impl Controllers {
             Item::StatefulSet(key) => statefulsets::sync(work, key),
             Item::Uncounted(key) => jobs::sync_uncounted(work, key),
         }));
+        let ordered = self.order(&item);
         let failure = match looked {
+            Ok(Ok(())) if ordered => return,
             Ok(Ok(())) => return self.work.queue.succeeded(&item),
             Ok(Err(failure)) => failure,
             Err(_) => Failure::internal("a controller has a fault"),
         };
         tracing::debug!(?item, reason = failure.message, "a controller tries again later");
         self.work.queue.failed(item, self.work.now());
+    }
+
+    /// Has the orders of a look filled; whether there were any.
+    fn order(&mut self, item: &Item) -> bool {
+        let orders = std::mem::take(&mut self.work.outbox);
+        if orders.is_empty() {
+            return false;
+        }
+        self.work.busy.insert(item.clone());
+        let (shared, done, item) = (Arc::clone(&self.shared), self.done.clone(), item.clone());
+        tokio::spawn(async move {
+            let made = outbox::fill(&shared, orders).await;
+            // Nobody waits for it when the server has ended.
+            let _ = done.send((item, made));
+        });
+        true
+    }
+
+    /// Goes on with what waited for its orders.
+    fn filled(&mut self, item: Item, made: Vec<outbox::Made>) {
+        self.work.busy.remove(&item);
+        let mut done = Ok(());
+        for (order, result) in made {
+            let told = self.work.tell_made(&order.owner(), order.message.clone(), result);
+            done = done.and(told);
+        }
+        if done.is_err() {
+            return self.work.queue.failed(item, self.work.now());
+        }
+        self.work.queue.succeeded(&item);
+        self.work.queue.add(item);
     }
 }
 

@@ -210,6 +210,7 @@ impl Custom {
         if let Some(scale) = &self.scale {
             scale.check(value, &mut errors);
         }
+        errors.extend(validate::embedded(&self.schema, value));
         errors.extend(validate::duplicates(&self.schema, value));
         errors
     }

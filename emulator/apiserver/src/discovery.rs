@@ -133,6 +133,7 @@ fn resources(
     let found = of(catalogue, group, version);
     if found.is_empty() {
         let known = group.is_empty() || catalogue.groups().iter().any(|(name, _)| name == group);
+        let known = known && !catalogue.is_custom(group);
         return known.then(|| Err(Failure::no_resource()));
     }
     let mut list = Vec::new();
@@ -188,6 +189,7 @@ fn storage_hash(resource: &Resource) -> String {
     let (group, version) = match (&resource.custom, resource.kind.as_str()) {
         (Some(custom), _) => (resource.group.as_str(), custom.storage_version.as_str()),
         (None, "Event") => ("", "v1"),
+        (None, "CustomResourceDefinition") => (resource.group.as_str(), "v1beta1"),
         (None, "HorizontalPodAutoscaler") => ("autoscaling", "v2"),
         (None, _) => (resource.group.as_str(), resource.version.as_str()),
     };

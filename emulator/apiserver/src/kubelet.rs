@@ -4,8 +4,9 @@
 //! PATCH of `pods/status` and by events, as a real kubelet does. What runs the containers is a
 //! [`Runtime`].
 //!
-//! Not there: probes, life cycle hooks, ephemeral containers, resource limits, user ids of
-//! volumes (`fsGroup`), updates of mounted Secrets and ConfigMaps in a running pod.
+//! Not there: probes (a container that runs is ready), life cycle hooks, ephemeral containers,
+//! user ids of volumes (`fsGroup`), updates of mounted Secrets and ConfigMaps in a running pod,
+//! tokens anew before they expire.
 
 mod claims;
 mod container;
@@ -52,6 +53,7 @@ use crate::streams::Streams;
 /// The address that nodes and their pods report: all share the host's network.
 const ADDRESS: &str = "127.0.0.1";
 const HEARTBEAT: Duration = Duration::from_secs(300);
+const RENEWAL: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the end of the containers is waited for after they have been killed.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -209,17 +211,28 @@ impl Kubelet {
 /// Registers the node, then says from time to time that it is there; anew if it was deleted.
 async fn heartbeat(node: &Node) {
     let mut registered = false;
+    let mut reported = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     loop {
         ticks.tick().await;
-        let result = if registered { node.report().await } else { node.register().await };
+        let result = match registered {
+            true if reported.elapsed() < HEARTBEAT => node.renew().await,
+            true => node.report().await,
+            false => match node.register().await {
+                Ok(()) => node.renew().await,
+                failed => failed,
+            },
+        };
+        if result.is_ok() && (!registered || reported.elapsed() >= HEARTBEAT) {
+            reported = Instant::now();
+        }
         let succeeded = result.is_ok();
         if let Err(error) = result {
             tracing::warn!(%error, node.name, "the node's status is not written");
         }
         if succeeded != registered {
             registered = succeeded;
-            let period = if registered { HEARTBEAT } else { Duration::from_secs(1) };
+            let period = if registered { RENEWAL } else { Duration::from_secs(1) };
             ticks = tokio::time::interval_at(Instant::now() + period, period);
         }
     }

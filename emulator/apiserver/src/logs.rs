@@ -224,7 +224,8 @@ impl Logs {
         Ok(text)
     }
 
-    fn folder(&self, pod_uid: &str, container: &str) -> Option<PathBuf> {
+    /// Where the logs of a container are.
+    pub(crate) fn folder(&self, pod_uid: &str, container: &str) -> Option<PathBuf> {
         (is_name(pod_uid) && is_name(container)).then(|| self.root.join(pod_uid).join(container))
     }
 

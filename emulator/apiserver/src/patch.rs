@@ -2,11 +2,13 @@
 
 mod json;
 mod strategic;
+mod text;
 
 use serde_json::{Map, Value};
 
 pub(crate) use json::{PatchError, json};
 pub(crate) use strategic::{PatchFault, strategic};
+pub(crate) use text::{text, trodden};
 
 /// Applies a merge patch (RFC 7386).
 pub(crate) fn merge(target: &mut Value, patch: &Value) {

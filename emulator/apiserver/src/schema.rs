@@ -15,6 +15,7 @@
 pub(crate) mod normalize;
 pub(crate) mod quantity;
 pub(crate) mod scan;
+mod time;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

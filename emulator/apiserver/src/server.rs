@@ -152,8 +152,8 @@ impl Server {
         let admission = Admission::new(&store);
         let shared = Arc::new(Shared {
             store,
-            admission,
             access,
+            admission,
             names: options.names,
             catalogue: RwLock::new(Arc::new(Catalogue::built_in())),
             definitions: Mutex::new(()),

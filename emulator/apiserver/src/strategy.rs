@@ -6,7 +6,9 @@ mod batch;
 mod claims;
 mod configmaps;
 mod containers;
+mod diff;
 mod events;
+mod internal;
 mod metadata;
 mod namespaces;
 mod nodes;
@@ -14,7 +16,9 @@ mod pods;
 mod podspec;
 mod rbac;
 mod secrets;
+mod selectors;
 mod services;
+mod webhooks;
 mod workloads;
 
 pub(crate) use nodes::NOT_READY;
@@ -36,6 +40,7 @@ pub(crate) fn defaults(resource: &Resource, value: &mut Value) {
         ("", "PersistentVolumeClaim") => claims::defaults(value),
         ("", "PersistentVolume") => claims::volume_defaults(value),
         ("", "Service") => services::defaults(value),
+        ("", "Node") => nodes::defaults(value),
         ("", "Event") | ("events.k8s.io", _) => {}
         ("batch", "Job") => batch::job_defaults(value),
         ("batch", "CronJob") => batch::cron_defaults(value),
@@ -69,7 +74,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pods::prepare(value),
         ("", "Namespace") => namespaces::prepare(value),
-        ("", "PersistentVolumeClaim") => value["status"] = json!({"phase": "Pending"}),
+        ("", "PersistentVolumeClaim") => claims::prepare(value),
         ("", "PersistentVolume") => value["status"] = json!({"phase": "Available"}),
         ("", "Service") => value["status"] = json!({"loadBalancer": {}}),
         ("apiextensions.k8s.io", _) => custom::prepare_definition(value),
@@ -78,6 +83,7 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
             value["status"] = json!({"replicas": 0});
         }
+        ("coordination.k8s.io", "Lease") => drop_election(&Value::Null, value),
         ("apps", "StatefulSet") => {
             value["status"] = json!({"replicas": 0, "availableReplicas": 0});
         }
@@ -85,9 +91,9 @@ pub(crate) fn prepare_create(resource: &Resource, value: &mut Value) {
     }
 }
 
-/// Keeps the part that the written path does not change, and counts the generation.
+/// Keeps the part that the written path does not change, and counts the generation. The defaults
+/// must have been filled in.
 pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
-    defaults(resource, new);
     match subresource {
         "status" if resource.custom.is_some() => only_status(old, new),
         "status" => status_only(resource, old, new),
@@ -100,9 +106,6 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             if resource.is("", "Namespace") {
                 new["spec"] = old["spec"].clone();
             }
-            if resource.is_pod() {
-                pods::keep_identity(old, new);
-            }
             if resource.is("apiextensions.k8s.io", "CustomResourceDefinition") {
                 custom::prepare_definition_update(new);
             }
@@ -114,6 +117,9 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, old: &Value
             }
         }
         _ => {}
+    }
+    if resource.is("coordination.k8s.io", "Lease") {
+        drop_election(old, new);
     }
     if has_generation(resource)
         && !matches!(subresource, "status" | "binding")
@@ -196,6 +202,17 @@ fn has_generation(resource: &Resource) -> bool {
         )
 }
 
+/// Fields of an election that the servers coordinate, which a server does not do unasked.
+fn drop_election(old: &Value, lease: &mut Value) {
+    for field in ["strategy", "preferredHolder"] {
+        if old["spec"].get(field).is_none()
+            && let Some(Value::Object(spec)) = lease.get_mut("spec")
+        {
+            spec.remove(field);
+        }
+    }
+}
+
 /// What admission adds or refuses, after the books of the fields were written.
 pub(crate) fn admit(
     shared: &Shared,
@@ -205,7 +222,7 @@ pub(crate) fn admit(
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Pod") => pods::admit(shared, resource, value),
         ("", "PersistentVolumeClaim") => {
-            claims::protect(value);
+            claims::admit(shared, value);
             Ok(())
         }
         ("", "PersistentVolume") => {
@@ -233,6 +250,13 @@ pub(crate) fn validate_create(resource: &Resource, value: &Value) -> Vec<FieldEr
     errors
 }
 
+/// The faults of a new event in the form of `events.k8s.io`, beside those of its older form.
+pub(crate) fn validate_new_event(event: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    events::check_new(event, &mut errors);
+    errors
+}
+
 /// The faults of a change.
 pub(crate) fn validate_update(
     resource: &Resource,
@@ -245,8 +269,8 @@ pub(crate) fn validate_update(
     let (updates, others) = match (resource.group.as_str(), resource.kind.as_str()) {
         (_, "Event") => (1, 1),
         ("admissionregistration.k8s.io", _) => (1, 2),
-        ("apiextensions.k8s.io", _) => (2, 3),
-        _ if resource.custom.is_some() => (2, 3),
+        ("apiextensions.k8s.io", _) => (2, 1),
+        _ if resource.custom.is_some() => (2, 1),
         ("coordination.k8s.io", _) | (_, "CronJob") => (2, 1),
         _ => (2, 2),
     };
@@ -265,11 +289,22 @@ pub(crate) fn validate_update(
         return errors;
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Pod") if subresource.is_empty() => pods::check_update(old, new, &mut errors),
+        ("", "Pod") => {
+            validate(resource, new, &mut errors);
+            if subresource.is_empty() {
+                pods::check_update(old, new, &mut errors);
+            }
+            return errors;
+        }
         ("", "Secret") => secrets::check_update(old, new, &mut errors),
         ("", "ConfigMap") => configmaps::check_update(old, new, &mut errors),
-        ("", "PersistentVolumeClaim") => claims::check_update(old, new, &mut errors),
+        ("", "PersistentVolumeClaim") => {
+            validate(resource, new, &mut errors);
+            claims::check_update(old, new, &mut errors);
+            return errors;
+        }
         ("", "Service") => services::check_update(old, new, &mut errors),
+        ("", "Node") => nodes::check_update(old, new, &mut errors),
         ("apps", "ControllerRevision") => {}
         ("apps", _) => apps::check_update(resource, old, new, &mut errors),
         ("apiextensions.k8s.io", _) => {
@@ -301,6 +336,7 @@ fn validate(resource: &Resource, value: &Value, errors: &mut Vec<FieldError>) {
         ("batch", "CronJob") => batch::check_cron(value, errors),
         ("rbac.authorization.k8s.io", _) => rbac::check(resource, value, errors),
         ("coordination.k8s.io", _) => workloads::check_lease(value, errors),
+        ("admissionregistration.k8s.io", _) => webhooks::check(resource, value, errors),
         ("apps", "ControllerRevision") => {}
         ("apps", _) => apps::check(resource, value, errors),
         _ => {}

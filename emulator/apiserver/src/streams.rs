@@ -3,7 +3,9 @@
 //! A kubelet offers a way into each container that runs; the API server finds it here and speaks a
 //! client's protocol on the other side. Both hold the same [`Streams`], as they hold the same logs.
 
+pub(crate) mod forward;
 pub(crate) mod remote;
+pub(crate) mod spdy;
 pub(crate) mod websocket;
 
 use std::collections::HashMap;

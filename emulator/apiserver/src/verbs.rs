@@ -100,7 +100,7 @@ fn get(shared: &Arc<Shared>, target: &Target, call: &Call) -> Result<Response, F
         )))?;
         let current = shared.store.revision();
         if wanted > current {
-            return Err(list::too_large(wanted, current));
+            return Err(list::too_large(&target.resource, wanted, current));
         }
     }
     let object = shared

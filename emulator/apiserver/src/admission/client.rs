@@ -241,22 +241,16 @@ fn worded(error: &reqwest::Error, url: &Url) -> String {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     while let Some(cause) = source {
         last = cause.to_string();
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            let inner = cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(inner) = inner {
-                return certificate(inner, host);
-            }
-            match cause.kind() {
-                io::ErrorKind::ConnectionRefused => {
-                    return format!("dial tcp {place}: connect: connection refused");
-                }
-                io::ErrorKind::ConnectionReset => return "read: connection reset by peer".into(),
-                io::ErrorKind::UnexpectedEof => return "EOF".into(),
-                _ => {}
-            }
+        if let Some(fault) = tls_fault(cause) {
+            return certificate(fault, host);
         }
-        if let Some(cause) = cause.downcast_ref::<rustls::Error>() {
-            return certificate(cause, host);
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => {
+                return format!("dial tcp {place}: connect: connection refused");
+            }
+            Some(io::ErrorKind::ConnectionReset) => return "read: connection reset by peer".into(),
+            Some(io::ErrorKind::UnexpectedEof) => return "EOF".into(),
+            _ => {}
         }
         if last.starts_with("dns error") {
             return format!("dial tcp: lookup {host}: no such host");
@@ -266,10 +260,20 @@ fn worded(error: &reqwest::Error, url: &Url) -> String {
     last
 }
 
+/// The fault of the encryption, where an error is one in however many wrappers.
+fn tls_fault<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return tls_fault(error.get_ref()?);
+    }
+    error.downcast_ref::<rustls::Error>()
+}
+
 fn certificate(error: &rustls::Error, host: &str) -> String {
     let rustls::Error::InvalidCertificate(fault) = error else { return format!("tls: {error}") };
     let why = match fault {
-        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "certificate signed by unknown authority".to_owned()
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("certificate is not valid for {host}")
         }

@@ -81,7 +81,7 @@ pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
         done = done.and(work.delete_pod(&owner, &pod.value));
     }
     for node in &view.create {
-        done = done.and(work.create_pod(&owner, pod_of(&owner, node, hash)));
+        done = done.and(work.create_pod(&owner, pod_of(&owner, node, hash), None));
     }
     if let Some(due) = view.next {
         work.queue.add_at(due, Item::DaemonSet(key.clone()));

@@ -147,7 +147,7 @@ fn carry_out(work: &mut Work, job: &Object, uid: &str, plan: Plan) -> Result<(),
     let wanted = create.len();
     let mut made = 0;
     for new in create {
-        match work.create_pod(&owner, pod_of(&owner, &new)) {
+        match work.create_pod(&owner, pod_of(&owner, &new), None) {
             Ok(()) => made += 1,
             Err(failure) => {
                 // The others would fail alike.

@@ -58,7 +58,7 @@ pub(super) fn sync(work: &mut Work, key: &Key) -> Result<(), Failure> {
     let mut trouble = Ok(());
     if !object::is_deleting(&set.value) {
         for _ in active.len()..wanted.min(active.len() + BURST) {
-            let made = work.create_pod(&owner, owner.pod(&set.value["spec"]["template"]));
+            let made = work.create_pod(&owner, owner.pod(&set.value["spec"]["template"]), None);
             if made.is_err() {
                 // The others would fail alike.
                 trouble = made;

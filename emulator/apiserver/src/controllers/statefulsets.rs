@@ -295,8 +295,12 @@ fn carry_out(
                 let template = history.template(&revision).unwrap_or(&view.set["spec"]["template"]);
                 let pod = pod_of(owner, template, at, &revision);
                 make_claims(work, owner, at)?;
-                let name = object::name(&pod).to_owned();
-                make(work, owner, "pods", pod, &format!("Pod {name}"), "successful")?;
+                let message = format!(
+                    "create Pod {} in StatefulSet {} successful",
+                    object::name(&pod),
+                    object::name(owner.value)
+                );
+                work.create_pod(owner, pod, Some(message))?;
             }
             Ok(())
         }
@@ -309,21 +313,14 @@ fn carry_out(
     }
 }
 
-fn make(
-    work: &mut Work,
-    owner: &Owner,
-    storage: &str,
-    value: Value,
-    what: &str,
-    end: &str,
-) -> Result<(), Failure> {
-    let resource = work.shared.catalogue().storage(storage);
+fn make_claim(work: &mut Work, owner: &Owner, value: Value, what: &str) -> Result<(), Failure> {
+    let resource = work.shared.catalogue().storage(CLAIMS);
     let namespace = object::namespace(owner.value);
     let made = create::add_unasked(&work.shared, &resource, namespace, value, &controller(""));
     let set = object::name(owner.value);
     match made {
         Ok(_) => {
-            let message = format!("create {what} in StatefulSet {set} {end}");
+            let message = format!("create {what} in StatefulSet {set} success");
             work.say(ABOUT, owner.value, owner.said("Normal", "SuccessfulCreate", &message));
             Ok(())
         }
@@ -383,7 +380,7 @@ fn make_claims(work: &mut Work, owner: &Owner, ordinal: i64) -> Result<(), Failu
             value["metadata"]["ownerReferences"] = json!([owner.reference()]);
         }
         let what = format!("Claim {claim} Pod {name}-{ordinal}");
-        make(work, owner, CLAIMS, value, &what, "success")?;
+        make_claim(work, owner, value, &what)?;
     }
     Ok(())
 }

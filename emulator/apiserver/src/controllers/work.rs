@@ -1,7 +1,7 @@
 //! What the controllers of workloads share: who owns whom, what is to be looked at, the time, and
 //! what was said about each object.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use super::daemonsets::DAEMON_SETS;
 use super::deployments::DEPLOYMENTS;
 use super::history::REVISIONS;
 use super::jobs::{BackOff, JOBS};
+use super::outbox::{Order, is_watched};
 use super::queue::{Clock, Item, Queue};
 use super::replicasets::{REPLICA_SETS, selects};
 use super::statefulsets::STATEFUL_SETS;
@@ -38,6 +39,10 @@ pub(super) struct Work {
     pub(super) jobs: Owned,
     pub(super) replica_sets: Owned,
     pub(super) revisions: Owned,
+    /// Pods that webhooks want to see, ordered by the look that is going on.
+    pub(super) outbox: Vec<Order>,
+    /// What waits for its orders; it is not looked at meanwhile.
+    pub(super) busy: HashSet<Item>,
     /// The failures of each job's pods, by the job's uid.
     pub(super) back_off: HashMap<String, BackOff>,
     /// How many Events may still be written about an object, by its uid, and when that was so.
@@ -54,6 +59,8 @@ impl Work {
             jobs: Owned::default(),
             replica_sets: Owned::default(),
             revisions: Owned::default(),
+            outbox: Vec::new(),
+            busy: HashSet::new(),
             back_off: HashMap::new(),
             talk: HashMap::new(),
         }
@@ -179,26 +186,44 @@ impl Work {
         event(&self.shared, about, object, said);
     }
 
-    /// Makes a pod for its controller, and says so.
-    pub(super) fn create_pod(&mut self, owner: &Owner, pod: Value) -> Result<(), Failure> {
+    /// Makes a pod for its controller, and says so; or orders it, where webhooks want to see it.
+    pub(super) fn create_pod(
+        &mut self,
+        owner: &Owner,
+        pod: Value,
+        message: Option<String>,
+    ) -> Result<(), Failure> {
+        if is_watched(&self.shared, owner) {
+            self.outbox.push(Order::of(owner, pod, message));
+            return Ok(());
+        }
         let resource = self.shared.catalogue().storage("pods");
         let namespace = object::namespace(owner.value);
         let made = create::add_unasked(&self.shared, &resource, namespace, pod, &controller(""));
-        let about = (owner.api_version, owner.kind);
-        match made {
+        self.tell_made(owner, message, made)
+    }
+
+    /// Says what became of a pod.
+    pub(super) fn tell_made(
+        &mut self,
+        owner: &Owner,
+        message: Option<String>,
+        made: Result<Arc<Object>, Failure>,
+    ) -> Result<(), Failure> {
+        let (kind, reason, message, result) = match made {
             Ok(pod) => {
-                let message = format!("Created pod: {}", object::name(&pod.value));
-                let said = owner.said("Normal", "SuccessfulCreate", &message);
-                self.say(about, owner.value, said);
-                Ok(())
+                let usual = || format!("Created pod: {}", object::name(&pod.value));
+                ("Normal", "SuccessfulCreate", message.unwrap_or_else(usual), Ok(()))
             }
-            Err(failure) if is_terminating(&failure) => Ok(()),
+            Err(failure) if is_terminating(&failure) => return Ok(()),
             Err(failure) => {
                 let message = format!("Error creating: {}", failure.message);
-                self.say(about, owner.value, owner.said("Warning", "FailedCreate", &message));
-                Err(failure)
+                ("Warning", "FailedCreate", message, Err(failure))
             }
-        }
+        };
+        let about = (owner.api_version, owner.kind);
+        self.say(about, owner.value, owner.said(kind, reason, &message));
+        result
     }
 
     /// Deletes a pod for its controller, and says so; one that is gone is fine.

@@ -338,7 +338,11 @@ fn check_status(value: &Value, errors: &mut Vec<FieldError>) {
     for (index, name) in stored.iter().enumerate() {
         if !versions.iter().any(|version| version["name"] == *name) {
             let field = format!("{FIELD}[{index}]");
-            errors.push(FieldError::invalid(field, name, "must appear in spec.versions"));
+            let version = name.as_str().unwrap_or_default();
+            let what = format!(
+                "missing from spec.versions; {version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {version} and removes {version} from status.storedVersions"
+            );
+            errors.push(FieldError::invalid(field, name, &what));
         }
     }
 }

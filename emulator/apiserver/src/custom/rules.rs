@@ -143,8 +143,10 @@ fn compile(text: &str) -> Result<Program, String> {
 
 /// Runs the rules of a schema on a value, and on what is in it; `old` is what was there before.
 pub(crate) fn check(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+    convert::add_functions(&mut context);
     let mut run = Run { budget: BUDGET, errors: Vec::new() };
-    run.walk(schema, value, old, true, &Path::Root);
+    run.walk(&context, (schema, value), old, true, &Path::Root);
     run.errors
 }
 
@@ -157,8 +159,8 @@ impl Run {
     /// `root` values have the envelope of a resource. Gives whether to go on.
     fn walk(
         &mut self,
-        schema: &Schema,
-        value: &Value,
+        context: &Context<'static, 'static>,
+        (schema, value): (&Schema, &Value),
         old: Option<&Value>,
         root: bool,
         path: &Path,
@@ -169,7 +171,7 @@ impl Run {
         if value.is_null() && schema.nullable {
             return true;
         }
-        if !schema.rules.is_empty() && !self.run(schema, value, old, root, path) {
+        if !schema.rules.is_empty() && !self.run(context, (schema, value), old, root, path) {
             return false;
         }
         match value {
@@ -178,10 +180,10 @@ impl Run {
                 match (schema.properties.get(name), &schema.additional) {
                     (Some(below), _) => {
                         let root = below.embedded;
-                        self.walk(below, value, before, root, &path.field(name))
+                        self.walk(context, (below, value), before, root, &path.field(name))
                     }
                     (None, Some(below)) => {
-                        self.walk(below, value, before, below.embedded, &path.key(name))
+                        self.walk(context, (below, value), before, below.embedded, &path.key(name))
                     }
                     (None, None) => true,
                 }
@@ -190,7 +192,7 @@ impl Run {
                 let Some(below) = schema.items.as_deref() else { return true };
                 items.iter().enumerate().all(|(index, item)| {
                     let before = counterpart(schema, item, old);
-                    self.walk(below, item, before, below.embedded, &path.index(index))
+                    self.walk(context, (below, item), before, below.embedded, &path.index(index))
                 })
             }
             _ => true,
@@ -199,14 +201,13 @@ impl Run {
 
     fn run(
         &mut self,
-        schema: &Schema,
-        value: &Value,
+        context: &Context<'static, 'static>,
+        (schema, value): (&Schema, &Value),
         old: Option<&Value>,
         root: bool,
         path: &Path,
     ) -> bool {
-        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        convert::add_functions(&mut context);
+        let mut context = context.new_inner_scope();
         context.add_variable_from_value("self", convert::value(schema, value, root));
         let mut longest = weigh::longest(value);
         if let Some(old) = old {
@@ -268,6 +269,14 @@ impl Run {
                 Ok(_) => {
                     let detail = format!("cel expression evaluated to no bool: {}", rule.named());
                     self.errors.push(rule.error(path, Some(value), &detail));
+                }
+                // The real server may have a function that is not known here.
+                Err(cel::ExecutionError::UndeclaredReference(name)) => {
+                    tracing::warn!(
+                        rule = rule.text,
+                        function = %name,
+                        "a rule is not checked, for it calls what is not known here"
+                    );
                 }
                 Err(error) => {
                     let detail = match &error {

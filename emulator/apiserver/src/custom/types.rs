@@ -73,13 +73,8 @@ fn kind(types: &mut Types, name: &str, schema: &Schema) -> Kind {
             Some(item) if schema.properties.is_empty() => {
                 Kind::Map(Box::new(kind(types, &format!("{name}.value"), item)))
             }
-            _ if schema.properties.is_empty() && !schema.embedded => {
-                if schema.is_free() {
-                    Kind::Deduced
-                } else {
-                    let structure = structure(types, name, schema);
-                    Kind::Struct(types.add(structure))
-                }
+            _ if schema.properties.is_empty() && !schema.embedded && schema.is_free() => {
+                Kind::Deduced
             }
             _ => {
                 let structure = structure(types, name, schema);

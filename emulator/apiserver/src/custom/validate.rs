@@ -348,6 +348,43 @@ fn find_duplicates(schema: &Schema, value: &Value, path: &Path, errors: &mut Vec
     }
 }
 
+/// The faults of resources embedded in a resource: they say what they are.
+pub(crate) fn embedded(schema: &Schema, value: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    find_embedded(schema, value, &Path::Root, &mut errors);
+    errors
+}
+
+fn find_embedded(schema: &Schema, value: &Value, path: &Path, errors: &mut Vec<FieldError>) {
+    if schema.embedded && value.is_object() {
+        for key in ["apiVersion", "kind"] {
+            if value[key].as_str().unwrap_or_default().is_empty() {
+                let field = path.field(key).to_string();
+                errors.push(FieldError::required(field, "must not be empty"));
+            }
+        }
+    }
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                match (schema.properties.get(name), &schema.additional) {
+                    (Some(below), _) => find_embedded(below, value, &path.field(name), errors),
+                    (None, Some(below)) => find_embedded(below, value, &path.key(name), errors),
+                    (None, None) => {}
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(below) = schema.items.as_deref() {
+                for (index, item) in items.iter().enumerate() {
+                    find_embedded(below, item, &path.index(index), errors);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn keys(schema: &Schema, item: &Value) -> Value {
     let keys = schema.list_keys.iter().filter_map(|key| {
         let default = || schema.items.as_deref()?.properties.get(key)?.default.clone();

@@ -180,12 +180,12 @@ impl Job {
                 self.event(Kind::Normal, "Created", "Container created");
                 self.event(Kind::Normal, "Started", "Container started");
                 ended.started = Some(Timestamp::now());
+                let entrance = running.entrance.clone();
+                let offered = self.node.streams.offer(&uid, &self.container.name, entrance);
                 ended.id.clone_from(&running.id);
                 let id = running.id.clone();
                 let restart_count = self.restart_count;
                 self.report(Change::Running { id, image_id, restart_count });
-                let entrance = running.entrance.clone();
-                let offered = self.node.streams.offer(&uid, &self.container.name, entrance);
                 let exit = self.supervise(running).await;
                 drop(offered);
                 ended.code = exit.code;

@@ -6,10 +6,12 @@ use std::{fs, io};
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{
     Node as NodeObject, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, Pod, ServiceAccount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -26,6 +28,8 @@ use crate::streams::Streams;
 
 /// The pods that a node takes.
 const PODS: &str = "10000";
+/// How long the lease of a node lasts that is not heard of again.
+const LEASE_SECONDS: i32 = 40;
 
 /// What the pods of a node share.
 pub(super) struct Node {
@@ -108,6 +112,33 @@ impl Node {
             Err(error) => return Err(error),
         }
         self.report().await
+    }
+
+    /// Renews the lease by which a cluster knows that its node lives.
+    pub(super) async fn renew(&self) -> Result<(), kube::Error> {
+        let api = Api::<Lease>::namespaced(self.client.clone(), "kube-node-lease");
+        let patch = json!({ "spec": { "renewTime": MicroTime(Timestamp::now()) } });
+        match api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+            result => return result.map(drop),
+        }
+        let node = Api::<NodeObject>::all(self.client.clone()).get(&self.name).await?;
+        let mut lease = Lease::default();
+        lease.metadata.name = Some(self.name.clone());
+        lease.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: self.name.clone(),
+            uid: node.uid().unwrap_or_default(),
+            ..OwnerReference::default()
+        }]);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.name.clone()),
+            lease_duration_seconds: Some(LEASE_SECONDS),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            ..LeaseSpec::default()
+        });
+        api.create(&PostParams::default(), &lease).await.map(drop)
     }
 
     /// Writes the node's status.
@@ -224,9 +255,24 @@ fn conditions() -> Vec<NodeCondition> {
         last_transition_time: Some(now.clone()),
     };
     vec![
-        condition("MemoryPressure", "False", "NotWatched", "this kubelet does not watch memory"),
-        condition("DiskPressure", "False", "NotWatched", "this kubelet does not watch disks"),
-        condition("PIDPressure", "False", "NotWatched", "this kubelet does not watch processes"),
+        condition(
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        condition(
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        condition(
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
         condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ]
 }

@@ -3,6 +3,7 @@
 //! One task per pod owns the pod's status. Containers are tasks that report to it; the API's
 //! changes of the pod arrive as [`Orders`].
 
+mod eviction;
 mod member;
 mod report;
 
@@ -58,6 +59,8 @@ pub(super) struct PodTask {
     started: Timestamp,
     before: PodStatus,
     failure: Option<Failure>,
+    /// When to see next how much of the disk the pod takes; never, if there is no limit.
+    next_look: Option<Instant>,
     stopping: Option<Stop>,
     reports: mpsc::UnboundedSender<Report>,
     received: mpsc::UnboundedReceiver<Report>,
@@ -98,6 +101,7 @@ impl PodTask {
             started,
             before,
             failure: None,
+            next_look: None,
             stopping: None,
             reports,
             received,
@@ -140,6 +144,7 @@ impl PodTask {
             self.obey();
         }
         self.advance();
+        self.next_look = self.has_disk_limits().then(|| Instant::now() + eviction::PERIOD);
         // Most containers run by then, which saves a first status that says only that they do not.
         let _ = timeout(SOON, self.next(true)).await;
         loop {
@@ -229,10 +234,7 @@ impl PodTask {
                 Err(error) => error,
             };
             if last.as_ref() != Some(&error) {
-                let message = match error.awaits {
-                    Some(_) => format!("MountVolume.SetUp failed: {error}"),
-                    None => error.message.clone(),
-                };
+                let message = error.message.clone();
                 self.node.events.record(&self.pod, None, Kind::Warning, "FailedMount", message);
                 // A real kubelet has only the event; here the status says it too.
                 let reason = match error.awaits {
@@ -414,6 +416,7 @@ impl PodTask {
             Ok(()) = self.orders.changed() => self.obey(),
             () = at(deadline) => self.exceed_deadline(),
             () = at(retry) => {}
+            () = at(self.next_look) => self.look_at_disk().await,
         }
     }
 
@@ -421,7 +424,12 @@ impl PodTask {
         match report {
             Report::Changed(slot, change) => {
                 let is_init = matches!(slot, Slot::Init(_));
-                status::apply(&mut self.member(slot).status, change, is_init);
+                let runs = matches!(change, Change::Running { .. });
+                let member = self.member(slot);
+                status::apply(&mut member.status, change, is_init);
+                if runs {
+                    status::grant(&mut member.status, &member.container);
+                }
             }
             Report::Ended(slot) => self.member(slot).ended = true,
         }

@@ -30,6 +30,18 @@ pub(super) fn parse(quantity: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
+/// A number of bytes as Kubernetes writes it: in the largest binary unit that fits exactly.
+pub(super) fn shown(bytes: u64) -> String {
+    let units = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let mut bytes = bytes;
+    let mut unit = 0;
+    while bytes >= 1024 && bytes.is_multiple_of(1024) && unit + 1 < units.len() {
+        bytes /= 1024;
+        unit += 1;
+    }
+    format!("{bytes}{}", units[unit])
+}
+
 /// The processors of this host.
 pub(super) fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)

@@ -69,6 +69,8 @@ pub(crate) struct ContainerRun {
     pub(crate) shares_processes: bool,
     pub(crate) terminal: bool,
     pub(crate) input: bool,
+    /// Its input ends with the first client that was attached to it.
+    pub(crate) input_once: bool,
     /// A folder of this container for the runtime's own files.
     pub(crate) folder: PathBuf,
 }

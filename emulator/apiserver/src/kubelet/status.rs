@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
     ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    ResourceRequirements, VolumeMountStatus,
 };
 
 use super::events::seconds;
@@ -45,6 +46,27 @@ pub(super) fn initial(container: &Container, reason: &str) -> ContainerStatus {
         }),
         ..ContainerStatus::default()
     }
+}
+
+/// What a kubelet says of a container once it runs: what it was given.
+pub(super) fn grant(status: &mut ContainerStatus, container: &Container) {
+    let resources = container.resources.clone();
+    status.allocated_resources = resources.as_ref().and_then(|given| given.requests.clone());
+    status.resources = resources.or_else(|| Some(ResourceRequirements::default()));
+    let mounts = container.volume_mounts.iter().flatten();
+    let mounts: Vec<_> = mounts
+        .map(|mount| {
+            let read_only = mount.read_only.unwrap_or(false);
+            VolumeMountStatus {
+                name: mount.name.clone(),
+                mount_path: mount.mount_path.clone(),
+                read_only: read_only.then_some(true),
+                recursive_read_only: read_only.then(|| "Disabled".to_owned()),
+                ..VolumeMountStatus::default()
+            }
+        })
+        .collect();
+    status.volume_mounts = (!mounts.is_empty()).then_some(mounts);
 }
 
 /// Brings a container's status up to date.

@@ -1,19 +1,28 @@
 //! The ways into running containers that a kubelet offers.
 
+mod console;
+mod docker;
 mod enter;
 mod inside;
+mod network;
 mod taps;
 mod terminal;
 
+use std::io;
 use std::sync::Arc;
 
-pub(crate) use self::inside::Inside;
+pub(crate) use self::console::Console;
+pub(crate) use self::docker::DockerInside;
+pub(crate) use self::inside::{Inside, Reader};
+pub(crate) use self::network::Connection;
 pub(crate) use self::taps::Taps;
 use crate::streams::{self, Attachment, Input, Output, Served, Wanted};
 
 /// A way into one container that runs.
 #[derive(Clone, Debug)]
 pub(crate) enum Entrance {
+    /// A Docker engine's container.
+    Docker(Arc<DockerInside>),
     /// A bubblewrap.
     Sandbox(Arc<Inside>),
     /// Nothing runs: commands are told back, with their input.
@@ -25,6 +34,9 @@ impl Entrance {
     pub(crate) fn exec(&self, command: Vec<String>, wanted: Wanted) -> Attachment {
         let (attachment, served) = streams::attachment();
         match self {
+            Entrance::Docker(inside) => {
+                tokio::spawn(docker::exec(inside.clone(), command, wanted, served));
+            }
             Entrance::Sandbox(inside) => {
                 tokio::spawn(inside::exec(inside.clone(), command, wanted, served));
             }
@@ -40,6 +52,9 @@ impl Entrance {
     pub(crate) fn attach(&self, wanted: Wanted) -> Attachment {
         let (attachment, served) = streams::attachment();
         match self {
+            Entrance::Docker(inside) => {
+                tokio::spawn(docker::attach(inside.clone(), wanted, served));
+            }
             Entrance::Sandbox(inside) => {
                 tokio::spawn(inside::attach(inside.clone(), wanted, served));
             }
@@ -48,6 +63,18 @@ impl Entrance {
             }
         }
         attachment
+    }
+
+    /// Connects to a port of the pod's own loopback.
+    pub(crate) async fn connect(&self, port: u16) -> io::Result<Connection> {
+        let process = match self {
+            Entrance::Docker(inside) => inside.process().await?,
+            Entrance::Sandbox(inside) => inside.reaper,
+            Entrance::Simulated => {
+                return Err(io::Error::other("the pod is simulated: nothing listens in it"));
+            }
+        };
+        network::connect(process, port).await
     }
 }
 

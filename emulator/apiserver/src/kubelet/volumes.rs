@@ -97,7 +97,16 @@ pub(super) fn prepare(
                 volume.name
             )));
         }
-        let entry = prepare_one(pod, volume, objects, places, &mut tokens)?;
+        let entry = prepare_one(pod, volume, objects, places, &mut tokens).map_err(|error| {
+            let message = match error.awaits {
+                Some(_) => format!(
+                    "MountVolume.SetUp failed for volume \"{}\" : {}",
+                    volume.name, error.message
+                ),
+                None => error.message,
+            };
+            ConfigError { message, ..error }
+        })?;
         prepared.insert(volume.name.clone(), entry);
     }
     Ok(prepared)
@@ -113,7 +122,7 @@ fn prepare_one<'a>(
     let path = places.pod.join("volumes").join(&volume.name);
     let failed = |error: io::Error| {
         ConfigError::lasting(format!(
-            "MountVolume.SetUp failed for volume \"{}\": {error}",
+            "MountVolume.SetUp failed for volume \"{}\" : {error}",
             volume.name
         ))
     };

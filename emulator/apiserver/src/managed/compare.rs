@@ -177,9 +177,7 @@ fn value(
     };
     // What may be anything is compared field by field only where both are maps.
     if *kind == Kind::Deduced && !(old.is_object() && new.is_object()) {
-        let mut whole = Set::default();
-        whole.member = true;
-        modified.children.insert(element.to_owned(), whole);
+        modified.children.insert(element.to_owned(), Set::leaf());
         return;
     }
     let mut inner = (Set::default(), Set::default(), Set::default());

@@ -3,11 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
 use super::quantity::{self, Quantity};
-use super::{Kind, Struct, Types};
+use super::{Kind, Struct, Types, time};
 use crate::object;
 
 /// What was found on the way.
@@ -218,11 +217,7 @@ impl Walk<'_> {
                 let Value::String(text) = value else {
                     return Err(mismatch(value, owner, path, "string"));
                 };
-                let time: Timestamp = text.parse().map_err(|_| {
-                    format!(
-                        "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
-                    )
-                })?;
+                let time = time::parse(text, matches!(kind, Kind::MicroTime))?;
                 *text = match kind {
                     Kind::Time => object::seconds(time),
                     _ => object::microseconds(time),

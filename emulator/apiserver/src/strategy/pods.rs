@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{default, podspec};
+use super::{default, internal, podspec};
 use crate::failure::{Failure, FieldError};
 use crate::object;
 use crate::resources::Resource;
@@ -21,17 +21,6 @@ pub(crate) fn defaults(pod: &mut Value) {
 /// The status of a new pod.
 pub(crate) fn prepare(pod: &mut Value) {
     pod["status"] = json!({"phase": "Pending", "qosClass": quality(&pod["spec"])});
-}
-
-/// What clients often leave out of an update, and may not change.
-pub(crate) fn keep_identity(old: &Value, new: &mut Value) {
-    for field in ["nodeName"] {
-        if new["spec"].get(field).is_none()
-            && let Some(value) = old["spec"].get(field)
-        {
-            new["spec"][field] = value.clone();
-        }
-    }
 }
 
 /// The service account and its token, tolerations, priority.
@@ -100,7 +89,14 @@ fn priority(
 }
 
 fn add_token(spec: &mut Map<String, Value>) {
-    let volume = format!("kube-api-access-{}", object::suffix());
+    const PREFIX: &str = "kube-api-access-";
+    let existing = spec.get("volumes").and_then(Value::as_array).into_iter().flatten();
+    let existing = existing
+        .filter_map(|volume| volume["name"].as_str())
+        .find(|name| name.starts_with(PREFIX))
+        .map(str::to_owned);
+    let made = existing.is_none();
+    let volume = existing.unwrap_or_else(|| format!("{PREFIX}{}", object::suffix()));
     let mut used = false;
     for list in ["initContainers", "containers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
@@ -117,7 +113,7 @@ fn add_token(spec: &mut Map<String, Value>) {
             }
         }
     }
-    if !used {
+    if !used || !made {
         return;
     }
     let volumes = spec.entry("volumes").or_insert(json!([]));
@@ -195,65 +191,91 @@ pub(crate) fn check(pod: &Value, errors: &mut Vec<FieldError>) {
     podspec::check(&pod["spec"], "spec", errors);
 }
 
-/// Only images, deadlines, tolerations and a negative grace may change.
+/// Only images, deadlines, tolerations, gates and a negative grace may change.
 pub(crate) fn check_update(old: &Value, new: &Value, errors: &mut Vec<FieldError>) {
-    let before = old["spec"]["activeDeadlineSeconds"].as_i64();
-    let after = new["spec"]["activeDeadlineSeconds"].as_i64();
-    match (before, after) {
-        (Some(before), Some(after)) if after > before => {
-            errors.push(FieldError::invalid(
-                "spec.activeDeadlineSeconds",
-                &json!(after),
-                "must be less than or equal to previous value",
-            ));
+    let (old, new) = (&old["spec"], &new["spec"]);
+    for list in ["containers", "initContainers"] {
+        if object::list(old, &[list]).len() != object::list(new, &[list]).len() {
+            let field = format!("spec.{list}");
+            let why = "pod updates may not add or remove containers";
+            errors.push(FieldError::forbidden(field, why));
             return;
         }
+    }
+    let before = old["activeDeadlineSeconds"].as_i64();
+    let after = new["activeDeadlineSeconds"].as_i64();
+    let mut refuse = |value: &Value, why: &str| {
+        errors.push(FieldError::invalid("spec.activeDeadlineSeconds", value, why));
+    };
+    match (before, after) {
+        (_, Some(after)) if !(0..=i64::from(i32::MAX)).contains(&after) => {
+            return refuse(&json!(after), "must be between 0 and 2147483647, inclusive");
+        }
+        (Some(before), Some(after)) if after > before => {
+            return refuse(&json!(after), "must be less than or equal to previous value");
+        }
         (Some(_), None) => {
-            errors.push(FieldError::invalid(
-                "spec.activeDeadlineSeconds",
-                &Value::Null,
-                "must not update from a positive integer to nil value",
-            ));
-            return;
+            refuse(&Value::Null, "must not update from a positive integer to nil value");
         }
         _ => {}
     }
-    if frozen(&old["spec"]) != frozen(&new["spec"]) || !only_added(old, new) {
-        errors.push(FieldError::forbidden(
-            "spec",
-            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-        ));
+    if !only_added(old, new) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(FieldError::forbidden("spec.tolerations", why));
+    }
+    let gates = |spec| object::list(spec, &["schedulingGates"]);
+    for (index, gate) in gates(new).iter().enumerate() {
+        if !gates(old).contains(gate) {
+            let field = format!("spec.schedulingGates[{index}]");
+            let why = "only deletion is allowed, but found new scheduling gate '";
+            let why = format!("{why}{}'", object::text(gate, &["name"]));
+            errors.push(FieldError::forbidden(field, &why));
+        }
+    }
+    let frozen = frozen(old, new);
+    if *old != frozen {
+        let change = internal::difference("PodSpec", old, &frozen);
+        let why = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+        errors.push(FieldError::forbidden("spec", &format!("{why}\n{change}")));
     }
 }
 
 fn only_added(old: &Value, new: &Value) -> bool {
-    let tolerations = |pod| object::list(pod, &["spec", "tolerations"]);
-    tolerations(old).iter().all(|one| {
-        tolerations(new).iter().any(|other| {
-            let plain = |value: &Value| {
-                let mut value = value.clone();
-                object::map_mut(&mut value).remove("tolerationSeconds");
-                value
-            };
-            plain(one) == plain(other)
-        })
-    })
+    let plain = |value: &Value| {
+        let mut value = value.clone();
+        object::map_mut(&mut value).remove("tolerationSeconds");
+        value
+    };
+    let tolerations = |spec| object::list(spec, &["tolerations"]);
+    tolerations(old)
+        .iter()
+        .all(|one| tolerations(new).iter().any(|other| plain(one) == plain(other)))
 }
 
-/// The specification without what may change.
-fn frozen(spec: &Value) -> Value {
-    let mut spec = spec.clone();
+/// The new specification with what may change as it was.
+fn frozen(old: &Value, new: &Value) -> Value {
+    let mut frozen = new.clone();
+    let put = |target: &mut Value, key: &str, source: &Value| {
+        let map = object::map_mut(target);
+        match &source[key] {
+            Value::Null => map.remove(key),
+            value => map.insert(key.to_owned(), value.clone()),
+        };
+    };
     for list in ["containers", "initContainers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
-            object::map_mut(container).remove("image");
+        let containers = frozen.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for (container, before) in containers.zip(object::list(old, &[list])) {
+            put(container, "image", before);
         }
     }
-    let map = object::map_mut(&mut spec);
-    map.remove("activeDeadlineSeconds");
-    map.remove("tolerations");
-    if map.get("terminationGracePeriodSeconds").and_then(Value::as_i64).is_some_and(|one| one <= 1)
-    {
-        map.remove("terminationGracePeriodSeconds");
+    for key in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        put(&mut frozen, key, old);
     }
-    spec
+    let grace = |spec: &Value| spec["terminationGracePeriodSeconds"].as_i64().unwrap_or_default();
+    if grace(old) < 0 && grace(new) == 1 {
+        put(&mut frozen, "terminationGracePeriodSeconds", old);
+    }
+    // The old name of the service account follows the new one.
+    put(&mut frozen, "serviceAccount", old);
+    frozen
 }

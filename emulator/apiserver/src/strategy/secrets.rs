@@ -4,9 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::api::go_kind;
 use crate::failure::FieldError;
 use crate::names;
 use crate::object;
+use crate::schema::{TYPES, scan};
 
 /// No Secret or ConfigMap may hold more.
 pub(crate) const LIMIT: usize = 1024 * 1024;
@@ -73,15 +75,20 @@ fn docker_config(data: &Value, key: &str, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::required(format!("data[{key}]"), ""));
         return;
     };
-    let json = STANDARD.decode(text).ok();
-    let valid = json.is_some_and(|json| serde_json::from_slice::<Value>(&json).is_ok());
-    if !valid {
-        errors.push(FieldError::invalid(
-            format!("data[{key}]"),
-            &json!("<secret contents redacted>"),
-            "the contents are not JSON",
-        ));
-    }
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    let why = match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(_) | Value::Null) => return,
+        Ok(other) => format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            go_kind(&other)
+        ),
+        Err(error) => scan::syntax_error(&TYPES, &bytes).unwrap_or(error.to_string()),
+    };
+    errors.push(FieldError::invalid(
+        format!("data[{key}]"),
+        &json!("<secret contents redacted>"),
+        &why,
+    ));
 }
 
 fn decoded_length(text: &str) -> usize {

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header;
 use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use super::log;
@@ -14,7 +15,10 @@ use crate::failure::Failure;
 use crate::object;
 use crate::server::Shared;
 use crate::store::Key;
-use crate::streams::{self, Attachment, Output, Wanted, websocket};
+use crate::streams::forward::{self, Forward};
+use crate::streams::{self, Attachment, Output, Wanted, spdy, websocket};
+
+const UNKNOWN: &str = "unable to upgrade: neither WebSocket nor SPDY/3.1 is asked for";
 
 pub(crate) fn connect(shared: &Shared, target: &Target, call: &Call) -> Result<Response, Failure> {
     let key = target.key();
@@ -48,7 +52,7 @@ pub(crate) fn connect(shared: &Shared, target: &Target, call: &Call) -> Result<R
     let session = Session { shared, call, pod, upgrade };
     match target.subresource.as_str() {
         "exec" | "attach" => session.remote(container, target.subresource == "exec"),
-        _ => Err(Failure::bad_request("port-forward is not there yet")),
+        _ => session.forward(),
     }
 }
 
@@ -74,16 +78,29 @@ impl Session<'_> {
         }
         let entrance = self.shared.streams.find(object::uid(self.pod), container);
         let command: Vec<String> = self.call.query.all("command").map(str::to_owned).collect();
-        let open = move || -> Result<Attachment, String> {
-            match (entrance, exec) {
-                (None, _) => Err(format!("container not found ({container:?})")),
-                (Some(entrance), true) => Ok(entrance.exec(command, wanted)),
-                (Some(entrance), false) => Ok(entrance.attach(wanted)),
-            }
-        };
+        let start = entrance
+            .map(|entrance| {
+                move || match exec {
+                    true => entrance.exec(command, wanted),
+                    false => entrance.attach(wanted),
+                }
+            })
+            .ok_or_else(|| format!("container not found ({container:?})"));
         let headers = &self.call.headers;
+        if spdy::is_asked(headers) {
+            let protocol = match spdy::negotiate(headers, spdy::remote::PROTOCOLS) {
+                Ok(protocol) => protocol,
+                Err(why) => return Ok(refused(403, &why)),
+            };
+            let start = match start {
+                Ok(start) => start,
+                Err(why) => return Ok(refused(500, &why)),
+            };
+            self.begin(move |upgraded| spdy::remote::serve(upgraded, protocol, wanted, start));
+            return Ok(spdy::accept(protocol));
+        }
         if !websocket::is_asked(headers) {
-            return Ok(refused(400, "unable to upgrade: only WebSocket is spoken here"));
+            return Ok(refused(400, UNKNOWN));
         }
         let protocol = match websocket::negotiate(headers, websocket::REMOTE) {
             Ok(protocol) => protocol,
@@ -93,15 +110,65 @@ impl Session<'_> {
             Ok(response) => response,
             Err(why) => return Ok(refused(400, why)),
         };
-        let attachment = match open() {
-            Ok(attachment) => attachment,
+        let failure = match &start {
             // With the newest protocol the API server has accepted before it asks the kubelet.
-            Err(why) if protocol.close => failed(format!("unable to upgrade connection: {why}")),
-            Err(why) => return Ok(refused(500, &why)),
+            Err(why) if protocol.close => format!("unable to upgrade connection: {why}"),
+            Err(why) => return Ok(refused(500, why)),
+            Ok(_) => String::new(),
         };
         self.begin(move |upgraded| async move {
+            let attachment = match start {
+                Ok(start) => start(),
+                Err(_) => failed(failure),
+            };
             let socket = websocket::open(upgraded).await;
             websocket::serve(socket, protocol, wanted, attachment).await;
+        });
+        Ok(response)
+    }
+
+    fn forward(self) -> Result<Response, Failure> {
+        let (name, uid) = (object::name(self.pod), object::uid(self.pod));
+        let Some(entrance) = self.shared.streams.any(uid) else {
+            return Ok(refused(500, &format!("pod not found ({name:?})")));
+        };
+        let forward = Forward { entrance, pod: name.to_owned(), uid: uid.to_owned() };
+        let headers = &self.call.headers;
+        if spdy::is_asked(headers) {
+            let protocol = match spdy::negotiate(headers, &[spdy::forward::PROTOCOL]) {
+                Ok(protocol) => protocol,
+                Err(why) => return Ok(refused(403, &why)),
+            };
+            self.begin(move |upgraded| spdy::forward::serve(TokioIo::new(upgraded), forward));
+            return Ok(spdy::accept(protocol));
+        }
+        if !websocket::is_asked(headers) {
+            return Ok(refused(400, UNKNOWN));
+        }
+        if websocket::offered(headers).contains(&forward::TUNNEL) {
+            let response = match websocket::accept(headers, forward::TUNNEL) {
+                Ok(response) => response,
+                Err(why) => return Ok(refused(400, why)),
+            };
+            self.begin(move |upgraded| async move {
+                forward::tunnel(websocket::open(upgraded).await, forward).await;
+            });
+            return Ok(response);
+        }
+        let ports = match forward::parse_ports(self.call.query.all("ports")) {
+            Ok(ports) => ports,
+            Err(why) => return Ok(refused(400, &why)),
+        };
+        let protocol = match websocket::negotiate(headers, websocket::FORWARD) {
+            Ok(protocol) => protocol,
+            Err(why) => return Ok(refused(403, &why)),
+        };
+        let response = match websocket::accept(headers, protocol.name) {
+            Ok(response) => response,
+            Err(why) => return Ok(refused(400, why)),
+        };
+        self.begin(move |upgraded| async move {
+            forward::serve(websocket::open(upgraded).await, protocol, ports, forward).await;
         });
         Ok(response)
     }

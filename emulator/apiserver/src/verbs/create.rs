@@ -54,7 +54,7 @@ pub(crate) async fn add(
     let mut value = begin(shared, resource, namespace, value, books, writer)?;
     if gate.is_open() {
         gate.confirm(resource, None, &value)?;
-        return store(shared, resource, complete(resource, value)?, dry_run);
+        return store(shared, resource, complete(&gate.target.resource, resource, value)?, dry_run);
     }
     let mut step = Step {
         operation: Operation::Create,
@@ -69,7 +69,7 @@ pub(crate) async fn add(
     };
     value = gate.mutate(&step, resource, value, &again).await?;
     gate.confirm(resource, None, &value)?;
-    let value = complete(resource, value)?;
+    let value = complete(&gate.target.resource, resource, value)?;
     step.name = object::name(&value).to_owned();
     gate.validate(&step, Some(resource), Some(&value)).await?;
     store(shared, resource, value, dry_run)
@@ -111,8 +111,9 @@ fn begin(
     Ok(value)
 }
 
-/// Gives a new object what only the server gives, and checks it.
-fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
+/// Gives a new object what only the server gives, and checks it. `asked` is the resource of the
+/// request, which keeps its objects as another one where there are two forms of them.
+fn complete(asked: &Resource, resource: &Resource, mut value: Value) -> Result<Value, Failure> {
     let prefix = object::meta(&value, "generateName");
     if object::name(&value).is_empty() && !prefix.is_empty() {
         // Names end within the limit of a label.
@@ -127,7 +128,10 @@ fn complete(resource: &Resource, mut value: Value) -> Result<Value, Failure> {
     if let Some(failure) = custom::wrong_kind(resource, &value) {
         return Err(failure);
     }
-    let errors = strategy::validate_create(resource, &value);
+    let mut errors = strategy::validate_create(resource, &value);
+    if events::is_new(asked) {
+        errors.extend(strategy::validate_new_event(&value));
+    }
     if !errors.is_empty() {
         return Err(Failure::invalid(resource, object::name(&value), &errors));
     }
@@ -248,7 +252,7 @@ pub(crate) fn add_unasked(
     writer: &Writer,
 ) -> Result<Arc<Object>, Failure> {
     let value = begin(shared, resource, namespace, value, None, writer)?;
-    store(shared, resource, complete(resource, value)?, false)
+    store(shared, resource, complete(resource, resource, value)?, false)
 }
 
 /// Creates an object for the server itself; one that exists already is left alone.

@@ -61,7 +61,7 @@ pub(crate) async fn list(
     let (revision, objects) = snapshot(shared, target, call, start.as_ref()).await?;
     let start = start.map(|page| page.start).unwrap_or_default();
     // A list at version 0 is answered whole, as from a cache.
-    let whole = call.query.get("resourceVersion") == Some("0");
+    let whole = call.query.get("resourceVersion") == Some("0") && is_cached(resource);
     let limit = limit.filter(|limit| *limit > 0 && !whole).unwrap_or(usize::MAX);
     let mut rest = objects
         .iter()
@@ -140,7 +140,7 @@ async fn snapshot(
     })?;
     let current = shared.store.revision();
     if wanted > current {
-        return Err(too_large(wanted, current));
+        return Err(too_large(&target.resource, wanted, current));
     }
     let limited = call.query.number("limit")?.is_some_and(|limit| limit > 0);
     if matching == "Exact" || (limited && matching.is_empty()) {
@@ -183,21 +183,24 @@ fn match_rules(version: &str, matching: &str) -> Result<(), Failure> {
     Err(Failure::invalid_kind("meta.k8s.io", "ListOptions", "", &errors))
 }
 
-/// A version that does not exist yet.
-pub(crate) fn too_large(wanted: u64, current: u64) -> Failure {
+/// A version that does not exist yet. Where the real server has a cache, which may catch up, it asks
+/// to come again.
+pub(crate) fn too_large(resource: &Resource, wanted: u64, current: u64) -> Failure {
     let mut failure = Failure::new(
         504,
         "Timeout",
         format!("Timeout: Too large resource version: {wanted}, current: {current}"),
-    )
-    .retry_after(1);
-    if let Some(details) = &mut failure.details {
-        details["causes"] = json!([{
-            "reason": "ResourceVersionTooLarge",
-            "message": "Too large resource version",
-        }]);
-    }
-    failure
+    );
+    failure.details = Some(json!({"causes": [{
+        "reason": "ResourceVersionTooLarge",
+        "message": "Too large resource version",
+    }]}));
+    if is_cached(resource) { failure.retry_after(1) } else { failure }
+}
+
+/// Whether the real server keeps a cache of the objects; of events it does not.
+fn is_cached(resource: &Resource) -> bool {
+    resource.storage != "events"
 }
 
 /// Where an object lies in the order of a list.

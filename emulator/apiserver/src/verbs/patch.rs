@@ -71,9 +71,16 @@ pub(crate) async fn patch(gate: &Gate<'_>) -> Result<Response, Failure> {
             }
         }
         let sent = object::meta(&new, "resourceVersion").to_owned();
-        let patched = if kind == Kind::Strategic { go::map(&body) } else { new.to_string() };
-        let (new, found) = typed_raw(new, resource, Validation::of(call), None)
-            .map_err(|error| unfit(&patched, &error))?;
+        let (new, found) =
+            typed_raw(new.clone(), resource, Validation::of(call), None).map_err(|error| {
+                let root = TYPES.find(&resource.schema);
+                let patched = match kind {
+                    Kind::Strategic => go::map(&body),
+                    Kind::Merge => patch::text(&TYPES, root, &new, &body),
+                    Kind::Json => patch::text(&TYPES, root, &new, &patch::trodden(&body)),
+                };
+                unfit(&patched, &error)
+            })?;
         warnings = found;
         warnings.extend(custom::finalizer_warnings(resource, Some(old), &new));
         if object::name(&new).is_empty() {

@@ -82,22 +82,26 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
             return Err(Failure::modified(resource, &key.name));
         }
         if !uid.is_empty() && uid != object::uid(old) {
-            let place = if resource.namespaced {
-                format!("{}/{}/{}", resource.plural, key.namespace, key.name)
-            } else {
-                format!("{}/{}", resource.plural, key.name)
-            };
-            let why = format!(
-                "StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                object::uid(old)
-            );
-            return Err(Failure::conflict(resource, &key.name, &why));
+            return Err(other_uid(resource, &key, &uid, object::uid(old)));
         }
         Ok(Change::Update(value.clone()))
     })
     .await?;
     let response = answer(200, view.object(&target.resource, &object));
     Ok(warn(response, &[warnings, about].concat()))
+}
+
+/// A uid that is not the one of the object, in the words of the real server's store.
+fn other_uid(resource: &Resource, key: &Key, sent: &str, found: &str) -> Failure {
+    let place = if resource.namespaced {
+        format!("{}/{}/{}", resource.plural, key.namespace, key.name)
+    } else {
+        format!("{}/{}", resource.plural, key.name)
+    };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {found}"
+    );
+    Failure::conflict(resource, &key.name, &why)
 }
 
 /// Some kinds are created by a `PUT` of what is not there.
@@ -113,12 +117,9 @@ async fn upsert(
     gate.may_create()?;
     let resource = &events::kept_as(shared, &target.resource);
     let key = target.key();
-    let uid = object::uid(&value).to_owned();
+    let uid = object::uid(&value);
     if !uid.is_empty() {
-        let why = format!(
-            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
-        );
-        return Err(Failure::conflict(resource, &key.name, &why));
+        return Err(other_uid(resource, &key, uid, ""));
     }
     object::metadata_mut(&mut value).remove("resourceVersion");
     let object = create::add(gate, resource, &key.namespace, value, None, writer, dry_run).await?;
@@ -174,6 +175,7 @@ pub(crate) async fn modify_asked(
             let step = gate.step(Operation::Update, Some(&old.value), dry_run);
             let again = |new: &mut Value| {
                 immutable(resource, &old.value, new, &key.name)?;
+                strategy::defaults(resource, new);
                 strategy::prepare_update(resource, writer.subresource, &old.value, new);
                 Ok(())
             };
@@ -210,10 +212,11 @@ fn draft(
     if let Some(failure) = custom::wrong_kind(resource, &new) {
         return Err(failure);
     }
-    strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
+    strategy::defaults(resource, &mut new);
     if !applied {
         managed::update(resource, Some(&old.value), &mut new, writer);
     }
+    strategy::prepare_update(resource, writer.subresource, &old.value, &mut new);
     Ok((old, new))
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn watch(
     let news = shared.store.subscribe(&target.resource.storage);
     let current = shared.store.revision();
     if since > current {
-        return Err(too_large(since, current));
+        return Err(too_large(&target.resource, since, current));
     }
     let mut watcher = Watcher {
         shared: Arc::clone(shared),

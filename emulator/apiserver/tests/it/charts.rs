@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
 use tokio::net::TcpListener;
 use tokio::process::Command;
@@ -47,7 +48,7 @@ impl Session {
         let node = kubelet::Options {
             node_name: "simulated".to_owned(),
             root: folder.path().join("pods"),
-            streams: apiserver::streams::Streams::default(),
+            streams: Streams::default(),
             logs,
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions {
                 rules: vec![rule("web:*", true)],

@@ -1,6 +1,7 @@
 //! The server, used by the clients that people use.
 
 mod access;
+mod admission;
 mod charts;
 mod clients;
 mod controllers;

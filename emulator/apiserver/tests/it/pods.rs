@@ -1,10 +1,17 @@
 //! Pods on a node of their own, and what can go wrong with them.
+//!
+//! They really run where bubblewrap works, and are simulated where a simulation can show the same.
+
+mod faults;
+mod sandboxed;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use apiserver::kubelet::{self, Kubelet};
+use apiserver::kubelet::{
+    self, Kubelet, Sandbox, SandboxOptions, Simulate, SimulateOptions, SimulateRule,
+};
 use apiserver::logs::Logs;
 use apiserver::{Options, Server};
 use futures::{AsyncBufReadExt, TryStreamExt};
@@ -199,4 +206,27 @@ pub(crate) fn ending(pod: &Pod) -> (i32, String) {
 /// A container that runs a script.
 pub(crate) fn shell(image: &str, script: &str) -> Value {
     json!({ "name": "main", "image": image, "command": ["/bin/sh", "-c", script] })
+}
+
+/// A cluster whose pods really run, and its folder; nothing, and why, where that is not possible.
+pub(crate) async fn sandboxed() -> Option<(Cluster, tempfile::TempDir)> {
+    let options = SandboxOptions::default();
+    match Sandbox::probe(&options).await {
+        Ok(()) => {
+            let folder = tempfile::tempdir().unwrap();
+            let runtime = kubelet::Runtime::Sandbox(Sandbox::new(options));
+            Some((Cluster::new(folder.path(), runtime), folder))
+        }
+        Err(reason) => {
+            println!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+/// A cluster whose pods are simulated, and its folder.
+pub(crate) fn simulated(rules: Vec<SimulateRule>) -> (Cluster, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = kubelet::Runtime::Simulate(Simulate::new(SimulateOptions { rules }));
+    (Cluster::new(folder.path(), runtime), folder)
 }

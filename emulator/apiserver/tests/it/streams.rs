@@ -1,5 +1,7 @@
 //! Into running pods: with kubectl, kube-rs, and by hand.
 
+mod clients;
+mod hostile;
 mod kubectl;
 
 use std::time::Duration;
@@ -42,7 +44,7 @@ impl World {
         match Sandbox::probe(&SandboxOptions::default()).await {
             Ok(()) => {
                 let sandbox = Sandbox::new(SandboxOptions::default());
-                Some(World::with(Runtime::Sandbox(sandbox)).await)
+                Some(World::with(Runtime::Sandbox(sandbox), false).await)
             }
             Err(reason) => {
                 skipped(&reason);
@@ -51,14 +53,14 @@ impl World {
         }
     }
 
-    /// With simulated pods that do not end.
+    /// With simulated pods that do not end, over plain HTTP.
     async fn simulated() -> World {
         let endless = SimulateRule { never_ends: true, ..SimulateRule::default() };
         let options = SimulateOptions { rules: vec![endless] };
-        World::with(Runtime::Simulate(Simulate::new(options))).await
+        World::with(Runtime::Simulate(Simulate::new(options)), true).await
     }
 
-    async fn with(runtime: Runtime) -> World {
+    async fn with(runtime: Runtime, plain: bool) -> World {
         let folder = tempfile::tempdir().unwrap();
         let logs = Logs::new(folder.path().join("logs"));
         let streams = Streams::default();
@@ -67,7 +69,7 @@ impl World {
         let server = Server::new(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let url = format!("https://{address}");
+        let url = format!("{}://{address}", if plain { "http" } else { "https" });
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, server.kubeconfig("test", &url)).unwrap();
         let stop = CancellationToken::new();
@@ -82,8 +84,16 @@ impl World {
         };
         tokio::spawn(Kubelet::new(server.client(), options).run(stop.clone()));
         let stopped = stop.clone();
-        tokio::spawn(async move { server.serve(listener, stopped.cancelled_owned()).await });
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        tokio::spawn(async move {
+            match plain {
+                true => server.serve_plain(listener, stopped.cancelled_owned()).await,
+                false => server.serve(listener, stopped.cancelled_owned()).await,
+            }
+        });
+        let config = kube::config::Kubeconfig::read_from(&kubeconfig).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let config = kube::Config::from_custom_kubeconfig(config, &options).await.unwrap();
+        let client = Client::try_from(config).unwrap();
         World { folder, client, address, stop }
     }
 

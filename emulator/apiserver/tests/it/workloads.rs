@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
 use apiserver::logs::Logs;
+use apiserver::streams::Streams;
 use apiserver::{Options, Server};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Endpoints, Event, PersistentVolumeClaim, Pod, Service};
@@ -41,7 +43,7 @@ fn cluster(rules: Vec<SimulateRule>) -> Cluster {
     let node = kubelet::Options {
         node_name: "simulated".to_owned(),
         root: folder.path().join("pods"),
-        streams: apiserver::streams::Streams::default(),
+        streams: Streams::default(),
         logs,
         runtime: Runtime::Simulate(Simulate::new(SimulateOptions { rules })),
         allow_host_paths: false,
@@ -645,4 +647,44 @@ async fn a_service_keeps_its_address() {
     let moved = service("one", json!("10.96.0.77"));
     let moved = api.replace("one", &PostParams::default(), &moved).await.unwrap_err().to_string();
     assert!(moved.contains("may not change once set"), "{moved}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_are_asked_about_the_pods_of_a_job() {
+    let cluster = cluster(Vec::new());
+    let hooks: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let hook = object(json!({
+        "metadata": {"name": "nobody"},
+        "webhooks": [{
+            "name": "nobody.example.com",
+            "clientConfig": {"url": "https://127.0.0.1:1/nobody-listens-here"},
+            "rules": [{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["pods"],
+            }],
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }],
+    }));
+    hooks.create(&PostParams::default(), &hook).await.unwrap();
+    create_job(&cluster.client, "asked", "busybox:1", json!({})).await;
+    let events: Api<Event> = Api::default_namespaced(cluster.client.clone());
+    let failed = ListParams::default().fields("reason=FailedCreate,involvedObject.name=asked");
+    let told = async {
+        let mut watch = Box::pin(kube::runtime::watcher(events.clone(), Default::default()));
+        while futures::StreamExt::next(&mut watch).await.is_some() {
+            if let Some(event) = events.list(&failed).await.unwrap().items.pop() {
+                return event.message.unwrap_or_default();
+            }
+        }
+        String::new()
+    };
+    let told = tokio::time::timeout(Duration::from_secs(600), told).await.expect("it says so");
+    assert!(told.contains("nobody.example.com"), "{told}");
+    assert_eq!(pods(&cluster.client, "job-name=asked").await.len(), 0);
+    hooks.delete("nobody", &DeleteParams::default()).await.unwrap();
+    let status = ended(&cluster.client, "asked", "Complete").await;
+    assert_eq!(status["succeeded"], 1);
 }

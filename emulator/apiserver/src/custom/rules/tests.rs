@@ -111,6 +111,12 @@ fn loops_within_loops_over_large_lists_are_refused_before_they_run() {
 }
 
 #[test]
+fn a_rule_with_an_unknown_function_holds_nobody_up() {
+    let rule = json!({"rule": "self.size.frobnicate() == 1"});
+    assert!(messages(&schema(&rule), &json!({"spec": {"size": 1}}), None).is_empty());
+}
+
+#[test]
 fn a_missing_field_is_named() {
     let rule = json!({"rule": "self.min > 0"});
     let messages = messages(&schema(&rule), &json!({"spec": {}}), None);

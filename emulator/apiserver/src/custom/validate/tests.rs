@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{check, duplicates, formats};
+use super::{check, duplicates, embedded, formats};
 use crate::custom::schema::Schema;
 
 fn messages(schema: Value, value: Value) -> Vec<String> {
@@ -96,6 +96,18 @@ fn sets_and_keyed_lists_have_no_duplicates() {
         messages(keyed, json!([{"name": "x", "port": 80}, {"name": "x"}])),
         ["a[1]: Duplicate value: {\"name\":\"x\",\"port\":80}"]
     );
+}
+
+#[test]
+fn embedded_resources_say_what_they_are() {
+    let schema = Schema::read(&json!({"type": "object", "properties": {"a": {
+        "type": "object",
+        "x-kubernetes-embedded-resource": true,
+        "x-kubernetes-preserve-unknown-fields": true,
+    }}}));
+    let faults = embedded(&schema, &json!({"a": {"kind": "Pod"}}));
+    assert_eq!(faults.len(), 1);
+    assert_eq!(faults[0].field, "a.apiVersion");
 }
 
 #[test]

@@ -119,6 +119,7 @@ impl Job {
             shares_processes: spec.and_then(|spec| spec.share_process_namespace).unwrap_or(false),
             terminal: self.container.tty.unwrap_or(false),
             input: self.container.stdin.unwrap_or(false),
+            input_once: self.container.stdin_once.unwrap_or(false),
             read_only_root: context
                 .and_then(|context| context.read_only_root_filesystem)
                 .unwrap_or(false),

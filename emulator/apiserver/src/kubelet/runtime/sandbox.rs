@@ -7,8 +7,9 @@
 //! the process namespace is killed. Both outputs share one pipe, so their order is kept.
 //!
 //! **Not isolated**: the network is the host's unless switched off (so also its abstract sockets
-//! and whatever listens on loopback); the kernel's whole system call surface; memory, processor and disk use
-//! have no limits. Where the kubelet is root, user 0 of a container is user 0 of the host without
+//! and whatever listens on loopback), and with it off each container has a loopback of its own; the
+//! kernel's whole system call surface; memory and processors, where no control group can be made
+//! ([`limits`]) or the pod sets no limit; disk use of volumes between two looks at it. Where the kubelet is root, user 0 of a container is user 0 of the host without
 //! capabilities: it may read what root owns below /usr, but nothing is mounted through which it
 //! could write outside its volumes. There is one pod address, the host's.
 
@@ -30,7 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::limits::{Controller, Group, Groups};
 use self::process::Spawner;
 use super::{ContainerRun, Image, Resources, Running, StartError, image};
-use crate::kubelet::stream::{Entrance, Inside, Taps};
+use crate::kubelet::stream::{Console, Entrance, Inside, Taps};
 use crate::kubelet::{SandboxOptions, quantity};
 use crate::logs::LogWriter;
 
@@ -101,11 +102,12 @@ impl Sandbox {
             shares_processes: false,
             terminal: false,
             input: false,
+            input_once: false,
             folder: folder.path().to_owned(),
         };
         let sandbox = Sandbox::new(options.clone());
         let said = async {
-            let mut process = sandbox.spawn(&run, Group::default())?;
+            let mut process = sandbox.spawn(&run, Group::default(), &Console::Nothing)?;
             process.output().await.map_err(StartError::Runtime)
         };
         match tokio::time::timeout(Duration::from_secs(10), said).await {
@@ -134,16 +136,24 @@ impl Sandbox {
         let group = group.map_err(|error| {
             StartError::Refused(format!("the container's limits cannot be set: {error}"))
         })?;
-        let process = self.spawn(&run, group)?;
+        let console = Console::open(&run)?;
+        let folders = group.folders.clone();
+        let process = self.spawn(&run, group, &console)?;
         let (signals, receiver) = mpsc::unbounded_channel();
         let (sender, exit) = oneshot::channel();
         let taps = Taps::default();
         let reaper = process.supervise(log, taps.clone(), receiver, sender).await?;
-        let inside = Inside::new(reaper, arguments::environment(&run, &self.options), &run, taps);
+        let environment = arguments::environment(&run, &self.options);
+        let inside = Inside::new(reaper, environment, &run, folders, taps, console);
         Ok(Running { id: run.id, signals, exit, entrance: Entrance::Sandbox(Arc::new(inside)) })
     }
 
-    fn spawn(&self, run: &ContainerRun, group: Group) -> Result<process::Process, StartError> {
+    fn spawn(
+        &self,
+        run: &ContainerRun,
+        group: Group,
+        console: &Console,
+    ) -> Result<process::Process, StartError> {
         let overlay = self.overlay(&run.image);
         let refused = |error: io::Error| StartError::Refused(error.to_string());
         let etc = arguments::write_etc(run)?;
@@ -155,6 +165,7 @@ impl Sandbox {
             options.map_err(refused)?,
             command,
             group,
+            console,
         )?)
     }
 }

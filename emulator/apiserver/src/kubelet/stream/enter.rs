@@ -12,7 +12,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
@@ -106,7 +106,7 @@ fn spawn(inside: &Inside, words: &[String], streams: [Stdio; 3], tty: bool) -> i
         io::ErrorKind::NotFound => not_found(words),
         _ => error,
     })?;
-    share_limits(inside.reaper, &child);
+    share_limits(&inside.groups, &child)?;
     Ok(child)
 }
 
@@ -147,13 +147,19 @@ fn go_in(process: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
+/// The program that joins namespaces, for a process.
+pub(super) fn joiner(process: Pid) -> io::Result<Command> {
     let program = NSENTER.iter().find(|path| Path::new(path).exists()).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "there is no nsenter (of util-linux) on the node")
     })?;
     let mut command = Command::new(program);
-    command.args(["--target", &inside.reaper.as_raw_nonzero().to_string()]);
-    command.arg("--preserve-credentials");
+    command.args(["--target", &process.as_raw_nonzero().to_string()]);
+    command.arg("--preserve-credentials").env_clear().kill_on_drop(true);
+    Ok(command)
+}
+
+fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
+    let mut command = joiner(inside.reaper)?;
     let joined = NAMESPACES.iter().filter(|(file, _)| differs(inside.reaper, file));
     command.args(joined.map(|(_, option)| *option));
     command.arg(format!("--wdns={}", inside.folder)).arg("--");
@@ -161,7 +167,6 @@ fn nsenter(inside: &Inside, words: &[String]) -> io::Result<Command> {
         command.args(["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
         command.args(["--ambient-caps=-all", "--"]);
     }
-    command.env_clear();
     // These would act on nsenter, outside; so they come on the command line.
     command.arg("/usr/bin/env");
     for (name, value) in &inside.environment {
@@ -182,26 +187,13 @@ fn is_for_loader(name: &str) -> bool {
 }
 
 /// Whether a process has another namespace of a kind than this one.
-fn differs(process: Pid, kind: &str) -> bool {
+pub(super) fn differs(process: Pid, kind: &str) -> bool {
     let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
     of("self") != of(&process.as_raw_nonzero().to_string())
 }
 
 /// Puts a command under the limits of the container, where there are such.
-fn share_limits(reaper: Pid, child: &Child) {
-    let group = |process: &str| {
-        let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
-        let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-        Some(group.to_owned())
-    };
-    let Some((group, child)) = group(&reaper.as_raw_nonzero().to_string())
-        .zip(child.id())
-        .filter(|(theirs, child)| group(&child.to_string()).is_some_and(|own| own != *theirs))
-    else {
-        return;
-    };
-    let file = format!("/sys/fs/cgroup{group}/cgroup.procs");
-    if let Err(error) = fs::write(&file, child.to_string()) {
-        tracing::debug!(%error, file, "a command does not share its container's limits");
-    }
+fn share_limits(groups: &[PathBuf], child: &Child) -> io::Result<()> {
+    let Some(id) = child.id() else { return Ok(()) };
+    groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), id.to_string()))
 }

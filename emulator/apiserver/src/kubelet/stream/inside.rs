@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::console::Console;
 use super::enter;
 use super::taps::Taps;
 use super::terminal::{Terminal, watched};
@@ -41,9 +43,12 @@ pub(crate) struct Inside {
     pub(super) handle: Option<OwnedFd>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) folder: String,
+    /// The control groups that hold its limits.
+    pub(super) groups: Vec<PathBuf>,
     /// Whether its user has the number 0 inside.
     pub(super) is_root: bool,
     taps: Taps,
+    console: Console,
 }
 
 impl Inside {
@@ -52,17 +57,19 @@ impl Inside {
         reaper: Pid,
         environment: BTreeMap<String, String>,
         run: &ContainerRun,
+        groups: Vec<PathBuf>,
         taps: Taps,
+        console: Console,
     ) -> Inside {
         let folder = run.working_folder.clone().unwrap_or_else(|| "/".to_owned());
         let handle = pidfd_open(reaper, PidfdFlags::empty()).ok();
         let is_root = run.user.unwrap_or(0) == 0;
-        Inside { reaper, handle, environment, folder, is_root, taps }
+        Inside { reaper, handle, environment, folder, groups, is_root, taps, console }
     }
 }
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-type Reader = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Runs a command in the sandbox to its end.
 pub(super) async fn exec(
@@ -260,7 +267,7 @@ pub(super) async fn attach(inside: Arc<Inside>, wanted: Wanted, served: Served) 
     };
     tokio::select! {
         () = copy => {}
-        () = feed(input, None, None) => return,
+        () = inside.console.feed(input) => return,
     }
     let exit = match tapped.is_overrun() {
         true => Err("the client read too slowly and was let go".to_owned()),

@@ -1,15 +1,18 @@
 //! A terminal of a sandbox, held from outside.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::Pid;
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,7 +21,7 @@ use crate::streams::Size;
 
 /// The side of a terminal that a person would sit at.
 #[derive(Clone, Debug)]
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     master: Arc<AsyncFd<OwnedFd>>,
 }
 
@@ -31,6 +34,15 @@ impl Terminal {
         // A link in there must not lead out.
         let master = openat2(root, "dev/pts/ptmx", flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
         Terminal::of(master)
+    }
+
+    /// A new terminal of this host, and its path, for a sandbox that is to begin with it.
+    pub(super) fn create() -> io::Result<(Terminal, PathBuf)> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags)?;
+        ioctl_fionbio(&master, true)?;
+        let path = ptsname(&master, Vec::new())?;
+        Ok((Terminal::of(master)?, OsString::from_vec(path.into_bytes()).into()))
     }
 
     fn of(master: OwnedFd) -> io::Result<Terminal> {

@@ -61,7 +61,7 @@ async fn a_job_pod_with_hook_and_source_runs_as_in_a_cluster() {
     assert_eq!(status.qos_class.as_deref(), Some("BestEffort"));
     cluster.event("job", "Pulled", "host tools stand in for image \"alpine:3\"").await;
     for reason in ["Created", "Started"] {
-        cluster.event("job", reason, "container").await;
+        cluster.event("job", reason, "Container").await;
     }
     assert!(cluster.pod_folders().is_empty(), "no file of a Secret outlives its pod");
 }
@@ -244,7 +244,13 @@ async fn a_missing_volume_source_is_waited_for() {
     let items = json!([{ "key": "a", "path": "a", "mode": 256 }, { "key": "b", "path": "deep/b" }]);
     let volume = json!({ "name": "settings", "configMap": { "name": "settings", "items": items } });
     cluster.run("pod", json!({ "containers": [main], "volumes": [volume] })).await;
-    cluster.event("pod", "FailedMount", "configmap \"settings\" not found").await;
+    cluster
+        .event(
+            "pod",
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"settings\" : configmap \"settings\" not found",
+        )
+        .await;
     cluster
         .create::<ConfigMap>(
             json!({ "metadata": { "name": "settings" }, "data": { "a": "A\n", "b": "B\n" } }),

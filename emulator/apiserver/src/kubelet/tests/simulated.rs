@@ -98,7 +98,7 @@ async fn a_simulated_pod_that_never_ends_is_deleted_or_exceeds_its_deadline() {
 async fn events_have_names_in_the_order_of_what_happened() {
     let cluster = Cluster::simulated(Vec::new()).await;
     cluster.script("pod", "x").await;
-    cluster.event("pod", "Started", "Started container main").await;
+    cluster.event("pod", "Started", "Container started").await;
     let api =
         Api::<k8s_openapi::api::core::v1::Event>::namespaced(cluster.client.clone(), "default");
     let mut events = api.list(&ListParams::default()).await.unwrap().items;

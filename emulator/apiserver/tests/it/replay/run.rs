@@ -165,6 +165,10 @@ impl Run {
     }
 
     async fn request(&self, request: &Value) -> Value {
+        // Without a network in between, the controllers have no time of their own.
+        if request["method"] == "GET" {
+            tokio::task::yield_now().await;
+        }
         let response = self.send(request).await;
         let status = response.status().as_u16();
         let headers = headers(&response);

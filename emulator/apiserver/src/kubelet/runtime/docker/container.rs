@@ -1,5 +1,6 @@
 //! One container of a pod: made, watched over, removed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::super::{ContainerRun, Exit, Running, Signal};
 use super::{Docker, no_log};
-use crate::kubelet::stream::Entrance;
+use crate::kubelet::stream::{DockerInside, Entrance};
 use crate::logs::{LogWriter, Output};
 
 /// How long the engine may be away before it is asked again.
@@ -36,6 +37,7 @@ pub(super) async fn start(
     let signal = run.found.stop_signal.clone().unwrap_or_else(|| "SIGTERM".to_owned());
     docker.remove(&name).await?;
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    let pod = run.pod_uid.clone();
     let body = body(docker, run);
     let id = docker.engine.create_container(Some(options), body).await?.id;
     let attached = match attach_and_start(docker, &id).await {
@@ -49,7 +51,10 @@ pub(super) async fn start(
     let (sender, exit) = oneshot::channel();
     let supervised = Supervised { docker: docker.clone(), id: id.clone(), signal };
     tokio::spawn(supervised.run(attached, log, received, sender));
-    Ok(Running { id: format!("docker://{id}"), signals, exit, entrance: Entrance::Simulated })
+    let first = docker.pods().get(&pod).cloned().unwrap_or_else(|| id.clone());
+    let inside = DockerInside { engine: docker.engine.clone(), id: id.clone(), first };
+    let entrance = Entrance::Docker(Arc::new(inside));
+    Ok(Running { id: format!("docker://{id}"), signals, exit, entrance })
 }
 
 /// Attached before it starts, so that nothing is missed.
@@ -79,8 +84,6 @@ fn body(docker: &Docker, run: ContainerRun) -> ContainerCreateBody {
     ContainerCreateBody {
         labels: Some(docker.labels(&run.pod, &run.namespace, &run.pod_uid, &run.container)),
         image: Some(run.image),
-        // Docker takes the name with the network, and refuses to be told.
-        hostname: docker.is_podman.then_some(run.hostname),
         // As the pod says: `command` replaces the image's entry point and drops its command.
         cmd: match run.command.is_empty() {
             true => some(run.arguments),

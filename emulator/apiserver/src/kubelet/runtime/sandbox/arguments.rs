@@ -49,6 +49,9 @@ pub(super) fn command(run: &ContainerRun, overlay: Option<&Path>) -> Vec<String>
     if words.is_empty() {
         words.push("/bin/sh".to_owned());
     }
+    if run.terminal {
+        words.splice(..0, ["/usr/bin/setsid", "--ctty", "--"].map(str::to_owned));
+    }
     words
 }
 
@@ -91,7 +94,6 @@ fn isolation(run: &ContainerRun, options: &SandboxOptions, is_root: bool) -> Vec
         "--unshare-uts",
         "--unshare-cgroup-try",
         "--die-with-parent",
-        "--new-session",
         "--cap-drop",
         "ALL",
         "--hostname",
@@ -99,6 +101,10 @@ fn isolation(run: &ContainerRun, options: &SandboxOptions, is_root: bool) -> Vec
     ]
     .map(str::to_owned)
     .into();
+    if !run.terminal {
+        // With a terminal the container's first program begins a session, to control it.
+        words.push("--new-session".to_owned());
+    }
     let (user, group) = (run.user.unwrap_or(0), run.group.unwrap_or(0));
     if !is_root || user != 0 || group != 0 {
         words.extend(["--unshare-user", "--uid"].map(str::to_owned));

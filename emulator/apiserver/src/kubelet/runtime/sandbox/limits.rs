@@ -209,7 +209,9 @@ fn candidates(own: &str, mounts: &str) -> Vec<(PathBuf, PathBuf, bool, Vec<Contr
         });
         let inner = Path::new(group.unwrap_or("/"));
         let inner = inner.strip_prefix(root).or(inner.strip_prefix("/")).unwrap_or(Path::new(""));
-        found.push((PathBuf::from(at), Path::new(at).join(inner), unified, controllers));
+        // Without a slash at the end.
+        let own = Path::new(at).join(inner).components().collect();
+        found.push((PathBuf::from(at), own, unified, controllers));
     }
     found
 }

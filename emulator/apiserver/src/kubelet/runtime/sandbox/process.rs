@@ -18,17 +18,20 @@ use std::{fs, thread};
 use rustix::process::{Pid, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::super::{Exit, Signal, StartError};
 use super::limits::Group;
-use crate::kubelet::stream::Taps;
+use crate::kubelet::stream::{Console, Reader, Taps};
 use crate::logs::{LogWriter, Output};
 
-const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done; program=$2; shift 2; umask 022; exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0</dev/null 4>&2 2>&1"#;
+const LAUNCH: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs" || exit 1; shift; done
+program=$2 input=$3 terminal=$4; shift 4; umask 022
+[ "$terminal" ] && exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 4>&2 0<>"$input" 1>&0 2>&0
+exec "$program" --args 3 --json-status-fd 4 -- "$@" 3<&0 0<"$input" 4>&2 2>&1"#;
 
 /// A thread that starts the processes.
 ///
@@ -65,10 +68,13 @@ impl Spawner {
         options: Vec<OsString>,
         words: Vec<String>,
         group: Group,
+        console: &Console,
     ) -> io::Result<Process> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", LAUNCH, "sh"]).args(&group.folders).arg("--");
-        command.arg(program).args(words);
+        let terminal = console.terminal();
+        command.arg(program).arg(console.path());
+        command.arg(if terminal.is_some() { "terminal" } else { "" }).args(words);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin");
         command.current_dir("/").kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -92,7 +98,10 @@ impl Spawner {
             input.push(0);
         }
         Ok(Process {
-            output: stdout.ok_or_else(|| io::Error::other("no pipe"))?,
+            output: match terminal {
+                Some(terminal) => Box::new(terminal.clone()),
+                None => Box::new(stdout.ok_or_else(|| io::Error::other("no pipe"))?),
+            },
             status: BufReader::new(stderr.ok_or_else(|| io::Error::other("no pipe"))?).lines(),
             child,
             input,
@@ -106,7 +115,7 @@ pub(super) struct Process {
     child: Child,
     input: Vec<u8>,
     group: Group,
-    output: ChildStdout,
+    output: Reader,
     status: Lines<BufReader<ChildStderr>>,
 }
 
@@ -223,7 +232,7 @@ impl Supervised {
     ///
     /// Nothing announces this moment, so it is looked for: once a millisecond, for the few that it
     /// takes. After 2000 looks the container counts as started.
-    async fn until_executed(&mut self, output: &mut ChildStdout) -> io::Result<Option<Ended>> {
+    async fn until_executed(&mut self, output: &mut Reader) -> io::Result<Option<Ended>> {
         let mut ticks = tokio::time::interval(Duration::from_millis(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buffer = vec![0; 64 * 1024];
@@ -248,7 +257,7 @@ impl Supervised {
 
     async fn run(
         mut self,
-        mut output: ChildStdout,
+        mut output: Reader,
         mut signals: mpsc::UnboundedReceiver<Signal>,
         exit: oneshot::Sender<Exit>,
     ) {
@@ -309,7 +318,7 @@ impl Supervised {
         let _ = exit.send(Exit { code, out_of_memory });
     }
 
-    async fn drain(&mut self, output: &mut ChildStdout, buffer: &mut [u8]) {
+    async fn drain(&mut self, output: &mut Reader, buffer: &mut [u8]) {
         while let Ok(count) = output.read(buffer).await
             && count > 0
         {

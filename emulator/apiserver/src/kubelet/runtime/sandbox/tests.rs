@@ -63,6 +63,7 @@ impl Bench {
             shares_processes: false,
             terminal: false,
             input: false,
+            input_once: false,
             folder,
         }
     }
