@@ -329,9 +329,12 @@ mod tests {
     }
 
     #[test]
-    fn every_type_that_is_stored_has_its_numbers() {
+    fn every_type_that_is_known_has_its_numbers() {
         for resource in crate::resources::Catalogue::built_in().resources {
-            if resource.group != "apiextensions.k8s.io" {
+            let known = TYPES.find(&resource.schema).is_some_and(|index| {
+                TYPES.get(index).fields.values().all(|field| field.kind != Kind::Deduced)
+            });
+            if known && resource.group != "apiextensions.k8s.io" {
                 assert!(FIELDS.contains_key(resource.schema.as_str()), "{}", resource.schema);
             }
         }

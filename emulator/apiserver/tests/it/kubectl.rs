@@ -141,11 +141,6 @@ impl Session {
         Session { server, folder, _node: node, stop }
     }
 
-    /// A command in the session's folder.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        self.folder.command(program)
-    }
-
     /// Runs a command line; what it printed, both ways, and its exit status.
     async fn run(&self, line: &str) -> Outcome {
         let line = format!("{{ {line}\n}} 2>&1");

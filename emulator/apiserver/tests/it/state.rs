@@ -85,7 +85,7 @@ fn program(kubeconfig: &Path, state: &Path) -> Command {
 
 async fn names(client: kube::Client) -> BTreeSet<String> {
     let api: Api<ConfigMap> = Api::default_namespaced(client);
-    let kept = api.list(&ListParams::default()).await.unwrap();
+    let kept = api.list(&ListParams::default()).await.expect("the server answers");
     kept.items.into_iter().filter_map(|one| one.metadata.name).collect()
 }
 

@@ -24,7 +24,7 @@ async fn survives(config: watcher::Config) {
     let (store, writer) = reflector::store();
     let stream = watcher(api.clone(), config).default_backoff().reflect(writer);
     let following = tokio::spawn(stream.for_each(|_| std::future::ready(())));
-    soon("the first list", store.wait_until_ready()).await.unwrap();
+    soon("the first list", store.wait_until_ready()).await.expect("the store lives");
     let mut expected = BTreeSet::new();
     for round in 0..12 {
         match round % 4 {
@@ -37,11 +37,12 @@ async fn survives(config: watcher::Config) {
             _ => {}
         }
         let name = format!("n{round}");
-        api.create(&PostParams::default(), &map(&name, &[])).await.unwrap();
+        let made = api.create(&PostParams::default(), &map(&name, &[])).await;
+        made.expect("it is new");
         expected.insert(name);
         if round % 3 == 2 {
             let old = format!("n{}", round - 1);
-            api.delete(&old, &DeleteParams::default()).await.unwrap();
+            api.delete(&old, &DeleteParams::default()).await.expect("it is there");
             expected.remove(&old);
         }
     }
