@@ -149,7 +149,7 @@ impl Decoder {
             SYN_STREAM => {
                 body.advance(6);
                 let headers = self.inflater.inflate(body)?;
-                if stream % 2 == 0 {
+                if stream.is_multiple_of(2) {
                     return Err(Broken::Stream(stream));
                 }
                 Frame::Open { stream, headers, fin: flags & FIN != 0 }
