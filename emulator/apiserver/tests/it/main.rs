@@ -16,5 +16,6 @@ mod pods;
 mod replay;
 mod runtime;
 mod state;
+#[cfg(test)]
 mod streams;
 mod workloads;
