@@ -81,7 +81,8 @@ fn podman(folder: &Path) -> Command {
     command.args(["--storage-driver", "vfs"]);
     command.env("CONTAINERS_CONF", folder.join("containers.conf"));
     command.env("CONTAINERS_REGISTRIES_CONF", folder.join("registries.conf"));
-    command.stdin(Stdio::null());
+    // Its parts leave notes where they are.
+    command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
