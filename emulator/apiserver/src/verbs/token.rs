@@ -117,7 +117,6 @@ fn of_requests() -> Resource {
         subresources: Vec::new(),
         storage: String::new(),
         schema: "authentication.v1.TokenRequest".to_owned(),
-        custom: None,
     }
 }
 
