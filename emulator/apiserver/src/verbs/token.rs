@@ -104,6 +104,7 @@ pub(crate) fn create(shared: &Shared, target: &Target, call: &Call) -> Result<Re
 /// What a request for a token is to the schema and to the books.
 fn of_requests() -> Resource {
     Resource {
+        custom: None,
         group: GROUP.to_owned(),
         version: "v1".to_owned(),
         kind: KIND.to_owned(),

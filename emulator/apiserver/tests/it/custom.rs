@@ -372,7 +372,6 @@ async fn ran(session: &Session, arguments: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 async fn kubectl_works_with_custom_resources() {
     if minor().await.is_none() {
         println!("skipped: there is no kubectl on PATH");
