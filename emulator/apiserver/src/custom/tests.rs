@@ -61,8 +61,8 @@ fn keeps(schema: &Schema, before: &Value, after: &Value) -> bool {
             }
         }),
         (Value::Array(before), Value::Array(after)) => {
-            let free = Schema { preserve: true, ..Schema::default() };
-            let below = schema.items.as_deref().unwrap_or(&free);
+            let other = Schema { preserve: schema.preserve, ..Schema::default() };
+            let below = schema.items.as_deref().unwrap_or(&other);
             before.len() == after.len()
                 && before.iter().zip(after).all(|(one, other)| keeps(below, one, other))
         }
