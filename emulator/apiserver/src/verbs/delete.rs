@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::object;
 use crate::resources::Resource;
 use crate::server::Shared;
-use crate::store::{Key, Object, WriteError};
+use crate::store::{Key, Object, Store, WriteError};
 
 /// Keeps an object until its dependents are gone.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
@@ -202,14 +202,36 @@ fn end(
             store.remove(&resource.storage, key, old.revision, value).map(Outcome::Gone)
         }
         Step::MarkAndRemove(value) => store
-            .replace(&resource.storage, key, old.revision, value.clone())
-            .and_then(|marked| store.remove(&resource.storage, key, marked.revision, value))
-            .map(Outcome::Gone),
+            .replace(&resource.storage, key, old.revision, value)
+            .and_then(|marked| remove_marked(store, resource, key, marked)),
     };
     match done {
         Ok(outcome) => Ok(Some(outcome)),
         Err(WriteError::Stale) => Ok(None),
         Err(WriteError::Unwritable) => Err(Failure::unwritable()),
+    }
+}
+
+/// Removes what this request has marked. Others may be quicker: a kubelet removes a marked pod.
+fn remove_marked(
+    store: &Store,
+    resource: &Resource,
+    key: &Key,
+    mut marked: Arc<Object>,
+) -> Result<Outcome, WriteError> {
+    loop {
+        match store.remove(&resource.storage, key, marked.revision, marked.value.clone()) {
+            Err(WriteError::Stale) => {}
+            done => return done.map(Outcome::Gone),
+        }
+        let uid = object::uid(&marked.value);
+        match store.get(&resource.storage, key).filter(|now| object::uid(&now.value) == uid) {
+            None => return Ok(Outcome::Gone(marked)),
+            Some(now) if object::finalizers(&now.value).next().is_some() => {
+                return Ok(Outcome::Marked(now));
+            }
+            Some(now) => marked = now,
+        }
     }
 }
 
