@@ -79,6 +79,7 @@ pub async fn run(
         api_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         cluster: Target::Embedded,
         pods: arguments.pods,
+        rbac: false,
         state: None,
         kubeconfig: None,
         namespace: "default".to_owned(),

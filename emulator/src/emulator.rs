@@ -52,6 +52,8 @@ pub struct Options {
     pub cluster: Target,
     /// What runs the pods of the embedded cluster.
     pub pods: Pods,
+    /// Whether roles and bindings decide who may do what in the embedded cluster.
+    pub rbac: bool,
     /// Where the state is kept; without a folder, nothing is kept.
     pub state: Option<PathBuf>,
     /// Where the kubeconfig of the embedded cluster is written; by default in the state's folder.
@@ -150,6 +152,7 @@ impl Emulator {
                     state: kept,
                     logs: Some(logs.clone()),
                     streams: streams.clone(),
+                    rbac: options.rbac,
                     ..apiserver::Options::default()
                 })
                 .context("the embedded cluster does not start")?;

@@ -37,6 +37,10 @@ pub struct Arguments {
     /// Where the embedded cluster's state is kept
     #[arg(long, value_name = "DIR", default_value = ".brigantine", conflicts_with = "ephemeral")]
     state: PathBuf,
+    /// Let roles and bindings decide who may do what in the embedded cluster. Otherwise every user
+    /// and every service account may do everything
+    #[arg(long)]
+    rbac: bool,
     /// Keep no state
     #[arg(long)]
     ephemeral: bool,
@@ -72,6 +76,7 @@ pub async fn run(
         api_listen: arguments.api_listen,
         cluster,
         pods: arguments.pods,
+        rbac: arguments.rbac,
         state: (!arguments.ephemeral).then_some(arguments.state),
         kubeconfig: arguments.kubeconfig,
         namespace: arguments.namespace,

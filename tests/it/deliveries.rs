@@ -104,6 +104,7 @@ async fn start() -> Emulator {
         api_listen: ([127, 0, 0, 1], 0).into(),
         cluster: Target::Embedded,
         pods: Pods::Simulate,
+        rbac: false,
         state: None,
         kubeconfig: None,
         namespace: "default".to_owned(),

@@ -128,6 +128,7 @@ fn options() -> Options {
         api_listen: ([127, 0, 0, 1], 0).into(),
         cluster: Target::Embedded,
         pods: Pods::Auto,
+        rbac: false,
         state: None,
         kubeconfig: None,
         namespace: "default".to_owned(),
