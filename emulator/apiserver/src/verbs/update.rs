@@ -93,17 +93,10 @@ pub(crate) async fn replace(gate: &Gate<'_>) -> Result<Response, Failure> {
 
 /// A uid that is not the one of the object, in the words of the real server's store.
 fn other_uid(resource: &Resource, key: &Key, sent: &str, found: &str) -> Failure {
-    // Definitions and what they define are kept by group.
-    let defined = resource.custom.is_some() || resource.group == "apiextensions.k8s.io";
-    let folder = if defined {
-        format!("{}/{}", resource.group, resource.plural)
-    } else {
-        resource.plural.clone()
-    };
     let place = if resource.namespaced {
-        format!("{folder}/{}/{}", key.namespace, key.name)
+        format!("{}/{}/{}", resource.plural, key.namespace, key.name)
     } else {
-        format!("{folder}/{}", key.name)
+        format!("{}/{}", resource.plural, key.name)
     };
     // Definitions and custom resources are kept by group.
     let place = match &resource.custom {

@@ -6,7 +6,8 @@ mod kubectl;
 mod run;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -17,7 +18,7 @@ use serde_json::Value;
 /// - the descriptions of columns: they are texts of others, and ours are our own
 /// - the order of warnings and of unknown fields: requests are sent here with sorted keys, and both
 ///   come in the order of the request
-/// - the date of the build and the hashes of storage versions in `discovery`: this is another build
+/// - the date of the build in `discovery`: this is another build
 /// - what a race of the controllers for jobs decided otherwise, now and then
 const GOAL: usize = 98;
 
@@ -94,6 +95,12 @@ async fn recorded_answers_agree() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("replay.txt");
     std::fs::write(&file, report).expect("the report can be written");
     let share = agreed * 100 / compared.max(1);
-    println!("{agreed} of {compared} answers agree ({share} %); differences: {}", file.display());
+    // Past the capture of the output: the share is shown when all is well, too.
+    writeln!(
+        std::io::stderr(),
+        "recorded conversations: {agreed} of {compared} answers agree ({share} %); the differences are in {}",
+        file.display()
+    )
+    .expect("the standard error can be written");
     assert!(share >= GOAL, "only {share} % agree");
 }
