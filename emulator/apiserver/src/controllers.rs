@@ -55,7 +55,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
         controllers.resume();
         loop {
             while let Ok((storage, change)) = changes.try_recv() {
-                controllers.changed(&storage, &change);
+                controllers.note(&storage, &change);
             }
             controllers.work.queue.ripen(controllers.work.now());
             while let Ok((item, made)) = filled.try_recv() {
@@ -74,7 +74,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
                 () = stop.cancelled() => return,
                 Some((item, made)) = filled.recv() => controllers.filled(item, made),
                 change = changes.recv() => match change {
-                    Some((storage, change)) => controllers.changed(&storage, &change),
+                    Some((storage, change)) => controllers.note(&storage, &change),
                     None => return,
                 },
                 () = controllers.work.clock.reach(controllers.work.queue.due()) => {}
@@ -124,7 +124,15 @@ impl Controllers {
         budgets::resume(&mut self.work);
     }
 
-    /// Takes a change into the books.
+    /// Takes a change into the books. A fault stops nothing else.
+    fn note(&mut self, storage: &str, change: &Written) {
+        let noted = catch_unwind(AssertUnwindSafe(|| self.changed(storage, change)));
+        if noted.is_err() {
+            let name = object::name(&change.new.value);
+            tracing::error!(storage, name, "a controller has a fault: it missed a change");
+        }
+    }
+
     fn changed(&mut self, storage: &str, change: &Written) {
         let shared = &self.shared;
         custom::changed(shared, storage, change);

@@ -42,7 +42,7 @@ use crate::api::{self, Call, Target};
 use crate::failure::{Failure, FieldError};
 use crate::names::{self, Rule};
 use crate::object;
-use crate::resources::{Resource, Subresource};
+use crate::resources::{Resource, Subresource, is_built_in};
 use crate::schema::Types;
 use crate::store::Object;
 
@@ -102,6 +102,10 @@ pub(crate) fn resources(definition: &Value) -> Vec<Resource> {
         object::list(names, &[key]).iter().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let group = object::text(spec, &["group"]).to_owned();
+    // What is built in has its place in the store already.
+    if is_built_in(&group, &text("plural")) {
+        return Vec::new();
+    }
     let versions = object::list(spec, &["versions"]);
     let schema_of = |version: &Value| Schema::read(&version["schema"]["openAPIV3Schema"]);
     let stored = versions.iter().find(|version| version["storage"] == true);

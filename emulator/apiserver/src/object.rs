@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+/// No object may be nested deeper: what is kept must be readable again, with its books.
+pub(crate) const DEPTH: usize = 100;
+
 /// The text at `metadata.<field>`, or the empty string.
 pub(crate) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_default()
@@ -101,4 +104,14 @@ pub(crate) fn suffix() -> String {
         .iter()
         .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
         .collect()
+}
+
+/// Whether a value is nested deeper than a limit; it looks no deeper than that.
+pub(crate) fn is_deeper(value: &Value, limit: usize) -> bool {
+    let below = |one: &Value| limit == 0 || is_deeper(one, limit - 1);
+    match value {
+        Value::Object(map) => map.values().any(below),
+        Value::Array(items) => items.iter().any(below),
+        _ => false,
+    }
 }

@@ -8,6 +8,7 @@ mod table;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(crate) use self::table::is_built_in;
 use self::table::{ORDER, table};
 use crate::custom::Custom;
 use crate::schema::{TYPES, Types};

@@ -50,6 +50,10 @@ pub(crate) async fn run(
 async fn dispatch(shared: &Arc<Shared>, gate: &Gate<'_>) -> Result<Response, Failure> {
     let Gate { target, call, .. } = gate;
     let resource = &target.resource;
+    // The old paths of watches are for watching only.
+    if target.watch && (call.method != Method::GET || !target.subresource.is_empty()) {
+        return Err(Failure::method_not_allowed());
+    }
     let creates = call.method == Method::POST && target.name.is_none();
     let listed = call.method == Method::GET || !resource.is("", "ComponentStatus");
     if !listed || resource.is("", "Binding") {

@@ -43,7 +43,9 @@ impl Attributes {
             }
         };
         let (mut verb, rest) = match (method, rest) {
-            (_, ["watch", rest @ ..]) if !rest.is_empty() => ("watch", rest),
+            (&Method::GET | &Method::HEAD, ["watch", rest @ ..]) if !rest.is_empty() => {
+                ("watch", rest)
+            }
             (&Method::POST, rest) => ("create", rest),
             (&Method::GET | &Method::HEAD, rest) => ("get", rest),
             (&Method::PUT, rest) => ("update", rest),

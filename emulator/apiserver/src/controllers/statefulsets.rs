@@ -10,7 +10,7 @@ use super::controller;
 use super::history::{HASH, History};
 use super::queue::Item;
 use super::replicasets::{available_at, write};
-use super::work::{Owner, Work, controller_of, is_finished, is_ready, is_terminating};
+use super::work::{BURST, Owner, Work, controller_of, is_finished, is_ready, is_terminating};
 use crate::failure::Failure;
 use crate::object;
 use crate::store::{Change, Key, Object};
@@ -171,7 +171,7 @@ impl<'a> View<'a> {
                 Some(_) => {}
             }
             let found = !missing.is_empty() || !ended.is_empty();
-            if found && !self.parallel {
+            if found && (!self.parallel || missing.len().max(ended.len()) >= BURST) {
                 break;
             }
         }

@@ -8,7 +8,7 @@ use super::{GROUP, label_faults};
 use crate::failure::FieldError;
 use crate::names::{self, Rule};
 use crate::object;
-use crate::resources::Resource;
+use crate::resources::{Resource, is_built_in};
 use crate::schema::{TYPES, normalize};
 
 /// Keeps a definition until its objects are gone.
@@ -350,6 +350,10 @@ fn check_status(value: &Value, errors: &mut Vec<FieldError>) {
 /// Groups of the Kubernetes project need an approval.
 fn check_approval(value: &Value, errors: &mut Vec<FieldError>) {
     let group = object::text(value, &["spec", "group"]);
+    let plural = &value["spec"]["names"]["plural"];
+    if is_built_in(group, plural.as_str().unwrap_or_default()) {
+        errors.push(FieldError::invalid("spec.names.plural", plural, "is built in"));
+    }
     let protected = ["k8s.io", "kubernetes.io"]
         .iter()
         .any(|domain| group == *domain || group.ends_with(&format!(".{domain}")));

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::object::{DEPTH, is_deeper};
+
 /// Why a patch was not applied.
 #[derive(Debug)]
 pub(crate) enum PatchError {
@@ -17,6 +19,9 @@ pub(crate) enum PatchError {
 /// No patch may have more operations.
 const LIMIT: usize = 10_000;
 
+/// What the `copy` operations of a patch may copy, in bytes: as much as the body of a request.
+const COPIED: usize = 3 * 1024 * 1024;
+
 /// Applies a patch.
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let Value::Array(operations) = patch else {
@@ -28,14 +33,18 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), PatchError> 
     if operations.len() > LIMIT {
         return Err(PatchError::TooMany(operations.len()));
     }
+    let mut budget = COPIED;
     for operation in operations {
-        apply(target, operation).ok_or(PatchError::Refused)?;
+        apply(target, operation, &mut budget).ok_or(PatchError::Refused)?;
     }
     Ok(())
 }
 
-fn apply(target: &mut Value, operation: &Value) -> Option<()> {
+fn apply(target: &mut Value, operation: &Value, budget: &mut usize) -> Option<()> {
     let path = steps(operation["path"].as_str()?)?;
+    if path.len() > DEPTH {
+        return None;
+    }
     let from = || steps(operation["from"].as_str()?);
     let value = || operation.get("value").cloned().unwrap_or_default();
     match operation["op"].as_str()? {
@@ -47,7 +56,12 @@ fn apply(target: &mut Value, operation: &Value) -> Option<()> {
             add(target, &path, moved)
         }
         "copy" => {
-            let copied = find(target, &from()?)?.clone();
+            let copied = find(target, &from()?)?;
+            if is_deeper(copied, DEPTH) {
+                return None;
+            }
+            take(copied, budget)?;
+            let copied = copied.clone();
             add(target, &path, copied)
         }
         "test" => {
@@ -55,6 +69,21 @@ fn apply(target: &mut Value, operation: &Value) -> Option<()> {
             (found == value()).then_some(())
         }
         _ => None,
+    }
+}
+
+/// Takes what a value is large from a budget, as long as that lasts.
+fn take(value: &Value, budget: &mut usize) -> Option<()> {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Object(map) => map.keys().map(String::len).sum(),
+        _ => 0,
+    };
+    *budget = budget.checked_sub(own + 8)?;
+    match value {
+        Value::Object(map) => map.values().try_for_each(|one| take(one, budget)),
+        Value::Array(items) => items.iter().try_for_each(|one| take(one, budget)),
+        _ => Some(()),
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) const ORDER: &[&str] = &[
     "flowcontrol.apiserver.k8s.io",
 ];
 
+/// Whether a resource is one of the table: no definition may take its place.
+pub(crate) fn is_built_in(group: &str, plural: &str) -> bool {
+    LINES.iter().any(|line| {
+        line.plural == plural && line.api.split_once('/').map_or("", |(group, _)| group) == group
+    })
+}
+
 /// One line of the table.
 struct Line {
     api: &'static str,

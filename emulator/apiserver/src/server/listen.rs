@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::Request;
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -144,10 +145,15 @@ async fn exchange(
     caller: Caller,
     ended: CancellationToken,
 ) {
+    // A plain connection needs no credentials, so that any page of a browser could use it.
+    let is_open = matches!(caller, Caller::Admin);
     let ending = Ending(ended.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, caller, ending) = (server.clone(), caller.clone(), ending.clone());
         async move {
+            if is_open && is_from_a_page(request.headers(), &server.shared.names) {
+                return Ok(no_pages());
+            }
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(caller);
             request.extensions_mut().insert(ending);
@@ -171,4 +177,23 @@ async fn exchange(
             }
         }
     }
+}
+
+/// Whether a browser sends a request for a page of somebody else: it tells where the page is from,
+/// or believes that this server has another name.
+fn is_from_a_page(headers: &HeaderMap, names: &[String]) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = name.trim_matches(['[', ']']);
+    let is_here = name.is_empty()
+        || name == "localhost"
+        || name.parse::<IpAddr>().is_ok()
+        || names.iter().any(|one| one == name);
+    headers.contains_key(header::ORIGIN) || !is_here
+}
+
+fn no_pages() -> Response<Body> {
+    let mut response = Response::new(Body::from("pages of browsers are not served here\n"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
 }

@@ -70,7 +70,7 @@ impl Journal {
         let mut options = OpenOptions::new();
         let mut file = private(options.read(true).append(true).create(true)).open(&path)?;
         file.read_to_end(&mut bytes)?;
-        let (records, good) = parse(&bytes);
+        let (records, good) = parse(&bytes)?;
         if good < bytes.len() {
             tracing::warn!(
                 path = %path.display(),
@@ -126,8 +126,12 @@ impl Journal {
         // Even when this fails the next attempt waits until the log has grown again.
         self.limit = self.length * 2;
         let path = self.folder.join("journal.new");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        let file = private(options.write(true).create(true).truncate(true)).open(&path)?;
+        let file = private(options.append(true).create_new(true)).open(&path)?;
         let mut writer = BufWriter::new(file);
         let mut length = 0;
         for (resource, key, object) in objects {
@@ -140,10 +144,10 @@ impl Journal {
         let last = encode(revision, "", &Key::new("", ""), None);
         writer.write_all(&last)?;
         length += last.len() as u64;
-        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        let target = self.folder.join("journal");
-        fs::rename(&path, &target)?;
-        self.file = OpenOptions::new().append(true).open(&target)?;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        fs::rename(&path, self.folder.join("journal"))?;
+        self.file = file;
         self.length = length;
         self.limit = (length * GROWTH).max(SMALLEST);
         Ok(())
@@ -179,28 +183,38 @@ fn encode(revision: u64, resource: &str, key: &Key, body: Option<&[u8]>) -> Vec<
 }
 
 /// The records that are whole, and how many bytes they take.
-fn parse(bytes: &[u8]) -> (Vec<Record>, usize) {
+///
+/// # Errors
+/// For a record that is whole and cannot be read: it was acknowledged, so nothing is cut off.
+fn parse(bytes: &[u8]) -> io::Result<(Vec<Record>, usize)> {
     let mut records = Vec::new();
     let mut good = 0;
-    while let Some((record, length)) = next(&bytes[good..]) {
-        records.push(record);
+    while let Some((text, length)) = next(&bytes[good..]) {
+        records.push(record(text).map_err(|error| {
+            io::Error::new(
+                ErrorKind::InvalidData,
+                format!("the record at byte {good} of the journal cannot be read: {error}"),
+            )
+        })?);
         good += length;
     }
-    (records, good)
+    Ok((records, good))
 }
 
-fn next(bytes: &[u8]) -> Option<(Record, usize)> {
+/// The text of the next record if it is whole, and how many bytes it takes.
+fn next(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let (sum, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     let text = rest.get(..length)?;
-    if checksum(text) != u32::from_le_bytes(*sum) {
-        return None;
-    }
+    (checksum(text) == u32::from_le_bytes(*sum)).then_some((text, 8 + length))
+}
+
+fn record(text: &[u8]) -> serde_json::Result<Record> {
     let (revision, resource, namespace, name, value): (u64, String, String, String, Value) =
-        serde_json::from_slice(text).ok()?;
+        serde_json::from_slice(text)?;
     let value = Some(value).filter(|value| !value.is_null());
-    Some((Record { revision, resource, key: Key { namespace, name }, value }, 8 + length))
+    Ok(Record { revision, resource, key: Key { namespace, name }, value })
 }
 
 /// CRC-32 as Ethernet and zip have it.
@@ -265,7 +279,7 @@ mod tests {
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(parse(&damaged).0.is_empty(), "byte {at}");
+            assert!(parse(&damaged).unwrap().0.is_empty(), "byte {at}");
         }
     }
 

@@ -125,6 +125,9 @@ fn complete(asked: &Resource, resource: &Resource, mut value: Value) -> Result<V
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
     metadata.insert("creationTimestamp".into(), json!(object::now()));
     strategy::prepare_create(resource, &mut value);
+    if object::is_deeper(&value, object::DEPTH) {
+        return Err(Failure::bad_request("the object is nested too deeply"));
+    }
     if let Some(failure) = custom::wrong_kind(resource, &value) {
         return Err(failure);
     }

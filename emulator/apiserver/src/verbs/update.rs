@@ -226,6 +226,9 @@ fn draft(
 }
 
 fn check(resource: &Resource, writer: &Writer, old: &Object, new: &Value) -> Result<(), Failure> {
+    if object::is_deeper(new, object::DEPTH) {
+        return Err(Failure::bad_request("the object is nested too deeply"));
+    }
     let errors = strategy::validate_update(resource, writer.subresource, &old.value, new);
     if errors.is_empty() {
         return Ok(());

@@ -87,7 +87,12 @@ async fn run(
     };
     let writer = wanted.stdin.then_some(writer);
     tokio::select! {
-        result = copy(said, output) => result?,
+        result = copy(said, output) => {
+            if output.is_closed() {
+                end(inside, &id).await;
+            }
+            result?;
+        }
         () = feed(input, writer, resize) => end(inside, &id).await,
     }
     let found = engine.inspect_exec(&id).await?;

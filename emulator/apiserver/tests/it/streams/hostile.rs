@@ -195,7 +195,7 @@ async fn what_is_no_spdy_is_cut_off() {
     {
         let mut stream = TcpStream::connect(&world.address).await.unwrap();
         let request = format!(
-            "POST /api/v1/namespaces/default/pods/main/{path} HTTP/1.1\r\nHost: x\r\n\
+            "POST /api/v1/namespaces/default/pods/main/{path} HTTP/1.1\r\nHost: localhost\r\n\
              Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: {protocol}\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -224,7 +224,7 @@ async fn what_is_no_spdy_is_cut_off() {
 async fn reset(world: &World) -> String {
     let mut stream = TcpStream::connect(&world.address).await.unwrap();
     let request = format!(
-        "POST {EXEC} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
+        "POST {EXEC} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\
          X-Stream-Protocol-Version: v9\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
