@@ -141,7 +141,8 @@ async fn containers_of_a_pod_share_their_network_and_keep_their_processes_apart(
     let serve = "for each in 1 2 3 4; do echo from the other | timeout 2 nc -l -p 8080; done; true";
     let mut server = shell(IMAGE, serve);
     server["name"] = json!("server");
-    let script = "until nc 127.0.0.1 8080 2>/dev/null | grep .; do :; done; ls -d /proc/[0-9]* | wc -l";
+    let script =
+        "until nc 127.0.0.1 8080 2>/dev/null | grep .; do :; done; ls -d /proc/[0-9]* | wc -l";
     bench.cluster.run("pod", json!({ "containers": [shell(IMAGE, script), server] })).await;
     bench.cluster.until_phase("pod", "Succeeded").await;
     let log = bench.cluster.log("pod", "main").await;
