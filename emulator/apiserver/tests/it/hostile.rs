@@ -208,3 +208,68 @@ async fn numbers_at_the_edge_are_answered() {
     let code = send(&server, "POST", &format!("{BASE}/pods"), "application/json", large).await;
     assert_eq!(code, 413);
 }
+
+const JSON: &str = "application/json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+async fn with_a_map() -> Server {
+    let server = Server::new(Options::default()).unwrap();
+    let map = json!({"metadata": {"name": "map"}, "data": {"a": "b"}});
+    let path = format!("{BASE}/configmaps");
+    assert_eq!(send(&server, "POST", &path, JSON, map.to_string().into()).await, 201);
+    server
+}
+
+#[tokio::test]
+async fn the_old_paths_of_watches_change_nothing() {
+    let server = with_a_map().await;
+    let map = json!({"metadata": {"name": "map"}, "data": {"a": "c"}}).to_string();
+    let one = "/api/v1/watch/namespaces/default/configmaps/map";
+    let all = "/api/v1/watch/namespaces/default/configmaps";
+    for (method, path) in [("PUT", one), ("DELETE", one), ("POST", all), ("DELETE", all)] {
+        let code = send(&server, method, path, JSON, map.clone().into()).await;
+        assert_eq!(code, 405, "{method} {path}");
+    }
+    let code = send(&server, "PATCH", one, "application/merge-patch+json", map.into()).await;
+    assert_eq!(code, 405);
+    let path = format!("{BASE}/configmaps/map");
+    assert_eq!(send(&server, "GET", &path, "", Vec::new()).await, 200);
+}
+
+#[tokio::test]
+async fn no_definition_takes_the_place_of_a_built_in_kind() {
+    let server = Server::new(Options::default()).unwrap();
+    let definition = json!({
+        "metadata": {
+            "name": "clusterrolebindings.rbac.authorization.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for once"},
+        },
+        "spec": {
+            "group": "rbac.authorization.k8s.io",
+            "scope": "Cluster",
+            "names": {"plural": "clusterrolebindings", "singular": "other", "kind": "Other"},
+            "versions": [{
+                "name": "v1",
+                "served": true,
+                "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
+        },
+    });
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(send(&server, "POST", path, JSON, definition.to_string().into()).await, 422);
+}
+
+#[tokio::test]
+async fn patches_do_not_grow_without_end() {
+    let server = with_a_map().await;
+    let path = format!("{BASE}/configmaps/map");
+    let mut doubling = vec![json!({"op": "add", "path": "/x", "value": ["a"]})];
+    doubling.extend(vec![json!({"op": "copy", "from": "/x", "path": "/x/-"}); 60]);
+    let mut nesting = vec![json!({"op": "add", "path": "/x", "value": {}})];
+    nesting.extend(vec![json!({"op": "copy", "from": "/x", "path": "/x/a"}); 5000]);
+    for patch in [json!(doubling), json!(nesting)] {
+        let code = send(&server, "PATCH", &path, JSON_PATCH, patch.to_string().into()).await;
+        assert_eq!(code, 422);
+    }
+}
