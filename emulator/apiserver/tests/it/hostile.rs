@@ -213,7 +213,7 @@ const JSON: &str = "application/json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 async fn with_a_map() -> Server {
-    let server = Server::new(Options::default()).unwrap();
+    let server = Server::new(Options::default()).expect("a server in memory starts");
     let map = json!({"metadata": {"name": "map"}, "data": {"a": "b"}});
     let path = format!("{BASE}/configmaps");
     assert_eq!(send(&server, "POST", &path, JSON, map.to_string().into()).await, 201);
