@@ -66,8 +66,8 @@ async fn a_pod_runs_in_containers_as_its_spec_says() {
                 "initContainers": [{
                     "name": "first",
                     "image": IMAGE,
-                    "args": ["-c", "echo prepared > /work/note"],
-                    "volumeMounts": [{ "name": "work", "mountPath": "/work", "subPath": "inner" }],
+                    "args": ["-c", "echo prepared > /made/note"],
+                    "volumeMounts": [{ "name": "work", "mountPath": "/made", "subPath": "inner" }],
                 }],
                 "containers": [{
                     "name": "main",
