@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::podspec;
+use super::{podspec, selectors};
 use crate::failure::FieldError;
-use crate::names;
 use crate::object;
 use crate::resources::Resource;
 use crate::selectors::Labels;
@@ -156,29 +155,7 @@ fn check_selector(resource: &Resource, spec: &Value, errors: &mut Vec<FieldError
         errors.push(FieldError::required("spec.selector", ""));
         return;
     };
-    names::check_labels("spec.selector.matchLabels", &spec["selector"]["matchLabels"], errors);
-    for (index, one) in object::list(&spec["selector"], &["matchExpressions"]).iter().enumerate() {
-        let field = format!("spec.selector.matchExpressions[{index}]");
-        let values = object::list(one, &["values"]);
-        match object::text(one, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => errors.push(FieldError::required(
-                format!("{field}.values"),
-                "must be specified when `operator` is 'In' or 'NotIn'",
-            )),
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                errors.push(FieldError::forbidden(
-                    format!("{field}.values"),
-                    "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                ));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(FieldError::invalid(
-                format!("{field}.operator"),
-                &json!(other),
-                "not a valid selector operator",
-            )),
-        }
-    }
+    selectors::check(&spec["selector"], "spec.selector", errors);
     let empty = selector.values().all(|one| {
         one.as_object().is_none_or(serde_json::Map::is_empty)
             && one.as_array().is_none_or(Vec::is_empty)
