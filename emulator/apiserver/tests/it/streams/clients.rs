@@ -57,7 +57,9 @@ async fn a_command_ends_with_a_status() {
 async fn a_terminal_has_a_size_and_controls_its_command() {
     let Some(world) = World::sandboxed().await else { return };
     world.script("main", "exec sleep 600").await;
-    let script = "read first; stty size; tty; echo $TERM; sleep 600; echo over";
+    // A client sends sizes and input side by side: which comes first is not said.
+    let script = "read first; until stty size | grep '33 111'; do sleep 0.05; done; tty; \
+                  echo $TERM; sleep 600; echo over";
     let parameters = AttachParams::interactive_tty();
     let mut process = world.pods().exec("main", ["sh", "-c", script], &parameters).await.unwrap();
     let mut sizes = process.terminal_size().unwrap();
@@ -85,7 +87,9 @@ async fn a_terminal_has_a_size_and_controls_its_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_program_of_a_container_has_a_terminal() {
     let Some(world) = World::sandboxed().await else { return };
-    let mut main = container("read line; echo [$line]; stty size; exit 3");
+    let mut main = container(
+        "read line; echo [$line]; until stty size | grep '20 90'; do sleep 0.05; done; exit 3",
+    );
     main["stdin"] = json!(true);
     main["tty"] = json!(true);
     world.run("main", json!([main])).await;
