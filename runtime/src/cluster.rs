@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
@@ -23,7 +24,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::build::{self, ACCEPTED, Build, BuildError, BuildId};
+use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
+
+mod jobs;
 
 #[cfg(test)]
 mod tests;
@@ -62,12 +66,14 @@ pub enum Creation {
 }
 
 /// What became of a job that was to be created.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum JobCreation {
     /// Its pod was made now.
     Made,
     /// Its pod was there, made by the same build.
     Adopted,
+    /// It has ended, or another pod stands for it: no pod was made.
+    Known(Box<Record>),
 }
 
 /// What a watch of a build's pods tells.
@@ -226,7 +232,7 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let (label, value) = ACCEPTED;
         let metadata = json!({"labels": {label: value}, "annotations": annotations});
-        self.merge(build, &json!({ "metadata": metadata })).await
+        self.merge(&build.namespace, &build.name(), &json!({ "metadata": metadata })).await
     }
 
     /// Notes something on a build.
@@ -235,7 +241,8 @@ impl Cluster {
         build: &Build,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
-        self.merge(build, &json!({"metadata": {"annotations": annotations}})).await
+        let changes = json!({"metadata": {"annotations": annotations}});
+        self.merge(&build.namespace, &build.name(), &changes).await
     }
 
     /// Keeps a script with a build, as if it had come with the event, and notes where it is from.
@@ -250,24 +257,13 @@ impl Cluster {
             "data": {"script": ByteString(script.as_bytes().to_vec())},
             "metadata": {"annotations": {build::annotation::SCRIPT: origin}},
         });
-        match self.merge(build, &changes).await {
+        match self.merge(&build.namespace, &build.name(), &changes).await {
             Ok(()) => Ok(true),
             Err(ClusterError::Refused { status, .. }) if matches!(status.code, 413 | 422) => {
                 Ok(false)
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Creates a job's Secret and Pod; those that the same build has made for this job are adopted.
-    pub async fn create_job(
-        &self,
-        secret: &Secret,
-        pod: &Pod,
-    ) -> Result<JobCreation, ClusterError> {
-        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
-        self.create_or_adopt(&namespace, "the Secret", secret).await?;
-        self.create_or_adopt(&namespace, "the pod", pod).await
     }
 
     /// Creates a worker's pod, if it does not exist.
@@ -378,9 +374,36 @@ impl Cluster {
         container: &str,
         follow: bool,
     ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
+        let container = Some(container.to_owned());
+        self.log(namespace, pod, LogParams { container, follow, ..LogParams::default() }).await
+    }
+
+    /// Reads the log of a container as it is written, each line with its time, from the second
+    /// of `since` on.
+    pub async fn follow_log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        since: Option<Timestamp>,
+    ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
+        let wanted = LogParams {
+            container: Some(container.to_owned()),
+            follow: true,
+            since_time: since,
+            timestamps: true,
+            ..LogParams::default()
+        };
+        self.log(namespace, pod, wanted).await
+    }
+
+    async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        wanted: LogParams,
+    ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
         let api = self.api::<Pod>(namespace);
-        let wanted =
-            LogParams { container: Some(container.to_owned()), follow, ..LogParams::default() };
         self.call(&format!("read the log of {pod}"), || api.log_stream(pod, &wanted)).await
     }
 
@@ -424,39 +447,20 @@ impl Cluster {
         deleted.map(drop).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
     }
 
-    async fn merge(&self, build: &Build, changes: &serde_json::Value) -> Result<(), ClusterError> {
-        let api = self.api::<Secret>(&build.namespace);
+    /// Changes a Secret; the answer is only its metadata.
+    async fn merge(
+        &self,
+        namespace: &str,
+        name: &str,
+        changes: &serde_json::Value,
+    ) -> Result<(), ClusterError> {
+        let api = self.api::<Secret>(namespace);
         let patch = Patch::Merge(changes);
-        let name = build.name();
-        self.call(&format!("patch build {}", build.id), || async {
-            api.patch(&name, &PatchParams::default(), &patch).await
+        self.call(&format!("patch Secret {name}"), || async {
+            api.patch_metadata(name, &PatchParams::default(), &patch).await
         })
         .await
         .map(drop)
-    }
-
-    /// Creates an object, unless the same build has made it for the same job.
-    async fn create_or_adopt<K: Object>(
-        &self,
-        namespace: &str,
-        kind: &'static str,
-        object: &K,
-    ) -> Result<JobCreation, ClusterError> {
-        let name = object.name_any();
-        loop {
-            if self.create(namespace, object).await?.is_some() {
-                return Ok(JobCreation::Made);
-            }
-            let same = |exists: &K, label| exists.labels().get(label) == object.labels().get(label);
-            match self.get::<K>(namespace, &name).await? {
-                Some(exists) if same(&exists, "build") && same(&exists, "jobname") => {
-                    return Ok(JobCreation::Adopted);
-                }
-                Some(_) => return Err(ClusterError::Conflict { kind, name }),
-                // Deleted between the two calls: it can be created after all.
-                None => {}
-            }
-        }
     }
 
     fn api<K: Object>(&self, namespace: &str) -> Api<K> {
@@ -527,7 +531,9 @@ impl Object for Secret {}
 impl Object for ServiceAccount {}
 
 fn is_passing(status: &Status) -> bool {
-    status.code == 429 || status.code >= 500
+    // Others have changed the object at the same time, more often than the server tries again.
+    let conflict = status.code == 409 && status.reason == "Conflict";
+    status.code == 429 || status.code >= 500 || conflict
 }
 
 fn is_passing_error(error: &kube::Error) -> bool {

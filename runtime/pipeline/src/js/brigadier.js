@@ -85,12 +85,13 @@
     const job = jobs.get(id);
     if (!job) return;
     jobs.delete(id);
-    if (ok) return job.resolve(new Result(text));
-    const error = new Error(text);
-    for (const [key, value] of Object.entries(JSON.parse(details))) {
-      Object.defineProperty(error, key, { value, writable: true, configurable: true, enumerable: false });
+    const outcome = ok ? new Result(text) : new Error(text);
+    for (const [key, detail] of Object.entries(JSON.parse(details))) {
+      const value = key.endsWith("Time") ? new Date(detail) : detail;
+      Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
     }
-    job.reject(error);
+    if (ok) job.resolve(outcome);
+    else job.reject(outcome);
   }
 
   // --- jobs -----------------------------------------------------------------------------------
@@ -147,6 +148,7 @@
       this.imagePullSecrets = [];
       this.mountPath = "/src";
       this.timeout = 900000;
+      this.retries = 0;
       this.useSource = true;
       this.privileged = false;
       this.serviceAccount = undefined;
@@ -245,6 +247,7 @@
       env: variables(job),
       mountPath: mount(job.mountPath, "/src"),
       timeout: milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER ? Math.ceil(milliseconds) : 0,
+      retries: Math.min(Math.max(Math.trunc(Number(job.retries)) || 0, 0), 10),
       useSource: Boolean(job.useSource),
       privileged: Boolean(job.privileged),
       serviceAccount: optional(job.serviceAccount),

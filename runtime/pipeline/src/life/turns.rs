@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Life;
 use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn};
 use crate::{Context, PipelineError};
@@ -18,6 +16,7 @@ impl Life<'_> {
             return Ok(false);
         }
         let engine = self.engine.take();
+        let now = self.clock.now();
         let seed = engine.is_none().then(|| self.seed());
         let left = engine.as_ref().map_or(self.context.options.limits.running, Engine::left);
         let (abandoned, abandon) = std::sync::mpsc::channel();
@@ -27,6 +26,7 @@ impl Life<'_> {
                 (None, Some(seed)) => Engine::new(seed)?,
                 (None, None) => return Ok(None),
             };
+            engine.set_clock(now);
             // Nobody may be waiting any more.
             let _sent = abandoned.send(engine.abandon());
             let turn = engine.turn(delivery);
@@ -89,8 +89,8 @@ impl Life<'_> {
         match command {
             Command::Run { id, job } => {
                 let pod = job.pod_name(&self.context.build);
-                self.jobs.add(id, *job, pod);
-                self.uncreated.push_back(id);
+                self.jobs.add(id, *job, pod, self.clock.now());
+                self.uncreate(id);
             }
             Command::Refuse { id, name, pod, message } => {
                 self.jobs.refuse(id, &name, &pod);
@@ -110,10 +110,10 @@ impl Life<'_> {
                     self.ready.push_back(Delivery::Logs { token, result });
                 } else {
                     self.logs_wanted.push(id);
-                    self.jobs.wants_log(id, token);
+                    self.asked.push((id, token));
                 }
             }
-            Command::Timer { id, delay } => self.timers.set(id, delay, Instant::now()),
+            Command::Timer { id, delay } => self.timers.set(id, delay, self.clock.now()),
             Command::Clear { id } => self.timers.clear(id),
             Command::Hold { id, held } => self.timers.hold(id, held),
         }
