@@ -29,7 +29,7 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + Send + DeserializeOwned + 'static,
 {
     let waiting = await_condition(api.clone(), name, condition);
-    let done = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    let done = tokio::time::timeout(Duration::from_secs(60), waiting).await;
     done.expect("it happens in time").expect("the watch works")
 }
 

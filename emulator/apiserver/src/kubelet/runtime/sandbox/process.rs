@@ -262,17 +262,21 @@ impl Supervised {
         exit: oneshot::Sender<Exit>,
     ) {
         let mut buffer = vec![0; 64 * 1024];
+        // A process that is not found at one instant may be found at the next.
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terminates = false;
         loop {
             tokio::select! {
+                _ = again.tick(), if terminates => terminates = !self.terminate(),
                 count = output.read(&mut buffer) => match count {
                     Ok(count) if count > 0 => self.store(&buffer[..count]),
                     _ => break,
                 },
                 signal = signals.recv() => match signal {
-                    Some(Signal::Terminate) => self.terminate(),
+                    Some(Signal::Terminate) => terminates = true,
                     Some(Signal::Kill) | None => {
-                        // Fails only where it has ended already.
-                        let _ = self.child.start_kill();
+                        self.kill();
                         signals.close();
                         self.drain(&mut output, &mut buffer).await;
                         break;
@@ -294,10 +298,11 @@ impl Supervised {
         let ended = loop {
             tokio::select! {
                 ended = self.end() => break ended,
+                _ = again.tick(), if terminates => terminates = !self.terminate(),
                 signal = signals.recv(), if !killed => match signal {
-                    Some(Signal::Terminate) => self.terminate(),
+                    Some(Signal::Terminate) => terminates = true,
                     Some(Signal::Kill) | None => {
-                        let _ = self.child.start_kill();
+                        self.kill();
                         killed = true;
                     }
                 },
@@ -358,10 +363,29 @@ impl Supervised {
         }
     }
 
-    fn terminate(&self) {
-        let Some(process) = main_process(self.reaper) else { return };
-        if let Err(error) = kill_process(process, rustix::process::Signal::TERM) {
-            tracing::debug!(%error, "a container has ended before it was told to");
+    /// Ends everything in the container.
+    ///
+    /// Its processes end with the reaper, which is the first of their namespace. The reaper ends with
+    /// bubblewrap's first process, but only from a moment on that comes after the program's start.
+    fn kill(&mut self) {
+        if let Some(child) = self.child.id()
+            && parent(self.reaper.as_raw_nonzero().get()).is_some_and(|it| it == child.to_string())
+        {
+            // Both fail only where the process has ended already.
+            let _ = kill_process(self.reaper, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.start_kill();
+    }
+
+    /// Asks the container's program to end; says whether it was there to be asked.
+    fn terminate(&self) -> bool {
+        let Some(process) = main_process(self.reaper) else { return false };
+        match kill_process(process, rustix::process::Signal::TERM) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "a container's program could not be asked to end");
+                false
+            }
         }
     }
 }
@@ -383,13 +407,16 @@ pub(crate) fn children(parent: Pid) -> Vec<i32> {
     }
     // Some kernels are built without that list.
     let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let is_child = |process: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // The name, in parentheses, may contain anything.
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
-    };
+    let is_child = |process: &i32| self::parent(*process) == Some(parent.to_string());
     processes.filter_map(|it| it.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// The number of a process's parent.
+fn parent(process: i32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may contain anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1).map(str::to_owned)
 }
 
 /// Whether a process runs another program than the reaper, which is bubblewrap's own.
