@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -15,7 +16,7 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 use std::{fs, thread};
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open, pidfd_send_signal};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -181,6 +182,7 @@ impl Process {
             child,
             status,
             reaper,
+            handle: pidfd_open(reaper, PidfdFlags::empty()).ok(),
             group,
             log,
             taps,
@@ -212,6 +214,8 @@ struct Supervised {
     child: Child,
     status: Lines<BufReader<ChildStderr>>,
     reaper: Pid,
+    /// The reaper again, whose number may be another's once it has ended.
+    handle: Option<OwnedFd>,
     group: Group,
     log: LogWriter,
     taps: Taps,
@@ -287,6 +291,8 @@ impl Supervised {
                     if let Err(error) = status {
                         tracing::warn!(%error, "a container cannot be waited for");
                     }
+                    // It may have been ended from outside, and its container not with it.
+                    self.kill();
                     self.drain(&mut output, &mut buffer).await;
                     break;
                 }
@@ -308,6 +314,7 @@ impl Supervised {
                 },
             }
         };
+        self.kill();
         let code = match ended {
             Ok(Ended { code }) => code.unwrap_or(137),
             Err(error) => {
@@ -368,11 +375,9 @@ impl Supervised {
     /// Its processes end with the reaper, which is the first of their namespace. The reaper ends with
     /// bubblewrap's first process, but only from a moment on that comes after the program's start.
     fn kill(&mut self) {
-        if let Some(child) = self.child.id()
-            && parent(self.reaper.as_raw_nonzero().get()).is_some_and(|it| it == child.to_string())
-        {
-            // Both fail only where the process has ended already.
-            let _ = kill_process(self.reaper, rustix::process::Signal::KILL);
+        // Both fail only where the process has ended already.
+        if let Some(handle) = &self.handle {
+            let _ = pidfd_send_signal(handle, rustix::process::Signal::KILL);
         }
         let _ = self.child.start_kill();
     }
@@ -407,16 +412,13 @@ pub(crate) fn children(parent: Pid) -> Vec<i32> {
     }
     // Some kernels are built without that list.
     let processes = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
-    let is_child = |process: &i32| self::parent(*process) == Some(parent.to_string());
+    let is_child = |process: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The name, in parentheses, may contain anything.
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+    };
     processes.filter_map(|it| it.file_name().to_str()?.parse().ok()).filter(is_child).collect()
-}
-
-/// The number of a process's parent.
-fn parent(process: i32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may contain anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1).map(str::to_owned)
 }
 
 /// Whether a process runs another program than the reaper, which is bubblewrap's own.
