@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::project::ScriptLimits;
+
 /// The longest span of time that a setting may be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -54,6 +56,10 @@ pub struct Settings {
     /// `SCRIPT_FETCH_BUDGET`: how long the repository's script is waited for, in seconds; then a
     /// worker clones it. Default: 3; 0 never fetches it.
     pub script_fetch_budget: Duration,
+    /// `SCRIPT_LIMITS`: the most that projects may let their scripts have, a list with `memory`,
+    /// `time`, `output`, `jobs` and `timers`. Default:
+    /// `memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000`.
+    pub script_limits: ScriptLimits,
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
     /// Default: `ghcr.io/brigantine/worker:latest`.
     pub worker_image: String,
@@ -201,6 +207,9 @@ impl Settings {
             )?,
             request_budget: seconds("REQUEST_BUDGET", get("REQUEST_BUDGET"), 8.0)?,
             script_fetch_budget: seconds("SCRIPT_FETCH_BUDGET", get("SCRIPT_FETCH_BUDGET"), 3.0)?,
+            script_limits: get("SCRIPT_LIMITS").unwrap_or_default().parse().map_err(|_unread| {
+                wrong("SCRIPT_LIMITS", "a list like memory=256Mi,time=1m,output=16Mi,jobs=500")
+            })?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
                 "ghcr.io/brigantine/worker:latest",
