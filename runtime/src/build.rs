@@ -60,6 +60,8 @@ pub mod annotation {
     pub const SCRIPT: &str = "brigantine.dev/script";
     /// When the script was first evaluated, RFC 3339.
     pub const STARTED: &str = "brigantine.dev/started-at";
+    /// What the script says of the build: what its handler of Brigade 2's API returned.
+    pub const SUMMARY: &str = "brigantine.dev/summary";
 }
 
 /// The label, and its value, of a build that was started.

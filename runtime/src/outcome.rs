@@ -106,11 +106,14 @@ pub fn of(pod: &Pod) -> Standing {
         Some("Succeeded") => Standing::Succeeded(ended(status)),
         Some("Failed") => Standing::Failed(failed(status, leaves)),
         _ if leaves => Standing::Stuck(leaving()),
-        // The job is over when its container is, even if something beside it was injected.
+        phase if over(status).is_none() && (phase == Some("Unknown") || lost(status)) => {
+            Standing::Stuck(away(status))
+        }
+        // The job is its own container, whatever becomes of what runs beside that.
+        _ if runs(status) => Standing::Running,
         phase => match (over(status), waiting(status)) {
             (Some(0), _) => Standing::Succeeded(ended(status)),
             (Some(_), _) => Standing::Failed(failed(status, leaves)),
-            (None, _) if phase == Some("Unknown") || lost(status) => Standing::Stuck(away(status)),
             (None, Some(stuck)) => Standing::Stuck(stuck),
             (None, None) if phase == Some("Running") => Standing::Running,
             (None, None) => Standing::Pending,
@@ -171,11 +174,19 @@ fn failed(status: &PodStatus, leaves: bool) -> Ended {
     end
 }
 
+fn own(status: &PodStatus) -> Option<&ContainerStatus> {
+    status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)
+}
+
 /// The exit code of the job's own container, once it has one.
 fn over(status: &PodStatus) -> Option<i32> {
-    let containers = status.container_statuses.iter().flatten();
-    let own = containers.into_iter().find(|container| container.name == CONTAINER)?;
-    Some(own.state.as_ref()?.terminated.as_ref()?.exit_code)
+    Some(own(status)?.state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+/// Whether the job's own container runs.
+fn runs(status: &PodStatus) -> bool {
+    let state = own(status).and_then(|own| own.state.as_ref());
+    state.is_some_and(|state| state.running.is_some())
 }
 
 fn waiting(status: &PodStatus) -> Option<Stuck> {
@@ -220,7 +231,6 @@ fn waiting(status: &PodStatus) -> Option<Stuck> {
 }
 
 fn ended(status: &PodStatus) -> Ended {
-    let own = status.container_statuses.iter().flatten().find(|each| each.name == CONTAINER);
     let failed_before = status.init_container_statuses.iter().flatten().find(|each| {
         each.state
             .as_ref()
@@ -233,11 +243,11 @@ fn ended(status: &PodStatus) -> Ended {
         state.state.as_ref().is_some_and(|state| state.waiting.is_some())
             && state.last_state.as_ref().is_none_or(|state| state.terminated.is_none())
     };
-    let began = match own {
+    let began = match own(status) {
         Some(container) => !waits(container),
         None => status.start_time.is_some() && failed_before.is_none(),
     };
-    let own = own.and_then(terminated);
+    let own = own(status).and_then(terminated);
     let before = failed_before.filter(|_| own.is_none());
     let ran = own.or_else(|| before.and_then(terminated));
     let mut end = Ended {

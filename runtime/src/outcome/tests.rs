@@ -148,3 +148,26 @@ fn what_a_pod_failed_by_is_told_apart() {
         assert_eq!(fault(status.clone()), expected, "{status}");
     }
 }
+
+#[test]
+fn what_runs_beside_a_job_decides_nothing_once_that_runs() {
+    let crashed =
+        container("db", json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "..." } }));
+    let of = |state: Value| {
+        standing(json!({
+            "phase": "Running",
+            "initContainerStatuses": crashed,
+            "containerStatuses": container("brigaderun", state),
+        }))
+    };
+    assert_eq!(of(json!({ "running": {} })), Standing::Running);
+    let Standing::Succeeded(ended) = of(json!({ "terminated": { "exitCode": 0 } })) else {
+        panic!("it has not succeeded")
+    };
+    assert_eq!((ended.exit_code, ended.before), (Some(0), None));
+    // Before that it is what keeps the job from starting.
+    assert!(matches!(
+        of(json!({ "waiting": { "reason": "PodInitializing" } })),
+        Standing::Stuck(_)
+    ));
+}

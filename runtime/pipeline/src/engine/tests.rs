@@ -12,6 +12,7 @@ use super::*;
 use crate::mask::Mask;
 
 mod brigadier;
+mod brigadier2;
 mod hostile;
 mod language;
 mod node;

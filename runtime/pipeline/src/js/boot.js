@@ -65,7 +65,7 @@
       if (typeof reason === "string") return wellFormed(reason);
       return wellFormed(builtin("util").inspect(reason));
     } catch {
-      return "an error that cannot be printed";
+      return "an error that cannot be printed; the script may be out of memory";
     }
   }
   internal.explain = explain;

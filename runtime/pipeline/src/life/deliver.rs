@@ -218,7 +218,7 @@ impl Life<'_> {
         self.arrivals.push_back(arrival);
     }
 
-    fn returned(&self, id: usize, text: String) -> Returned {
+    pub(super) fn returned(&self, id: usize, text: String) -> Returned {
         let end = self.jobs.end(id);
         Returned {
             text,

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use runtime::build::{Phase, annotation};
 use runtime::cluster::{ClusterError, JobCreation};
 use runtime::event::LogLevel;
+use runtime::job::Job;
 use runtime::journal::Record;
 use tokio::time::Instant;
 
@@ -122,6 +123,11 @@ impl Life<'_> {
                     let note = journal.end(self.jobs.secret(id), end, None);
                     self.note(note);
                 }
+            }
+            // What a script is not given need not be read.
+            Event::ReadResult { id } if self.jobs.job(id).is_some_and(Job::is_silent) => {
+                let result = Ok(self.returned(id, String::new()));
+                self.arrivals.push_back(Arrival::Settled { id, result });
             }
             Event::ReadResult { id } => self.read(id, None),
             Event::ReadLog { id, token } => self.read(id, Some(token)),

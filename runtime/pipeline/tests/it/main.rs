@@ -6,4 +6,5 @@ mod examples;
 mod kill;
 mod life;
 mod start;
+mod v2;
 mod world;
