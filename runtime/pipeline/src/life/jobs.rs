@@ -172,7 +172,7 @@ impl Jobs {
     }
 
     /// How many jobs were run.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.all.len()
     }
 
