@@ -5,6 +5,7 @@
 mod examples;
 mod kill;
 mod life;
+mod replay;
 mod start;
 mod v2;
 mod world;
