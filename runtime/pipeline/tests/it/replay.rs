@@ -19,7 +19,7 @@ async fn world(body: &str) -> (World, pipeline::Context) {
 
 /// The next life of the build, as a worker that is started again begins it.
 async fn again(world: &World, context: &pipeline::Context) -> pipeline::Context {
-    world.lines.lock().unwrap().clear();
+    world.forget();
     let build = context.cluster.build("default", context.build.id).await.unwrap().unwrap();
     pipeline::Context { build, ..context.clone() }
 }
@@ -310,4 +310,37 @@ async fn a_script_that_computes_for_too_long_times_out() {
     let outcome = world.run(&context, async {}).await;
     assert_eq!((outcome.phase, outcome.exit_code), (Phase::TimedOut, 1));
     assert!(outcome.reason.unwrap().contains("computed for more than 20ms"));
+}
+
+#[tokio::test]
+async fn a_pod_that_is_lost_with_its_node_fails_its_job_after_a_while() {
+    let (world, mut context) = world("events.on('push', () => job('one').run())").await;
+    context.options.patience.node = std::time::Duration::from_millis(1);
+    let kubelet = async {
+        world.wait_for(&["one"]).await;
+        let running = container(json!({ "running": {} }));
+        let lost =
+            json!({ "phase": "Unknown", "reason": "NodeLost", "containerStatuses": [running] });
+        world.report("one", lost).await;
+    };
+    let outcome = world.run(&context, kubelet).await;
+    let JobResult::Failed(message) = &outcome.jobs[0].result else { panic!("{outcome:?}") };
+    assert!(message.contains("was lost: NodeLost: its node does not answer"), "{message}");
+    assert!(world.calls().contains(&format!("DELETE {}", outcome.jobs[0].pod)));
+}
+
+#[tokio::test]
+async fn a_start_that_is_repeated_after_a_worker_lived_makes_nothing_again() {
+    let body = "events.on('push', async () => { await job('one').run(); await job('two').run(); })";
+    let (world, context) = world(body).await;
+    let first = async {
+        world.wait_for(&["one"]).await;
+        world.end("one", 0).await;
+        world.wait_for(&["two"]).await;
+    };
+    live(&world, &context, first).await;
+    world.delete("one").await;
+    let start = world.start(&context).await;
+    assert!(matches!(start.end, pipeline::StartEnd::Awaits { .. }), "{:?}", start.end);
+    assert_eq!(world.jobs().await, ["two"]);
 }

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) logs: Arc<Mutex<HashMap<String, String>>>,
     /// Jobs whose logs are gone.
     pub(crate) logless: Arc<Mutex<BTreeSet<String>>>,
-    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    lines: Mutex<Arc<Mutex<Vec<String>>>>,
     /// The calls, by their number, that are answered with an error of this code; and whether they
     /// are carried out.
     pub(crate) faults: Arc<Mutex<HashMap<usize, (u16, bool)>>>,
@@ -65,7 +65,7 @@ impl World {
             calls: Arc::default(),
             logs: Arc::default(),
             logless: Arc::default(),
-            lines: Arc::default(),
+            lines: Mutex::default(),
             faults: Arc::default(),
             hang: Arc::default(),
             hanging: Arc::default(),
@@ -128,12 +128,19 @@ impl World {
     }
 
     pub(crate) fn output(&self) -> Output {
-        let lines = Arc::clone(&self.lines);
+        let lines = Arc::clone(&*self.lines.lock().unwrap());
         Arc::new(move |line| lines.lock().unwrap().push(line.text))
     }
 
+    /// Forgets what was printed; what lives of builds that were dropped still print is not heard.
+    pub(crate) fn forget(&self) {
+        *self.lines.lock().unwrap() = Arc::default();
+    }
+
     pub(crate) fn printed(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        let lines = self.lines.lock().unwrap();
+        let printed = lines.lock().unwrap();
+        printed.clone()
     }
 
     /// What the script itself printed.
