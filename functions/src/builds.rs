@@ -17,13 +17,13 @@ use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::{Cluster, ClusterError, Creation};
 use runtime::event::Event;
 use runtime::project::Project;
+use runtime::worker_pod;
 use tokio::time::Instant;
 
 use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
 use crate::rejection::{Rejection, chain};
-use crate::worker_pod;
 
 use self::clones::clones;
 use self::start::Next;

@@ -82,6 +82,8 @@ pub struct Build {
     pub namespace: String,
     /// The uid of its Secret, once that is in the cluster.
     pub uid: Option<String>,
+    /// When its Secret was made, by the cluster's clock, once it is there.
+    pub created: Option<Timestamp>,
     /// What happened.
     pub event: Event,
     /// Whether it was started.
@@ -190,6 +192,7 @@ impl Build {
             project: project.id.clone(),
             namespace: project.namespace.clone(),
             uid: None,
+            created: None,
             event,
             accepted: false,
             annotations,
@@ -315,6 +318,7 @@ impl Build {
             project: label("project")?,
             namespace: secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             uid: secret.metadata.uid.clone(),
+            created: secret.metadata.creation_timestamp.as_ref().map(|time| time.0),
             accepted: labels.get(ACCEPTED.0).is_some_and(|status| status == ACCEPTED.1),
             event: Event {
                 action: annotations.get(annotation::ACTION).cloned(),

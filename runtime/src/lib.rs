@@ -11,3 +11,5 @@ pub mod serve;
 pub mod settings;
 pub mod signature;
 pub mod telemetry;
+pub mod units;
+pub mod worker_pod;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script, ScriptOrigin};
-use pipeline::{Context, Line, Options, Output, Start, StartEnd};
+use pipeline::{Context, Limits, Line, Options, Output, Start, StartEnd};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
@@ -143,7 +143,11 @@ pub(super) fn context(
         project: project.clone(),
         build: build.clone(),
         script,
-        options: Options { policy, ..Options::default() },
+        options: Options {
+            policy,
+            limits: Limits::of(project, &settings.script_limits),
+            ..Options::default()
+        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod script;
 
 mod engine;
 mod life;
+mod limits;
 mod mask;
 mod outcome;
 mod output;

@@ -1,5 +1,6 @@
-//! The program `worker`: what runs in worker pods.
+#![doc = include_str!("../README.md")]
 
+mod clone;
 mod run;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
-use runtime::settings::{Settings, WorkerSettings};
+use runtime::settings::{CloneSettings, Settings, WorkerSettings};
 use runtime::telemetry;
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
@@ -26,6 +27,11 @@ enum Role {
     /// Ends with the script's exit code: 0 when the build succeeded. A worker that is killed may be
     /// started again; no job runs twice.
     Run,
+    /// Clone the repository of a build into the workspace, as an init container
+    ///
+    /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
+    /// event's commit is checked out. May be run again.
+    Clone,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,6 +42,11 @@ async fn main() -> Result<ExitCode> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     match role {
+        Role::Clone => {
+            let settings = CloneSettings::from_environment()?;
+            clone::clone(&settings, std::io::stdout(), &clone::WAITS, interrupted()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Role::Run => {
             let worker = WorkerSettings::from_environment()?;
             // Installed once for the process; nothing else has had the chance.

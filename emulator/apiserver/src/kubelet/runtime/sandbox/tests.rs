@@ -74,14 +74,14 @@ impl Bench {
 
     async fn start(&self, run: ContainerRun) -> Result<Running, StartError> {
         let log = self.logs.writer("uid", "main", 0).unwrap();
-        timeout(Duration::from_secs(20), self.sandbox.start(run, log)).await.expect("starts")
+        timeout(Duration::from_secs(60), self.sandbox.start(run, log)).await.expect("starts")
     }
 
     /// The exit code and all that was said.
     async fn finish(&self, run: ContainerRun) -> (i32, String) {
         let running = self.start(run).await.unwrap();
         let code =
-            timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
+            timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code;
         (code, self.said().await)
     }
 
@@ -102,7 +102,7 @@ impl Bench {
                 said.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        timeout(Duration::from_secs(20), listen).await.expect("said in time");
+        timeout(Duration::from_secs(60), listen).await.expect("said in time");
     }
 }
 
@@ -225,7 +225,7 @@ async fn sigterm_reaches_the_program_and_only_it() {
     let running = bench.start(bench.shell(script)).await.unwrap();
     bench.hear("ready").await;
     running.signals.send(Signal::Terminate).unwrap();
-    let code = timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
+    let code = timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code;
     assert_eq!((code, bench.said().await), (7, "ready\ncaught\n".to_owned()));
 }
 
@@ -240,7 +240,7 @@ async fn sigkill_ends_what_ignores_sigterm() {
     assert!(timeout(Duration::from_millis(300), &mut running.exit).await.is_err(), "still runs");
     running.signals.send(Signal::Kill).unwrap();
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }
@@ -251,13 +251,13 @@ async fn a_program_that_closed_its_outputs_is_still_signalled() {
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     running.signals.send(Signal::Terminate).unwrap();
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         143
     );
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     drop(running.signals);
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }
@@ -268,7 +268,7 @@ async fn containers_end_with_their_sandbox() {
     let running = bench.start(bench.shell("trap '' TERM; exec sleep 600")).await.unwrap();
     drop(bench.sandbox);
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }
