@@ -1,6 +1,7 @@
 //! Tests of the line: never too many at once, in order, and nobody forgotten whoever dies.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use apiserver::{Options, Server};
@@ -67,6 +68,7 @@ impl World {
         let (taken, most) = (Arc::clone(&self.taken), Arc::clone(&self.most));
         let (hang, hanging) = (Arc::clone(&self.hang), Arc::clone(&self.hanging));
         let project = self.project.clone();
+        let luck = Arc::new(AtomicU64::new(1));
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let (router, plain, project) = (router.clone(), plain.clone(), project.clone());
             let (taken, most) = (Arc::clone(&taken), Arc::clone(&most));
@@ -77,7 +79,12 @@ impl World {
                 hang.after = hang.after.saturating_sub(1);
                 (now, hang.carried_out)
             });
+            let delays = random(&luck);
             async move {
+                // Others are quicker, now and then.
+                for _ in 0..delays {
+                    tokio::task::yield_now().await;
+                }
                 if let Some((true, false)) = fate {
                     hanging.notify_one();
                     std::future::pending::<()>().await;
@@ -142,18 +149,22 @@ impl World {
         leave(cluster, &self.project, &Settings::default(), "default", id).await.unwrap();
     }
 
-    /// Ends the worker of every build that has one, until so many have ended.
-    async fn work(&self, cluster: &Cluster, count: usize) {
+    /// Ends the worker of every build that has one, until so many have ended; but only when so many
+    /// run `together`, or none is left to come.
+    async fn work(&self, cluster: &Cluster, count: usize, together: usize) {
         let plain = self.plain();
         let mut ends = futures::stream::FuturesUnordered::new();
         let mut changes = Box::pin(plain.watch_builds_pods());
-        let (mut seen, mut ended) = (BTreeSet::new(), 0);
+        let (mut seen, mut run, mut ended) = (BTreeSet::new(), Vec::new(), 0);
         while ended < count {
             tokio::select! {
                 Some(()) = ends.next(), if !ends.is_empty() => ended += 1,
                 Some(id) = changes.next() => {
                     if seen.insert(id) {
-                        ends.push(self.end(cluster, id));
+                        run.push(id);
+                    }
+                    if run.len() >= together || seen.len() == count {
+                        ends.extend(run.drain(..).map(|id| self.end(cluster, id)));
                     }
                 }
             }
@@ -183,6 +194,14 @@ impl Cluster {
             _ => None,
         })
     }
+}
+
+/// A number below 8, another one each time.
+fn random(state: &AtomicU64) -> u64 {
+    let next = |seed: u64| {
+        seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+    };
+    state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seed| Some(next(seed))).unwrap() >> 61
 }
 
 /// The builds that have a worker and have not ended.
@@ -217,7 +236,7 @@ async fn of_fifty_builds_that_arrive_at_once_never_more_than_two_run_and_all_do(
     let world = World::new("{maxBuilds: 2}").await;
     let cluster = world.cluster();
     let arrivals = futures::future::join_all((0..50).map(|number| world.arrive(&cluster, number)));
-    let all = async { tokio::join!(arrivals, world.work(&cluster, 50)) };
+    let all = async { tokio::join!(arrivals, world.work(&cluster, 50, 2)) };
     tokio::time::timeout(PATIENCE, all).await.unwrap();
     assert_eq!(*world.most.lock().unwrap(), 2);
     assert_eq!(world.phases().await, [Some(Phase::Succeeded); 50]);
@@ -236,7 +255,7 @@ async fn builds_that_wait_are_started_in_their_order() {
         places.insert(head.place(), head.id.to_string());
     }
     next(&cluster, &world.project, &Settings::default(), GRACE).await.unwrap();
-    tokio::time::timeout(PATIENCE, world.work(&cluster, 10)).await.unwrap();
+    tokio::time::timeout(PATIENCE, world.work(&cluster, 10, 2)).await.unwrap();
     assert_eq!(world.taken(), places.into_values().collect::<Vec<_>>());
     assert_eq!(*world.most.lock().unwrap(), 2);
 }
@@ -275,7 +294,7 @@ async fn whoever_dies_between_any_two_calls_nobody_is_forgotten() {
             world.arrive(&cluster, 2).await;
             next(&cluster, &world.project, &Settings::default(), Duration::ZERO).await.unwrap();
             assert_eq!(world.running().await, [second.id], "{after} {carried_out}");
-            tokio::time::timeout(PATIENCE, world.work(&cluster, 3)).await.unwrap();
+            tokio::time::timeout(PATIENCE, world.work(&cluster, 3, 1)).await.unwrap();
             assert_eq!(world.phases().await, [Some(Phase::Succeeded); 3], "{after}");
             assert_eq!(*world.most.lock().unwrap(), 1, "{after} {carried_out}");
             assert_eq!(world.taken().len(), 2, "{after}");
