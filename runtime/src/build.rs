@@ -70,6 +70,8 @@ pub mod annotation {
     pub const SCRIPT: &str = "brigantine.dev/script";
     /// When the script was first evaluated, RFC 3339.
     pub const STARTED: &str = "brigantine.dev/started-at";
+    /// What the script says of the build: what its handler of Brigade 2's API returned.
+    pub const SUMMARY: &str = "brigantine.dev/summary";
     /// What the build waits for before it is started.
     pub const WAITING: &str = "brigantine.dev/waiting";
 }
@@ -95,6 +97,8 @@ pub struct Build {
     pub namespace: String,
     /// The uid of its Secret, once that is in the cluster.
     pub uid: Option<String>,
+    /// When its Secret was made, by the cluster's clock, once it is there.
+    pub created: Option<Timestamp>,
     /// What happened.
     pub event: Event,
     /// Whether it was started.
@@ -213,6 +217,7 @@ impl Build {
             project: project.id.clone(),
             namespace: project.namespace.clone(),
             uid: None,
+            created: None,
             event,
             accepted: false,
             annotations,
@@ -337,6 +342,7 @@ impl Build {
             project: label("project")?,
             namespace: secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             uid: secret.metadata.uid.clone(),
+            created: secret.metadata.creation_timestamp.as_ref().map(|time| time.0),
             accepted: labels.get(ACCEPTED.0).is_some_and(|status| status == ACCEPTED.1),
             event: Event {
                 action: annotations.get(annotation::ACTION).cloned(),

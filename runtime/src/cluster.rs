@@ -193,7 +193,9 @@ impl Cluster {
     pub async fn create_build(&self, build: &Build) -> Result<Creation, ClusterError> {
         loop {
             if let Some(secret) = self.create(&build.namespace, &build.secret()?).await? {
-                return Ok(Creation::Made(Build { uid: secret.metadata.uid, ..build.clone() }));
+                let created = secret.metadata.creation_timestamp.map(|time| time.0);
+                let uid = secret.metadata.uid;
+                return Ok(Creation::Made(Build { uid, created, ..build.clone() }));
             }
             // Deleted between the two calls: it can be created after all.
             if let Some(exists) = self.build(&build.namespace, build.id).await? {

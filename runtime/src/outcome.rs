@@ -69,7 +69,8 @@ pub fn of(pod: &Pod) -> Standing {
         Some("Succeeded") => Standing::Succeeded(ended(status)),
         Some("Failed") => Standing::Failed(ended(status)),
         _ if pod.metadata.deletion_timestamp.is_some() => Standing::Pending,
-        // The job is over when its container is, even if something beside it was injected.
+        // The job is its own container, whatever becomes of what runs beside that.
+        _ if runs(status) => Standing::Running,
         _ => match (over(status), waiting(status)) {
             (Some(0), _) => Standing::Succeeded(ended(status)),
             (Some(_), _) => Standing::Failed(ended(status)),
@@ -80,11 +81,19 @@ pub fn of(pod: &Pod) -> Standing {
     }
 }
 
+fn own(status: &PodStatus) -> Option<&ContainerStatus> {
+    status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER)
+}
+
 /// The exit code of the job's own container, once it has one.
 fn over(status: &PodStatus) -> Option<i32> {
-    let containers = status.container_statuses.iter().flatten();
-    let own = containers.into_iter().find(|container| container.name == CONTAINER)?;
-    Some(own.state.as_ref()?.terminated.as_ref()?.exit_code)
+    Some(own(status)?.state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+/// Whether the job's own container runs.
+fn runs(status: &PodStatus) -> bool {
+    let state = own(status).and_then(|own| own.state.as_ref());
+    state.is_some_and(|state| state.running.is_some())
 }
 
 fn waiting(status: &PodStatus) -> Option<Stuck> {
@@ -129,7 +138,6 @@ fn waiting(status: &PodStatus) -> Option<Stuck> {
 }
 
 fn ended(status: &PodStatus) -> Ended {
-    let own = status.container_statuses.iter().flatten().find(|each| each.name == CONTAINER);
     let failed_before = status.init_container_statuses.iter().flatten().find(|each| {
         each.state
             .as_ref()
@@ -137,7 +145,7 @@ fn ended(status: &PodStatus) -> Ended {
             .is_some_and(|end| end.exit_code != 0)
     });
     let terminated = |container: &ContainerStatus| container.state.clone()?.terminated;
-    let own = own.and_then(terminated);
+    let own = own(status).and_then(terminated);
     let before = failed_before.filter(|_| own.is_none());
     let ran = own.or_else(|| before.and_then(terminated));
     let mut end = Ended {

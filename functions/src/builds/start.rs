@@ -195,6 +195,7 @@ fn note(
             made.detached = true;
             notes.insert(annotation::DETACHED.to_owned(), true.to_string());
             notes.insert(annotation::STARTED.to_owned(), Timestamp::now().to_string());
+            notes.extend(started.summary_annotation());
         }
     }
     if !started.log.is_empty() {

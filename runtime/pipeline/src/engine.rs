@@ -7,10 +7,11 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Runtime, Value};
 use runtime::build::Build;
 use runtime::event::LogLevel;
@@ -20,6 +21,7 @@ use runtime::project::Project;
 use crate::output::Printer;
 
 use guard::Guard;
+use random::Random;
 pub(crate) use turn::{Command, Delivery, Failure, ScriptState, Stop, Turn};
 
 mod builtins;
@@ -28,6 +30,7 @@ mod files;
 mod guard;
 mod host;
 mod modules;
+mod random;
 mod turn;
 
 #[cfg(test)]
@@ -90,7 +93,11 @@ pub(crate) struct Shared {
     policy: Policy,
     workspace: Option<PathBuf>,
     script: String,
-    seed: String,
+    /// The build's own time, in milliseconds since 1970: it stands still while JavaScript runs.
+    clock: AtomicI64,
+    /// What the clock showed at first.
+    began: i64,
+    random: Mutex<Random>,
 }
 
 #[derive(Default)]
@@ -132,7 +139,8 @@ impl Engine {
         let context = Context::full(&runtime).map_err(failed)?;
         let guard = Guard::new();
         let workspace = workspace.and_then(|path| path.canonicalize().ok());
-        let seed = format!("{}/{}", project.id, build.id);
+        let began = begin(&build);
+        let random = Mutex::new(Random::of(&build));
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             guard,
@@ -143,7 +151,9 @@ impl Engine {
             policy,
             workspace,
             script,
-            seed,
+            clock: AtomicI64::new(began),
+            began,
+            random,
         });
         let watch = Arc::clone(&shared);
         runtime.set_interrupt_handler(Some(Box::new(move || watch.guard.interrupts())));
@@ -180,6 +190,11 @@ impl Engine {
         drop(state);
         turn.stop = self.shared.guard.stop().or(turn.stop);
         turn
+    }
+
+    /// Sets the clock that scripts see, for the turns that follow; it never goes back.
+    pub(crate) fn set_clock(&self, milliseconds: i64) {
+        self.shared.clock.fetch_max(milliseconds, Ordering::Relaxed);
     }
 
     /// What makes a turn that runs elsewhere end soon.
@@ -311,6 +326,12 @@ impl Shared {
     fn log(&self, level: LogLevel, part: &str, text: &str) {
         self.printer.worker(level, part, text);
     }
+}
+
+/// What the clock of a build shows first: a time that everybody knows who evaluates its script.
+pub(crate) fn begin(build: &Build) -> i64 {
+    // A build without a Secret is evaluated once.
+    build.created.unwrap_or_else(Timestamp::now).as_millisecond()
 }
 
 /// Calls the one function that drives the script.

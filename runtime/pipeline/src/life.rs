@@ -287,11 +287,17 @@ impl<'a> Life<'a> {
             },
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
+            summary: self.summary(),
             jobs: self.jobs.ends(),
             started: self.started,
             finished: Timestamp::now(),
             log: self.printer.tail(),
         }
+    }
+
+    /// What the script says of the build, if it said something.
+    pub(crate) fn summary(&self) -> Option<String> {
+        self.state.summary.as_deref().map(|text| self.printer.masked(text))
     }
 
     /// Prints why the script came to no good end.

@@ -14,6 +14,8 @@ pub struct Outcome {
     pub exit_code: i32,
     /// Why it failed.
     pub reason: Option<String>,
+    /// What the script says of it: the text that its handler came to.
+    pub summary: Option<String>,
     pub jobs: Vec<JobEnd>,
     pub started: Timestamp,
     pub finished: Timestamp,
@@ -44,6 +46,9 @@ const JOBS: &str = annotation::JOBS;
 /// What is kept of a reason.
 const REASON_LIMIT: usize = 1024;
 
+/// What is kept of a summary.
+const SUMMARY_LIMIT: usize = 4096;
+
 impl Outcome {
     /// How a build ended that has ended, without its jobs and its log.
     pub(crate) fn noted(build: &Build) -> Option<Outcome> {
@@ -54,6 +59,7 @@ impl Outcome {
             phase,
             exit_code: i32::from(phase != Phase::Succeeded),
             reason: build.annotations.get(annotation::REASON).cloned(),
+            summary: build.annotations.get(annotation::SUMMARY).cloned(),
             jobs: Vec::new(),
             started: time(annotation::STARTED).unwrap_or(finished),
             finished,
@@ -77,6 +83,7 @@ impl Outcome {
             started: now,
             finished: now,
             log: String::new(),
+            summary: None,
         }
     }
 
@@ -100,6 +107,13 @@ impl Outcome {
             let reason: String = reason.chars().take(REASON_LIMIT).collect();
             noted.insert(annotation::REASON.to_owned(), reason);
         }
+        noted.extend(summary(self.summary.as_deref()));
         noted
     }
+}
+
+/// The annotation of a summary, if there is one.
+pub(crate) fn summary(text: Option<&str>) -> Option<(String, String)> {
+    let kept = text?.chars().take(SUMMARY_LIMIT).collect();
+    Some((annotation::SUMMARY.to_owned(), kept))
 }

@@ -10,8 +10,10 @@ use crate::{Context, Outcome, Output, PipelineError};
 pub struct Start {
     /// The events that the script registered handlers for.
     pub handlers: Vec<String>,
-    /// The events that were fired.
+    /// The events that were fired; of Brigade 2's API, `source:type`.
     pub fired: Vec<String>,
+    /// What the script says of the build, if it said something already.
+    pub summary: Option<String>,
     pub jobs: Vec<Created>,
     pub end: StartEnd,
     /// The end of what the script printed, without secrets.
@@ -69,7 +71,8 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
     };
     Ok(Start {
         handlers: life.state.handlers.clone(),
-        fired: context.build.fires(),
+        fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
+        summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),
         end,
         log: life.printer.tail(),
@@ -121,6 +124,11 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// The annotation of what the script says of a build that nobody follows.
+    pub fn summary_annotation(&self) -> Option<(String, String)> {
+        crate::outcome::summary(self.summary.as_deref())
+    }
+
     /// How the build ended, if it did.
     pub fn phase(&self) -> Option<Phase> {
         match &self.end {

@@ -85,3 +85,26 @@ fn a_job_is_over_when_its_own_container_is() {
     let status = json!({ "phase": "Running", "containerStatuses": proxy });
     assert_eq!(standing(status), Standing::Running);
 }
+
+#[test]
+fn what_runs_beside_a_job_decides_nothing_once_that_runs() {
+    let crashed =
+        container("db", json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "..." } }));
+    let of = |state: Value| {
+        standing(json!({
+            "phase": "Running",
+            "initContainerStatuses": crashed,
+            "containerStatuses": container("brigaderun", state),
+        }))
+    };
+    assert_eq!(of(json!({ "running": {} })), Standing::Running);
+    let Standing::Succeeded(ended) = of(json!({ "terminated": { "exitCode": 0 } })) else {
+        panic!("it has not succeeded")
+    };
+    assert_eq!((ended.exit_code, ended.before), (Some(0), None));
+    // Before that it is what keeps the job from starting.
+    assert!(matches!(
+        of(json!({ "waiting": { "reason": "PodInitializing" } })),
+        Standing::Stuck(_)
+    ));
+}

@@ -1,5 +1,6 @@
-//! The program `worker`: what runs in worker pods.
+#![doc = include_str!("../README.md")]
 
+mod clone;
 mod run;
 mod sweep;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
-use runtime::settings::{Settings, SweepSettings, WorkerSettings};
+use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
 use runtime::telemetry;
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
@@ -34,6 +35,11 @@ enum Role {
     /// nobody followed; ends what was cancelled; and deletes old builds with all that is theirs,
     /// also Brigade's own, never caches. Ends with 1 if something could not be done.
     Sweep(sweep::Arguments),
+    /// Clone the repository of a build into the workspace, as an init container
+    ///
+    /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
+    /// event's commit is checked out. May be run again.
+    Clone,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,6 +50,11 @@ async fn main() -> Result<ExitCode> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     match role {
+        Role::Clone => {
+            let settings = CloneSettings::from_environment()?;
+            clone::clone(&settings, std::io::stdout(), &clone::WAITS, interrupted()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Role::Run => {
             let worker = WorkerSettings::from_environment()?;
             let cluster = cluster(&settings.namespace).await?;

@@ -85,6 +85,10 @@ pub(crate) enum Stop {
 pub(crate) struct ScriptState {
     /// The events that it registered handlers for, in the order of registration.
     pub(crate) handlers: Vec<String>,
+    /// The name that it called `events.process` for: `source:type`, of Brigade 2's API.
+    pub(crate) processed: Option<String>,
+    /// The text that its handler of Brigade 2's API came to.
+    pub(crate) summary: Option<String>,
     /// Whether something went wrong that nobody caught.
     pub(crate) failed: bool,
     /// Whether it is still being loaded: a module that awaits something at its top.

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use runtime::build::{Phase, annotation};
 use runtime::cluster::{ClusterError, JobCreation};
 use runtime::event::LogLevel;
-use runtime::job;
+use runtime::job::{self, Job};
 
 use super::jobs::Event;
 use super::{Life, chain, logs};
@@ -163,6 +163,10 @@ impl Life<'_> {
                 let message = format!("job {job}({}): Error: {message}", failure.pod_name);
                 let failure = Failure { message, ..failure };
                 self.ready.push_back(Delivery::Settle { id, result: Err(failure) });
+            }
+            // What a script is not given need not be read.
+            Event::ReadResult { id, .. } if self.jobs.job(id).is_some_and(Job::is_silent) => {
+                self.ready.push_back(Delivery::Settle { id, result: Ok(String::new()) });
             }
             Event::ReadResult { id, pod } => {
                 self.reading += 1;

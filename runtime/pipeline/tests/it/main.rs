@@ -7,4 +7,5 @@ mod examples;
 mod kill;
 mod life;
 mod start;
+mod v2;
 mod world;
