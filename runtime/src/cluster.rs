@@ -229,12 +229,15 @@ impl Cluster {
         self.merge(build, &json!({ "metadata": metadata })).await
     }
 
-    /// Notes something on a build.
+    /// Notes something on a build, if that is in the cluster.
     pub async fn annotate(
         &self,
         build: &Build,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
+        if build.uid.is_none() {
+            return Ok(());
+        }
         self.merge(build, &json!({"metadata": {"annotations": annotations}})).await
     }
 

@@ -48,13 +48,19 @@ async fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Role::Run => {
-            let worker = WorkerSettings::from_environment()?;
+            let worker = match WorkerSettings::from_environment() {
+                Err(error) if let Some(name) = error.missing() => {
+                    run::say(&mut std::io::stdout(), &format!("Missing required env {name}"));
+                    return Ok(ExitCode::FAILURE);
+                }
+                worker => worker?,
+            };
             // Installed once for the process; nothing else has had the chance.
             let _installed = rustls::crypto::ring::default_provider().install_default();
             let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
             let client =
                 kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
-            let cluster = Cluster::new(client, &settings.namespace);
+            let cluster = Cluster::new(client, &worker.home);
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
     }
