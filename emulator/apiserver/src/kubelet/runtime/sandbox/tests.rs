@@ -206,9 +206,19 @@ async fn an_unknown_command_does_not_start() {
         );
     }
     let mut run = bench.shell("true");
-    run.working_folder = Some("/nowhere".to_owned());
+    run.working_folder = Some("/bin/sh/below".to_owned());
     let error = bench.start(run).await.unwrap_err().to_string();
-    assert!(error.contains("/nowhere"), "{error}");
+    assert!(error.contains("/bin/sh"), "{error}");
+}
+
+#[tokio::test]
+async fn a_working_folder_that_is_missing_is_made() {
+    let Some(bench) = bench(SandboxOptions::default()).await else { return };
+    for folder in ["/nowhere", "/a/b/c", "/usr/share/nowhere", "/usr", "/tmp/new"] {
+        let mut run = bench.shell("pwd");
+        run.working_folder = Some(folder.to_owned());
+        assert_eq!(bench.finish(run).await, (0, format!("{folder}\n")));
+    }
 }
 
 #[tokio::test]
