@@ -41,12 +41,14 @@ pub(crate) async fn run(
     let id = BuildId::parse(&worker.build)?;
     let mut build = match cluster.build(&worker.namespace, id).await {
         Ok(Some(build)) => build,
-        Ok(None) | Err(ClusterError::Refused { .. }) => mounted::build(worker, id)?,
+        Ok(None) => mounted::build(worker, id)?,
+        Err(error @ ClusterError::Refused { .. }) => mounted::build(worker, id).or(Err(error))?,
         Err(error) => return Err(error.into()),
     };
     let mut project = match cluster.project(&worker.project).await {
         Ok(Some(project)) => project,
-        Ok(None) | Err(ClusterError::Refused { .. }) => mounted::project(worker)?,
+        Ok(None) => mounted::project(worker)?,
+        Err(error @ ClusterError::Refused { .. }) => mounted::project(worker).or(Err(error))?,
         Err(error) => return Err(error.into()),
     };
     // Where the build is, is where its worker was told to be.
