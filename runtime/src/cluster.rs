@@ -13,6 +13,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::runtime::WatchStreamExt;
@@ -23,10 +24,13 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::build::{self, ACCEPTED, Build, BuildError, BuildId};
+use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
 
+pub use control::{Cancelled, JobCounts, Slot};
+
+mod control;
 mod jobs;
 mod pods;
 
@@ -225,25 +229,32 @@ impl Cluster {
         Ok(secrets.iter().filter_map(|secret| Build::from_secret(secret).ok()).collect())
     }
 
-    /// Marks a build as started, and notes how.
+    /// Marks a build as started, and notes how. It waits no more. Says how it is then: it may have
+    /// been cancelled meanwhile.
     pub async fn accept(
         &self,
         build: &Build,
         annotations: &BTreeMap<String, String>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Head, ClusterError> {
         let (label, value) = ACCEPTED;
-        let metadata = json!({"labels": {label: value}, "annotations": annotations});
-        self.merge(&build.namespace, &build.name(), &json!({ "metadata": metadata })).await
+        let mut metadata = json!({"labels": {label: value}, "annotations": annotations});
+        metadata["annotations"][build::annotation::WAITING] = serde_json::Value::Null;
+        if control::says_ended(annotations) {
+            metadata["labels"][build::ENDED.0] = json!(build::ENDED.1);
+        }
+        self.merge_build(&build.namespace, build.id, &json!({ "metadata": metadata })).await
     }
 
-    /// Notes something on a build.
+    /// Notes something on a build, if that is in the cluster.
     pub async fn annotate(
         &self,
         build: &Build,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
-        let changes = json!({"metadata": {"annotations": annotations}});
-        self.merge(&build.namespace, &build.name(), &changes).await
+        if build.uid.is_none() {
+            return Ok(());
+        }
+        self.note(&build.namespace, build.id, annotations).await
     }
 
     /// Keeps a script with a build, as if it had come with the event, and notes where it is from.
@@ -258,8 +269,8 @@ impl Cluster {
             "data": {"script": ByteString(script.as_bytes().to_vec())},
             "metadata": {"annotations": {build::annotation::SCRIPT: origin}},
         });
-        match self.merge(&build.namespace, &build.name(), &changes).await {
-            Ok(()) => Ok(true),
+        match self.merge_build(&build.namespace, build.id, &changes).await {
+            Ok(_) => Ok(true),
             Err(ClusterError::Refused { status, .. }) if matches!(status.code, 413 | 422) => {
                 Ok(false)
             }
@@ -296,12 +307,20 @@ impl Cluster {
 
     /// Watches all pods of a build, with one watch that is opened again for as long as it is polled.
     pub fn watch_pods(&self, build: &Build) -> impl Stream<Item = PodChange> + Send + use<> {
-        pods::changes(self.api::<Pod>(&build.namespace), &format!("build={}", build.id))
+        self.watch(&build.namespace, &format!("build={}", build.id))
     }
 
     /// Watches the pods of all jobs of a namespace.
     pub fn watch_jobs(&self, namespace: &str) -> impl Stream<Item = PodChange> + Send + use<> {
-        pods::changes(self.api::<Pod>(namespace), "component=job,heritage=brigade")
+        self.watch(namespace, "component=job,heritage=brigade")
+    }
+
+    pub(crate) fn watch(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Stream<Item = PodChange> + Send + use<> {
+        pods::changes(self.api::<Pod>(namespace), selector)
     }
 
     /// Watches the builds of a namespace; what only looks like one is passed over.
@@ -412,14 +431,11 @@ impl Cluster {
         namespace: &str,
         name: &str,
         changes: &serde_json::Value,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<ObjectMeta, ClusterError> {
         let api = self.api::<Secret>(namespace);
         let patch = Patch::Merge(changes);
-        self.call(&format!("patch Secret {name}"), || async {
-            api.patch_metadata(name, &PatchParams::default(), &patch).await
-        })
-        .await
-        .map(drop)
+        let call = async || api.patch_metadata(name, &PatchParams::default(), &patch).await;
+        Ok(self.call(&format!("patch Secret {name}"), call).await?.metadata)
     }
 
     fn api<K: Object>(&self, namespace: &str) -> Api<K> {
@@ -468,7 +484,8 @@ impl ClusterError {
         matches!(self, ClusterError::Refused { status, .. } if status.is_already_exists())
     }
 
-    fn is_not_found(&self) -> bool {
+    /// Whether what was asked about does not exist.
+    pub fn is_not_found(&self) -> bool {
         matches!(self, ClusterError::Refused { status, .. } if status.is_not_found())
     }
 }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod event;
 pub mod job;
 pub mod journal;
+pub mod line;
 pub mod outcome;
 pub mod project;
 pub mod serve;

@@ -26,6 +26,7 @@ use crate::output::{Output, Printer};
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
+use cancel::Cancel;
 use clock::Clock;
 use deliver::{Arrival, Next};
 use jobs::Jobs;
@@ -33,6 +34,7 @@ use journal::{Journal, Note};
 use tasks::Happened;
 use timers::Timers;
 
+pub(crate) mod cancel;
 mod clock;
 mod create;
 mod deliver;
@@ -50,6 +52,8 @@ pub struct Patience {
     pub start: Duration,
     /// The start of a pod in a cluster that has no node for it.
     pub schedule: Duration,
+    /// With what the `error` handlers of a cancelled build have begun.
+    pub cancelled: Duration,
     /// The return of a node that does not say what has become of a pod.
     pub node: Duration,
     /// An answer of the cluster.
@@ -61,6 +65,7 @@ impl Default for Patience {
         Patience {
             start: Duration::from_secs(60),
             schedule: Duration::from_secs(600),
+            cancelled: Duration::from_secs(120),
             node: Duration::from_secs(60),
             cluster: Duration::from_secs(300),
         }
@@ -112,6 +117,7 @@ pub(crate) struct Life<'a> {
     arrivals: VecDeque<Arrival>,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
+    pub(crate) cancel: Cancel,
     /// The jobs that were run and not made, each with the last that was told to the script by then.
     uncreated: VecDeque<(usize, u64)>,
     creating: usize,
@@ -163,6 +169,7 @@ impl<'a> Life<'a> {
             arrivals: VecDeque::new(),
             jobs: Jobs::new(options.patience.clone()),
             timers: Timers::default(),
+            cancel: Cancel::default(),
             uncreated: VecDeque::new(),
             creating: 0,
             made_before: made,
@@ -185,18 +192,25 @@ impl<'a> Life<'a> {
     pub(crate) async fn live(&mut self, follow: bool) -> Result<Pause, PipelineError> {
         self.follows = follow;
         if follow {
+            self.cancel.listen(self.context);
             self.recollect();
         } else {
             // A start asks nothing: it finds what was before when it makes it again.
             self.journal = Some(Journal::new(HashMap::new()));
         }
         loop {
-            if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+            let over = self.stop.is_some() || self.thrown.is_some() || self.wants_repository;
+            if over || self.cancel.is_late() {
                 self.stage = Stage::Over;
             }
             if self.stage == Stage::Over {
                 self.printer.finish();
                 return Ok(Pause::Over);
+            }
+            // The events do not wait for what the script began at its top.
+            if self.stage == Stage::Loading && !self.state.loading && self.ready.is_empty() {
+                self.advance().await?;
+                continue;
             }
             self.create(follow);
             self.write();
@@ -238,6 +252,7 @@ impl<'a> Life<'a> {
     /// Goes on to the next stage, since nothing of this one is left.
     async fn advance(&mut self) -> Result<(), PipelineError> {
         match self.stage {
+            _ if self.cancel.is_on() => self.stage = Stage::Over,
             Stage::New => {
                 self.stage = Stage::Loading;
                 let script = &self.context.script;
@@ -293,6 +308,7 @@ impl<'a> Life<'a> {
                     printer.worker(level, "k8s", &format!("{namespace}/{text}"));
                 });
             }
+            reason = self.cancel.heard() => self.cancelled(reason),
             () = sleep => self.jobs.tick(Instant::now()),
         }
         Ok(())
@@ -302,7 +318,8 @@ impl<'a> Life<'a> {
         // A timer of the past waits for what was told before it.
         let known = self.journal.as_ref().is_some_and(|journal| journal.head().is_none());
         let timer = self.timers.next().filter(|_| known).map(|at| self.clock.instant(at));
-        [timer, self.jobs.next_deadline()].into_iter().flatten().min()
+        let all = [timer, self.jobs.next_deadline(), self.cancel.until()];
+        all.into_iter().flatten().min()
     }
 
     pub(crate) fn wants_repository(&self) -> bool {
@@ -316,7 +333,9 @@ impl<'a> Life<'a> {
     /// How the build ended. Only for a life that is over.
     pub(crate) fn outcome(&self) -> Outcome {
         let limit = self.context.options.limits.running;
+        let cancelled = self.cancel.reason.clone();
         let (exit_code, reason) = match (&self.stop, &self.thrown) {
+            _ if cancelled.is_some() => (1, cancelled.clone()),
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
             (Some(Stop::Time), _) => (
@@ -339,7 +358,7 @@ impl<'a> Life<'a> {
             _ => Phase::Failed,
         };
         Outcome {
-            phase,
+            phase: if cancelled.is_some() { Phase::Cancelled } else { phase },
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
             summary: self.summary(),

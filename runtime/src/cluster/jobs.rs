@@ -62,7 +62,7 @@ impl Cluster {
     ) -> Result<bool, ClusterError> {
         let changes = json!({"metadata": {"annotations": annotations}});
         match self.merge(namespace, secret, &changes).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
         }

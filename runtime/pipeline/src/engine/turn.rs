@@ -37,6 +37,8 @@ pub(crate) enum Delivery {
     Timer(u64),
     /// The end of everything that the events started.
     After,
+    /// The build is ended from outside, and why.
+    Cancel(String),
 }
 
 /// What a job that did its work gives to the script.

@@ -26,12 +26,13 @@ impl Life<'_> {
     /// they follow from. What there is of them is adopted.
     pub(super) fn create(&mut self, follow: bool) {
         while self.creating < CREATIONS
+            && !self.holds_jobs_back()
             && let Some(journal) = &self.journal
             && let Some((id, after)) = self.uncreated.front().copied()
             && journal.is_written(after)
         {
             self.uncreated.pop_front();
-            if !self.recall(id) {
+            if !self.jobs.has_ended(id) && !self.recall(id) {
                 self.create_one(id, follow);
             }
         }
@@ -144,6 +145,9 @@ impl Life<'_> {
             }
             Err(error) => self.jobs.fail(id, chain(&error), None),
         }
+        if self.cancel.gave_up(id) {
+            self.jobs.delete(id);
+        }
         self.near();
         Ok(())
     }
@@ -156,8 +160,9 @@ impl Life<'_> {
 
     /// Notes on the build how many of its jobs have had pods, beside everything else.
     pub(super) fn note_made(&mut self) {
-        let made = self.jobs.count();
-        let resting = self.creating == 0 && self.uncreated.is_empty();
+        let waiting = self.uncreated.iter().map(|(id, _)| *id).min();
+        let made = waiting.unwrap_or_else(|| self.jobs.count());
+        let resting = self.creating == 0 && (waiting.is_none() || self.holds_jobs_back());
         if !self.follows || self.noting_made || !resting || made <= self.made_noted {
             return;
         }

@@ -29,7 +29,7 @@ pub(super) enum Next {
 impl Life<'_> {
     pub(super) fn next(&mut self, follow: bool) -> Next {
         self.ask();
-        let busy = self.creating > 0 || !self.uncreated.is_empty();
+        let busy = self.creating > 0 || !(self.uncreated.is_empty() || self.holds_jobs_back());
         let Some(journal) = &self.journal else { return Next::Nothing };
         if let Some(head) = journal.head() {
             // What was made before is to be known first.
@@ -200,9 +200,7 @@ impl Life<'_> {
             None => record.end.as_ref()?.log.clone(),
         });
         let arrival = match (token, kept) {
-            (Some(token), Some(kept)) => {
-                Arrival::Log { id, token, result: result.or_else(|_gone| Ok(kept)) }
-            }
+            (Some(token), Some(kept)) => Arrival::Log { id, token, result: result.or(Ok(kept)) },
             (Some(token), None) => Arrival::Log { id, token, result },
             (None, kept) => {
                 let text = result.unwrap_or_else(|message| {

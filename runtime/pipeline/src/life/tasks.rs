@@ -45,6 +45,14 @@ pub(super) enum Happened {
 }
 
 impl Life<'_> {
+    /// Whether a job that was run is not created yet because as many as may be are open.
+    pub(crate) fn holds_jobs_back(&self) -> bool {
+        self.context.project.limits.jobs.is_some_and(|most| {
+            let waiting = self.uncreated.len();
+            waiting > 0 && self.jobs.open().saturating_sub(waiting) >= most
+        })
+    }
+
     /// Looks for what earlier lives have noted.
     pub(super) fn recollect(&mut self) {
         let (cluster, build) = (self.context.cluster.clone(), self.context.build.clone());

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cancel;
 mod examples;
 mod faults;
 mod kill;
 mod life;
 mod replay;
 mod start;
+mod types;
 mod v2;
 mod world;
