@@ -187,6 +187,9 @@ declare module "brigadier" {
     mountPath: string;
     /** How long it may take, in milliseconds: 900000, which is 15 minutes. */
     timeout: number;
+    /** How often another pod is made for it when the cluster loses one or cannot start it, at most
+     * 10: 0. What fails by itself is not run again. */
+    retries: number;
     /** Whether it gets the source: true. */
     useSource: boolean;
     /** Whether it is privileged, where the project allows it: false. */
@@ -231,6 +234,13 @@ declare module "brigadier" {
     data: string;
     /** The same. */
     toString(): string;
+    /** The pod that did the work. */
+    podName: string;
+    exitCode?: number;
+    /** When its container was started. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   /** What the promise of a job is rejected with. */
@@ -242,6 +252,10 @@ declare module "brigadier" {
     exitCode?: number;
     /** Kubernetes' word: `OOMKilled`, `DeadlineExceeded`, `Evicted`, `ImagePullBackOff`, ... */
     reason?: string;
+    /** When its container was started, if it was. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   /** A text, or where Kubernetes takes it from. `null` is an empty text; `undefined` is left out. */
@@ -446,6 +460,9 @@ declare module "@brigadecore/brigadier" {
     sidecarContainers: { [name: string]: Container };
     /** How long it may take, in seconds: 900, which is 15 minutes. */
     timeoutSeconds: number;
+    /** How often another pod is made for it when the cluster loses one or cannot start it, at most
+     * 10: 0. What fails by itself is not run again. */
+    retries: number;
     host: JobHost;
     /** Whether it may fail without failing the build: false. */
     fallible: boolean;
@@ -500,6 +517,10 @@ declare module "@brigadecore/brigadier" {
     exitCode?: number;
     /** Kubernetes' word: `OOMKilled`, `DeadlineExceeded`, `Evicted`, `ImagePullBackOff`, ... */
     reason?: string;
+    /** When its container was started, if it was. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   // --- groups ---------------------------------------------------------------------------------

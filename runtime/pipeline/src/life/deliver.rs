@@ -11,6 +11,9 @@ use super::tasks::Happened;
 use super::{Life, READINGS, logs};
 use crate::engine::{Delivery, Failure, Returned};
 
+/// How many notes may wait before no more logs are read.
+const NOTES: usize = 64;
+
 /// Something from outside, for the script.
 pub(super) enum Arrival {
     Settled { id: usize, result: Result<Returned, Failure> },
@@ -50,7 +53,9 @@ impl Life<'_> {
         if let Some(arrival) = self.arrivals.pop_front() {
             return self.tell(arrival, if follow { now } else { self.clock.live() });
         }
-        match self.jobs.next_event(follow, busy, self.reading < READINGS) {
+        // What was read is in memory until it is noted.
+        let may_read = self.reading < READINGS && self.notes.len() < NOTES;
+        match self.jobs.next_event(follow, busy, may_read) {
             Some(event) => {
                 self.happened(event);
                 Next::Again
