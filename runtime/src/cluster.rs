@@ -238,12 +238,15 @@ impl Cluster {
         self.merge(&build.namespace, build.id, &json!({ "metadata": metadata })).await
     }
 
-    /// Notes something on a build.
+    /// Notes something on a build, if that is in the cluster.
     pub async fn annotate(
         &self,
         build: &Build,
         annotations: &BTreeMap<String, String>,
     ) -> Result<(), ClusterError> {
+        if build.uid.is_none() {
+            return Ok(());
+        }
         self.note(&build.namespace, build.id, annotations).await
     }
 

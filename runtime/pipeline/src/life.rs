@@ -153,6 +153,11 @@ impl<'a> Life<'a> {
                 self.printer.finish();
                 return Ok(Pause::Over);
             }
+            // The events do not wait for what the script began at its top.
+            if self.stage == Stage::Loading && !self.state.loading && self.ready.is_empty() {
+                self.advance().await?;
+                continue;
+            }
             self.create(follow);
             if let Some(delivery) = self.ready.pop_front() {
                 self.turn(delivery).await?;

@@ -56,8 +56,14 @@ async fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Role::Run => {
-            let worker = WorkerSettings::from_environment()?;
-            let cluster = cluster(&settings.namespace).await?;
+            let worker = match WorkerSettings::from_environment() {
+                Err(error) if let Some(name) = error.missing() => {
+                    run::say(&mut std::io::stdout(), &format!("Missing required env {name}"));
+                    return Ok(ExitCode::FAILURE);
+                }
+                worker => worker?,
+            };
+            let cluster = cluster(&worker.home).await?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
         Role::Sweep(arguments) => {

@@ -7,5 +7,6 @@ mod examples;
 mod kill;
 mod life;
 mod start;
+mod types;
 mod v2;
 mod world;
