@@ -30,7 +30,7 @@ use jobs::{Event, Jobs};
 use tasks::Happened;
 use timers::Timers;
 
-pub(crate) mod cancel;
+mod cancel;
 mod jobs;
 mod logs;
 mod tasks;
