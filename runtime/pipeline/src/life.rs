@@ -34,7 +34,7 @@ use journal::{Journal, Note};
 use tasks::Happened;
 use timers::Timers;
 
-pub(crate) mod cancel;
+mod cancel;
 mod clock;
 mod create;
 mod deliver;

@@ -209,7 +209,8 @@ impl Cluster {
         match phase.as_deref() {
             // Its worker may be a task of a process that lives on.
             None if head.accepted && !head.is_detached() => return Ok(Cancelled::Asked),
-            Some("Running") => return Ok(Cancelled::Asked),
+            // Brigade's own worker hears nothing.
+            Some("Running") if head.is_ours() => return Ok(Cancelled::Asked),
             None | Some("Succeeded" | "Failed") => {}
             Some(_) => self.delete_pod(&head.namespace, &head.name()).await?,
         }
