@@ -12,7 +12,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
 };
-use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
@@ -22,8 +22,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::build::{self, ACCEPTED, Build, BuildError, BuildId};
+use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::project::{self, Project, ProjectError};
+
+pub use control::{Cancelled, JobCounts, Slot};
+
+mod control;
 
 #[cfg(test)]
 mod tests;
@@ -218,15 +222,20 @@ impl Cluster {
         Ok(secrets.iter().filter_map(|secret| Build::from_secret(secret).ok()).collect())
     }
 
-    /// Marks a build as started, and notes how.
+    /// Marks a build as started, and notes how. It waits no more. Says how it is then: it may have
+    /// been cancelled meanwhile.
     pub async fn accept(
         &self,
         build: &Build,
         annotations: &BTreeMap<String, String>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Head, ClusterError> {
         let (label, value) = ACCEPTED;
-        let metadata = json!({"labels": {label: value}, "annotations": annotations});
-        self.merge(build, &json!({ "metadata": metadata })).await
+        let mut metadata = json!({"labels": {label: value}, "annotations": annotations});
+        metadata["annotations"][build::annotation::WAITING] = serde_json::Value::Null;
+        if control::says_ended(annotations) {
+            metadata["labels"][build::ENDED.0] = json!(build::ENDED.1);
+        }
+        self.merge(&build.namespace, build.id, &json!({ "metadata": metadata })).await
     }
 
     /// Notes something on a build, if that is in the cluster.
@@ -238,7 +247,7 @@ impl Cluster {
         if build.uid.is_none() {
             return Ok(());
         }
-        self.merge(build, &json!({"metadata": {"annotations": annotations}})).await
+        self.note(&build.namespace, build.id, annotations).await
     }
 
     /// Keeps a script with a build, as if it had come with the event, and notes where it is from.
@@ -253,8 +262,8 @@ impl Cluster {
             "data": {"script": ByteString(script.as_bytes().to_vec())},
             "metadata": {"annotations": {build::annotation::SCRIPT: origin}},
         });
-        match self.merge(build, &changes).await {
-            Ok(()) => Ok(true),
+        match self.merge(&build.namespace, build.id, &changes).await {
+            Ok(_) => Ok(true),
             Err(ClusterError::Refused { status, .. }) if matches!(status.code, 413 | 422) => {
                 Ok(false)
             }
@@ -331,7 +340,7 @@ impl Cluster {
         })
     }
 
-    fn watch(
+    pub(crate) fn watch(
         &self,
         namespace: &str,
         selector: &str,
@@ -427,17 +436,6 @@ impl Cluster {
         deleted.map(drop).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
     }
 
-    async fn merge(&self, build: &Build, changes: &serde_json::Value) -> Result<(), ClusterError> {
-        let api = self.api::<Secret>(&build.namespace);
-        let patch = Patch::Merge(changes);
-        let name = build.name();
-        self.call(&format!("patch build {}", build.id), || async {
-            api.patch(&name, &PatchParams::default(), &patch).await
-        })
-        .await
-        .map(drop)
-    }
-
     /// Creates an object, unless the same build has made it for the same job.
     async fn create_or_adopt<K: Object>(
         &self,
@@ -508,7 +506,8 @@ impl ClusterError {
         matches!(self, ClusterError::Refused { status, .. } if status.is_already_exists())
     }
 
-    fn is_not_found(&self) -> bool {
+    /// Whether what was asked about does not exist.
+    pub fn is_not_found(&self) -> bool {
         matches!(self, ClusterError::Refused { status, .. } if status.is_not_found())
     }
 }

@@ -293,6 +293,7 @@ impl Shared {
                 dispatch_or_stop(ctx, ("timer", id))
             }
             Delivery::After => dispatch_or_stop(ctx, ("after",)),
+            Delivery::Cancel(reason) => dispatch_or_stop(ctx, ("cancel", reason)),
         };
         turn.stop = delivered.err();
         turn

@@ -25,10 +25,12 @@ use crate::output::{Output, Printer};
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
+use cancel::Cancel;
 use jobs::{Event, Jobs};
 use tasks::Happened;
 use timers::Timers;
 
+pub(crate) mod cancel;
 mod jobs;
 mod logs;
 mod tasks;
@@ -42,11 +44,17 @@ pub struct Patience {
     pub start: Duration,
     /// With a cluster that has no node for it.
     pub schedule: Duration,
+    /// With what the `error` handlers of a cancelled build have begun.
+    pub cancelled: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Patience {
-        Patience { start: Duration::from_secs(60), schedule: Duration::from_secs(600) }
+        Patience {
+            start: Duration::from_secs(60),
+            schedule: Duration::from_secs(600),
+            cancelled: Duration::from_secs(120),
+        }
     }
 }
 
@@ -89,6 +97,7 @@ pub(crate) struct Life<'a> {
     ready: VecDeque<Delivery>,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
+    pub(crate) cancel: Cancel,
     uncreated: VecDeque<usize>,
     creating: usize,
     /// How many logs are being read.
@@ -119,6 +128,7 @@ impl<'a> Life<'a> {
             ready: VecDeque::new(),
             jobs: Jobs::new(options.patience.clone()),
             timers: Timers::default(),
+            cancel: Cancel::default(),
             uncreated: VecDeque::new(),
             creating: 0,
             reading: 0,
@@ -131,13 +141,22 @@ impl<'a> Life<'a> {
     /// Lives until the build is over or, unless it is followed, until it would have to wait.
     pub(crate) async fn live(&mut self, follow: bool) -> Result<Pause, PipelineError> {
         self.follows = follow;
+        if follow {
+            self.cancel.listen(self.context);
+        }
         loop {
-            if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+            let over = self.stop.is_some() || self.thrown.is_some() || self.wants_repository;
+            if over || self.cancel.is_late() {
                 self.stage = Stage::Over;
             }
             if self.stage == Stage::Over {
                 self.printer.finish();
                 return Ok(Pause::Over);
+            }
+            // The events do not wait for what the script began at its top.
+            if self.stage == Stage::Loading && !self.state.loading && self.ready.is_empty() {
+                self.advance().await?;
+                continue;
             }
             self.create(follow);
             if let Some(delivery) = self.ready.pop_front() {
@@ -171,6 +190,7 @@ impl<'a> Life<'a> {
     /// Goes on to the next stage, since nothing of this one is left.
     async fn advance(&mut self) -> Result<(), PipelineError> {
         match self.stage {
+            _ if self.cancel.is_on() => self.stage = Stage::Over,
             Stage::New => {
                 self.stage = Stage::Loading;
                 let script = &self.context.script;
@@ -226,13 +246,15 @@ impl<'a> Life<'a> {
                     printer.worker(level, "k8s", &format!("{namespace}/{text}"));
                 });
             }
+            reason = self.cancel.heard() => self.cancelled(reason),
             () = sleep => self.jobs.tick(Instant::now()),
         }
         Ok(())
     }
 
     fn wake(&self) -> Option<Instant> {
-        [self.timers.next(), self.jobs.next_deadline()].into_iter().flatten().min()
+        let all = [self.timers.next(), self.jobs.next_deadline(), self.cancel.until()];
+        all.into_iter().flatten().min()
     }
 
     pub(crate) fn wants_repository(&self) -> bool {
@@ -246,7 +268,9 @@ impl<'a> Life<'a> {
     /// How the build ended. Only for a life that is over.
     pub(crate) fn outcome(&self) -> Outcome {
         let limit = self.context.options.limits.running;
+        let cancelled = self.cancel.reason.clone();
         let (exit_code, reason) = match (&self.stop, &self.thrown) {
+            _ if cancelled.is_some() => (1, cancelled.clone()),
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
             (Some(Stop::Time), _) => (1, Some(format!("the script ran for more than {limit:?}"))),
@@ -261,7 +285,11 @@ impl<'a> Life<'a> {
             },
         };
         Outcome {
-            phase: if exit_code == 0 { Phase::Succeeded } else { Phase::Failed },
+            phase: match (cancelled, exit_code) {
+                (Some(_), _) => Phase::Cancelled,
+                (None, 0) => Phase::Succeeded,
+                (None, _) => Phase::Failed,
+            },
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
             summary: self.summary(),

@@ -8,7 +8,7 @@ use runtime::build::{Build, Phase, annotation};
 /// How a build ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `Succeeded` or `Failed`.
+    /// `Succeeded`, `Failed` or `Cancelled`.
     pub phase: Phase,
     /// What a process that ran the script would have exited with.
     pub exit_code: i32,
@@ -41,7 +41,7 @@ pub enum JobResult {
 }
 
 /// The annotation that counts a build's jobs.
-const JOBS: &str = "brigantine.dev/jobs";
+const JOBS: &str = annotation::JOBS;
 
 /// What is kept of a reason.
 const REASON_LIMIT: usize = 1024;
@@ -65,6 +65,26 @@ impl Outcome {
             finished,
             log: String::new(),
         })
+    }
+
+    /// How a build ended that was cancelled before anything of it ran here.
+    pub(crate) fn cancelled(reason: String) -> Outcome {
+        Outcome { phase: Phase::Cancelled, ..Outcome::failed(reason) }
+    }
+
+    /// How a build ended that could not be run at all.
+    pub fn failed(reason: String) -> Outcome {
+        let now = Timestamp::now();
+        Outcome {
+            phase: Phase::Failed,
+            exit_code: 1,
+            reason: Some(reason),
+            jobs: Vec::new(),
+            started: now,
+            finished: now,
+            log: String::new(),
+            summary: None,
+        }
     }
 
     /// What is noted on the build.

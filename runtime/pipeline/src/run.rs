@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
-use runtime::build::annotation;
+use runtime::build::{Phase, annotation};
 use runtime::event::LogLevel;
 
-use crate::life::Life;
+use crate::life::{Life, cancel};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// Runs a build to its end; jobs that exist are adopted.
@@ -18,7 +18,14 @@ pub async fn run(
 ) -> Result<Outcome, PipelineError> {
     // What has ended is not run again: its pods may be gone, and would be made once more.
     if let Some(outcome) = Outcome::noted(&context.build) {
+        // Whoever noted that it was cancelled may have met it while it made something.
+        if outcome.phase == Phase::Cancelled {
+            context.cluster.end_jobs(&context.build.namespace, context.build.id).await?;
+        }
         return Ok(outcome);
+    }
+    if let Some(reason) = context.build.cancelled() {
+        return cancel::end(context, reason).await;
     }
     let mut life = Life::new(context, output);
     tokio::select! {
@@ -42,7 +49,12 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     {
         outcome.started = started;
     }
-    if life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+    let cancelled = outcome.phase == Phase::Cancelled;
+    if cancelled {
+        // Also what an earlier life had made, and this one has not come to.
+        cluster.end_jobs(&build.namespace, build.id).await?;
+    }
+    if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
         if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
             // It is owned by the build, and goes with that.
@@ -50,6 +62,9 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
             life.printer.worker(LogLevel::Warn, "app", &text);
         }
     }
-    cluster.annotate(build, &outcome.annotations()).await?;
-    Ok(outcome)
+    match cluster.annotate(build, &outcome.annotations()).await {
+        // It was deleted: there is nothing left to note it on.
+        Err(error) if error.is_not_found() => Ok(outcome),
+        noted => noted.map(|()| outcome).map_err(PipelineError::from),
+    }
 }

@@ -111,6 +111,12 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
     if life.state.failed {
         return Some("the script has failed, and its jobs have not ended".to_owned());
     }
+    if let Some(most) = context.project.limits.builds {
+        return Some(format!("at most {most} builds of the project run at once"));
+    }
+    if life.holds_jobs_back() {
+        return Some("at most so many jobs of a build run at once in this project".to_owned());
+    }
     if context.options.notifies {
         return Some("somebody is told how the build ends".to_owned());
     }

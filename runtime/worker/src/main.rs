@@ -2,6 +2,7 @@
 
 mod clone;
 mod run;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
-use runtime::settings::{CloneSettings, Settings, WorkerSettings};
+use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
 use runtime::telemetry;
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
@@ -27,6 +28,13 @@ enum Role {
     /// Ends with the script's exit code: 0 when the build succeeded. A worker that is killed may be
     /// started again; no job runs twice.
     Run,
+    /// Look after the builds of all projects, as a CronJob does every few minutes
+    ///
+    /// Starts builds that nobody has started, and those that wait if it is their turn; goes on with
+    /// builds whose worker has vanished, at most three times each; notes how builds ended that
+    /// nobody followed; ends what was cancelled; and deletes old builds with all that is theirs,
+    /// also Brigade's own, never caches. Ends with 1 if something could not be done.
+    Sweep(sweep::Arguments),
     /// Clone the repository of a build into the workspace, as an init container
     ///
     /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
@@ -55,13 +63,22 @@ async fn main() -> Result<ExitCode> {
                 }
                 worker => worker?,
             };
-            // Installed once for the process; nothing else has had the chance.
-            let _installed = rustls::crypto::ring::default_provider().install_default();
-            let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
-            let client =
-                kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
-            let cluster = Cluster::new(client, &worker.home);
+            let cluster = cluster(&worker.home).await?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
+        Role::Sweep(arguments) => {
+            let environment = SweepSettings::from_environment()?;
+            let cluster = cluster(sweep::namespace(&arguments, &settings)).await?;
+            sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
+        }
     }
+}
+
+/// The cluster that this pod, or the user's kubeconfig, belongs to.
+async fn cluster(namespace: &str) -> Result<Cluster> {
+    // Installed once for the process; nothing else has had the chance.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
+    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+    Ok(Cluster::new(client, namespace))
 }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Limits, Line, Options};
+use pipeline::{Context, Limits, Line, Options, Outcome};
 use regex::Regex;
-use runtime::build::BuildId;
+use runtime::build::{Build, BuildId};
 use runtime::cluster::{Cluster, ClusterError};
 use runtime::job::Policy;
+use runtime::line;
+use runtime::project::Project;
 use runtime::settings::{Settings, WorkerSettings};
 
 mod mounted;
@@ -58,7 +60,12 @@ pub(crate) async fn run(
     let cloned = [(project.id.clone(), worker.workspace.clone())];
     let cloned = Repository::Folders(cloned.into());
     let Found::Script(script) = script::find(cluster, &project, &build, &cloned).await? else {
-        bail!("there is no script, and nothing was cloned to {}", worker.workspace.display());
+        let folder = worker.workspace.display();
+        let reason = format!("there is no script, and nothing was cloned to {folder}");
+        let outcome = Outcome::failed(reason.clone());
+        cluster.annotate(&build, &outcome.annotations()).await?;
+        leave(cluster, &project, settings, &build).await;
+        bail!(reason);
     };
     let policy = Policy {
         service_account: account.clone(),
@@ -75,10 +82,19 @@ pub(crate) async fn run(
         let _nobody_reads = writeln!(out, "{}", line.text);
     };
     let outcome = pipeline::run(&context, Arc::new(print), shutdown).await?;
+    leave(cluster, &context.project, settings, &context.build).await;
     Ok(ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1)))
 }
 
 /// Prints a line of the worker's own, as Brigade's does.
 pub(crate) fn say(out: &mut impl Write, text: &str) {
     let _nobody_reads = writeln!(out, "[brigade] {text}");
+}
+
+/// Starts the builds that have waited for this one to end. What fails is the sweeper's.
+async fn leave(cluster: &Cluster, project: &Project, settings: &Settings, build: &Build) {
+    let left = line::leave(cluster, project, settings, &build.namespace, build.id).await;
+    if let Err(error) = left {
+        tracing::warn!(%error, "the builds that wait for this one still wait");
+    }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Delivery {
     Timer(u64),
     /// The end of everything that the events started.
     After,
+    /// The build is ended from outside, and why.
+    Cancel(String),
 }
 
 /// Why a job failed, as its promise says.

@@ -552,6 +552,7 @@
       return found.length;
     },
     after: (name) => app.after(name),
+    cancel: (reason) => app.fail(new Error(reason), "cancelled"),
     explain,
     state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
     // An ES module: the names under which a built-in module exports its members.

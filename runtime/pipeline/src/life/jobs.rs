@@ -277,6 +277,33 @@ impl Jobs {
         self.flush_logs(id);
     }
 
+    /// Ends all that has not ended.
+    pub(super) fn cancel(&mut self, reason: &str) {
+        for id in 0..self.all.len() {
+            let entry = &self.all[id];
+            if entry.made == Made::Refused || entry.result.is_some() {
+                continue;
+            }
+            if entry.made == Made::Yes {
+                self.events.push_back(Event::Delete { pod: entry.pod.clone() });
+            }
+            let ended = Ended { reason: Some("Cancelled".to_owned()), ..Ended::default() };
+            self.fail(id, reason.to_owned(), Some(ended));
+        }
+    }
+
+    /// Has the pod of a job deleted that was made when nobody wanted it any more.
+    pub(super) fn delete(&mut self, id: usize) {
+        if let Some(entry) = self.all.get(id) {
+            self.events.push_back(Event::Delete { pod: entry.pod.clone() });
+        }
+    }
+
+    /// Whether it is known how a job ended.
+    pub(super) fn has_ended(&self, id: usize) -> bool {
+        self.all.get(id).is_some_and(|entry| entry.result.is_some())
+    }
+
     /// Settles a job's promise if there is something to tell and somebody to tell it.
     fn settle(&mut self, id: usize) {
         let Some(entry) = self.all.get_mut(id) else { return };
@@ -415,6 +442,13 @@ impl Jobs {
     /// Whether a job may still be created.
     pub(super) fn in_time(&self, id: usize) -> bool {
         self.all.get(id).is_some_and(|entry| Instant::now() < entry.deadline)
+    }
+
+    /// How many jobs have not ended.
+    pub(super) fn open(&self) -> usize {
+        let open =
+            self.all.iter().filter(|entry| entry.made != Made::Refused && entry.result.is_none());
+        open.count()
     }
 
     /// Whether the build waits for a job.

@@ -39,12 +39,24 @@ pub(super) enum Happened {
 }
 
 impl Life<'_> {
+    /// Whether a job that was run is not created yet because as many as may be are open.
+    pub(crate) fn holds_jobs_back(&self) -> bool {
+        self.context.project.limits.jobs.is_some_and(|most| {
+            let waiting = self.uncreated.len();
+            waiting > 0 && self.jobs.open().saturating_sub(waiting) >= most
+        })
+    }
+
     /// Begins to create the jobs that were run, in their order.
     pub(super) fn create(&mut self, follow: bool) {
         let Context { cluster, project, build, options, .. } = self.context;
         while self.creating < CREATIONS
+            && !self.holds_jobs_back()
             && let Some(id) = self.uncreated.pop_front()
         {
+            if self.jobs.has_ended(id) {
+                continue;
+            }
             let Some(job) = self.jobs.job(id) else { continue };
             if follow && self.watch.is_none() {
                 self.watch = Some(cluster.watch_pods(build).boxed());
@@ -91,7 +103,12 @@ impl Life<'_> {
             Happened::Created { id, result } => {
                 self.creating -= 1;
                 match result {
-                    Ok(creation) => self.jobs.created(id, matches!(creation, JobCreation::Adopted)),
+                    Ok(creation) => {
+                        self.jobs.created(id, matches!(creation, JobCreation::Adopted));
+                        if self.cancel.gave_up(id) {
+                            self.jobs.delete(id);
+                        }
+                    }
                     // The sender is told to deliver again, which makes what is missing.
                     Err(error) if error.is_passing() && !follow => return Err(error.into()),
                     Err(error) if error.is_passing() && self.jobs.in_time(id) => {

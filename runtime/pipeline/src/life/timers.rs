@@ -36,6 +36,11 @@ impl Timers {
         }
     }
 
+    pub(super) fn clear_all(&mut self) {
+        self.order.clear();
+        self.by_id.clear();
+    }
+
     pub(super) fn hold(&mut self, id: u64, held: bool) {
         if let Some(timer) = self.by_id.get_mut(&id) {
             timer.held = held;

@@ -17,6 +17,7 @@ impl Life<'_> {
         if self.stop.is_some() || self.wants_repository {
             return Ok(false);
         }
+        self.cancel.enter(&delivery);
         let engine = self.engine.take();
         let seed = engine.is_none().then(|| self.seed());
         let left = engine.as_ref().map_or(self.context.options.limits.running, Engine::left);
@@ -86,6 +87,9 @@ impl Life<'_> {
     }
 
     fn obey(&mut self, command: Command) {
+        if !self.cancel.allows(&command) {
+            return self.refuse(command);
+        }
         match command {
             Command::Run { id, job } => {
                 let pod = job.pod_name(&self.context.build);
@@ -93,16 +97,7 @@ impl Life<'_> {
                 self.uncreated.push_back(id);
             }
             Command::Refuse { id, name, pod, message } => {
-                self.jobs.refuse(id, &name, &pod);
-                self.ready.push_back(Delivery::Settle {
-                    id,
-                    result: Err(Failure {
-                        message: format!("job {name}({pod}): Error: {message}"),
-                        job: name,
-                        pod_name: pod,
-                        ..Failure::default()
-                    }),
-                });
+                self.refuse_job(id, name, pod, &message);
             }
             Command::Awaited { id } => self.jobs.awaited(id),
             Command::Logs { id, token } => {
@@ -117,6 +112,30 @@ impl Life<'_> {
             Command::Clear { id } => self.timers.clear(id),
             Command::Hold { id, held } => self.timers.hold(id, held),
         }
+    }
+}
+
+impl Life<'_> {
+    /// Does not do what a script asks for whose build was cancelled.
+    fn refuse(&mut self, command: Command) {
+        if let Command::Run { id, job } = command {
+            let pod = job.pod_name(&self.context.build);
+            let reason = self.cancel.reason.clone().unwrap_or_default();
+            self.refuse_job(id, job.name, pod, &format!("it is not run, because {reason}"));
+        }
+    }
+
+    fn refuse_job(&mut self, id: usize, name: String, pod: String, message: &str) {
+        self.jobs.refuse(id, &name, &pod);
+        self.ready.push_back(Delivery::Settle {
+            id,
+            result: Err(Failure {
+                message: format!("job {name}({pod}): Error: {message}"),
+                job: name,
+                pod_name: pod,
+                ..Failure::default()
+            }),
+        });
     }
 }
 

@@ -54,6 +54,18 @@ async fn what_must_be_followed_is_told_from_what_need_not() {
 }
 
 #[tokio::test]
+async fn both_apis_hear_an_event_before_any_job_ends() {
+    for top in ["on((e) => { new Job('two', 'i', e).run(); });", "new Job('two', 'i').run();"] {
+        let (_world, start) =
+            started(&format!("{top} events.on('push', () => {{ new Job('one', 'i').run(); }});"))
+                .await;
+        assert!(matches!(start.end, StartEnd::Detached), "{:?}", start.end);
+        let names: Vec<&str> = start.jobs.iter().map(|job| job.name.as_str()).collect();
+        assert_eq!(names, ["two", "one"], "{top}");
+    }
+}
+
+#[tokio::test]
 async fn the_answer_names_what_was_fired_and_handled() {
     let (_world, start) = started("on(() => 'all is well, says correct-horse')").await;
     assert_eq!(start.fired, ["push", "brigade.sh/test:push"]);

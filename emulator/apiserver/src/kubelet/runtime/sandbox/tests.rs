@@ -42,6 +42,7 @@ impl Bench {
             namespace: "default".to_owned(),
             container: "main".to_owned(),
             restart_count: 0,
+            serves: false,
             image: "tool:1".to_owned(),
             found: Image::default(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
