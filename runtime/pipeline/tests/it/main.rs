@@ -4,8 +4,10 @@
 
 mod cancel;
 mod examples;
+mod faults;
 mod kill;
 mod life;
+mod replay;
 mod start;
 mod types;
 mod v2;
