@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script, ScriptOrigin};
-use pipeline::{Context, Line, Options, Output, Start, StartEnd};
+use pipeline::{Context, Line, Options, Output, PackageOptions, Start, StartEnd};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
@@ -75,7 +75,7 @@ pub(super) async fn start(
     };
     // A script that was kept with the build came from where it was noted then.
     if !build.annotations.contains_key(annotation::SCRIPT) {
-        notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
+        notes.insert(annotation::SCRIPT.to_owned(), script.noted());
     }
     if never {
         NEVER.clone_into(&mut made.reason);
@@ -138,12 +138,17 @@ pub(super) fn context(
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
+    let packages = PackageOptions {
+        registry: settings.npm_registry.clone(),
+        folder: settings.package_cache.clone(),
+        ..PackageOptions::default()
+    };
     Context {
         cluster,
         project: project.clone(),
         build: build.clone(),
         script,
-        options: Options { policy, ..Options::default() },
+        options: Options { policy, packages, ..Options::default() },
     }
 }
 

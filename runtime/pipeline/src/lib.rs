@@ -14,6 +14,7 @@ mod life;
 mod mask;
 mod outcome;
 mod output;
+mod packages;
 mod run;
 mod start;
 mod view;
@@ -22,6 +23,7 @@ pub use engine::{EngineError, Limits};
 pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
+pub use packages::PackageOptions;
 pub use run::run;
 pub use start::{Created, Start, StartEnd, start};
 
@@ -42,6 +44,8 @@ pub struct Options {
     pub policy: Policy,
     pub limits: Limits,
     pub patience: Patience,
+    /// Where packages come from. They are fetched by `run` alone.
+    pub packages: PackageOptions,
     /// Whether somebody is told how builds end, so that each must be followed to its end.
     pub notifies: bool,
 }

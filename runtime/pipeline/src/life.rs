@@ -18,10 +18,11 @@ use runtime::cluster::PodChange;
 use runtime::event::LogLevel;
 use tokio::time::Instant;
 
-use crate::engine::{Delivery, Engine, ScriptState, Stop};
+use crate::engine::{Delivery, Engine, ScriptState, Stop, Want};
 use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::output::{Output, Printer};
+use crate::packages::Packages;
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
@@ -85,7 +86,8 @@ pub(crate) struct Life<'a> {
     pub(crate) heard: bool,
     stop: Option<Stop>,
     thrown: Option<String>,
-    wants_repository: bool,
+    wants: Option<Want>,
+    pub(crate) packages: Packages,
     ready: VecDeque<Delivery>,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
@@ -115,7 +117,8 @@ impl<'a> Life<'a> {
             heard: false,
             stop: None,
             thrown: None,
-            wants_repository: false,
+            wants: None,
+            packages: Packages::default(),
             ready: VecDeque::new(),
             jobs: Jobs::new(options.patience.clone()),
             timers: Timers::default(),
@@ -132,7 +135,7 @@ impl<'a> Life<'a> {
     pub(crate) async fn live(&mut self, follow: bool) -> Result<Pause, PipelineError> {
         self.follows = follow;
         loop {
-            if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+            if self.stop.is_some() || self.thrown.is_some() || self.wants.is_some() {
                 self.stage = Stage::Over;
             }
             if self.stage == Stage::Over {
@@ -235,8 +238,14 @@ impl<'a> Life<'a> {
         [self.timers.next(), self.jobs.next_deadline()].into_iter().flatten().min()
     }
 
-    pub(crate) fn wants_repository(&self) -> bool {
-        self.wants_repository
+    /// Ends the life before its script is loaded.
+    pub(crate) fn refuse(&mut self, reason: String) {
+        self.thrown = Some(reason);
+    }
+
+    /// What a worker has to have for the script, and this process has not.
+    pub(crate) fn wants(&self) -> Option<Want> {
+        self.wants
     }
 
     pub(crate) fn timed_out(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Line, Options};
+use pipeline::{Context, Line, Options, PackageOptions};
 use runtime::build::BuildId;
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
@@ -40,7 +40,12 @@ pub(crate) async fn run(
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
-    let options = Options { policy, ..Options::default() };
+    let packages = PackageOptions {
+        registry: settings.npm_registry.clone(),
+        folder: settings.package_cache.clone(),
+        ..PackageOptions::default()
+    };
+    let options = Options { policy, packages, ..Options::default() };
     let context = Context { cluster: cluster.clone(), project, build, script, options };
     let out = Mutex::new(out);
     let print = move |line: Line| {

@@ -5,5 +5,6 @@
 mod examples;
 mod kill;
 mod life;
+mod packages;
 mod start;
 mod world;
