@@ -256,8 +256,11 @@ fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Res
     let own = Arc::clone(shared);
     let resolve = move |ctx: Ctx<'js>, base: String, name: String, imports: bool| {
         let asked = if imports { Asked::Import } else { Asked::Require };
-        let found = resolve::resolve(own.files(&name), &base, &name, asked);
-        if found.is_err() && !resolve::is_path(&name) {
+        // A package may be in the repository, or be one that is fetched.
+        let path = resolve::is_path(&name);
+        let files = if path { own.files(&name) } else { &own.files };
+        let found = resolve::resolve(files, &base, &name, asked);
+        if found.is_err() && !path {
             own.state().want(Want::Package);
         }
         found.map_err(|error| error.throw(&ctx))

@@ -168,7 +168,6 @@ fn what_is_nested_without_end_is_bounded() {
     ] {
         let text = format!("{head}{}{tail}", times(part));
         let mut script = Script::new(Limits::default(), None);
-        let begin = std::time::Instant::now();
         let turn = script.load_as("brigade.ts", &text);
         // Whatever is said of it, somebody is there to say it.
         assert!(turn.thrown.is_some() || turn.stop.is_none(), "{part}");
