@@ -265,11 +265,12 @@ impl Emulator {
 }
 
 /// Starts builds that nobody has started: those of an earlier run, and those made with `kubectl`.
+/// Ends those that are cancelled with `kubectl` while nobody follows them.
 async fn sweep(app: App, namespace: String) {
     let mut builds = Box::pin(app.cluster.watch_builds(&namespace));
     let mut seen = HashSet::new();
     while let Some(build) = builds.next().await {
-        if !seen.insert(build.id) {
+        if !seen.insert((build.id, build.cancelled().is_some())) {
             continue;
         }
         let app = app.clone();

@@ -14,22 +14,23 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script};
 use runtime::build::{Build, Phase, annotation};
-use runtime::cluster::{Cluster, ClusterError, Creation};
+use runtime::cluster::{Cancelled, Cluster, ClusterError, Creation};
 use runtime::event::Event;
 use runtime::project::Project;
+use runtime::worker_pod;
 use tokio::time::Instant;
 
 use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
 use crate::rejection::{Rejection, chain};
-use crate::worker_pod;
 
 use self::clones::clones;
 use self::start::Next;
 
 mod clones;
 mod follow;
+mod line;
 mod start;
 
 /// Makes a build of an event, and starts it. The answer is given by the deadline.
@@ -58,7 +59,7 @@ pub(crate) async fn make(
     begin(app, deadline, project, &build, duplicate).await
 }
 
-/// Starts a build that is in the cluster, and marks it as started.
+/// Starts a build that is in the cluster, if it is its turn, and marks it as started.
 async fn begin(
     app: &App,
     deadline: Instant,
@@ -66,14 +67,26 @@ async fn begin(
     build: &Build,
     duplicate: bool,
 ) -> Result<Made, Rejection> {
-    let cluster = app.cluster.with_deadline(deadline);
-    // The build exists, and the sender is told so whatever happens.
-    let kept = |error: ClusterError| match Rejection::from(error) {
-        Rejection::Away { error, .. } => {
-            Rejection::Away { build: Some(build.id.to_string()), error }
+    if project.limits.line_up() {
+        let cluster = app.cluster.with_deadline(deadline);
+        let place = line::join(app, &cluster, project, build, duplicate).await;
+        if let Some(made) = place.map_err(|error| kept(build, error))? {
+            return Ok(made);
         }
-        rejection => rejection,
-    };
+    }
+    launch(app, deadline, project, build, duplicate).await
+}
+
+/// Starts a build whose turn it is.
+async fn launch(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    build: &Build,
+    duplicate: bool,
+) -> Result<Made, Rejection> {
+    let cluster = app.cluster.with_deadline(deadline);
+    let kept = |error: ClusterError| kept(build, error);
     let mut made = Made {
         build: build.id.to_string(),
         project: project.name.clone(),
@@ -89,29 +102,62 @@ async fn begin(
         }
     }
     notes.insert(annotation::EXPLANATION.to_owned(), made.explanation());
-    cluster.accept(build, &notes).await.map_err(kept)?;
+    let head = cluster.accept(build, &notes).await.map_err(kept)?;
+    if made.worker.is_none() {
+        if let Some(reason) = head.cancelled() {
+            // Whoever cancelled it may have come before its jobs were made. A worker sees it itself.
+            cluster.end_cancelled(&head).await.map_err(kept)?;
+            made.phase = Some(Phase::Cancelled.name().to_owned());
+            made.reason = reason;
+        }
+        line::leave(app, &cluster, project, build).await;
+    }
     Ok(made)
 }
 
-/// Starts a build that nobody has started, and goes on with one whose process has died.
+/// What a sender is told of a failure after the build was stored: that it exists.
+fn kept(build: &Build, error: ClusterError) -> Rejection {
+    match Rejection::from(error) {
+        Rejection::Away { error, .. } => {
+            Rejection::Away { build: Some(build.id.to_string()), error }
+        }
+        rejection => rejection,
+    }
+}
+
+/// Starts a build that nobody has started, goes on with one whose process has died, and ends one
+/// that was cancelled and that nobody follows.
 ///
 /// For hosts that stay alive and whose workers are tasks of this process; whoever made the build's
 /// Secret, a function or a person with `kubectl`. What fails is logged, and can be tried again.
 pub async fn resume(app: &App, build: &Build) {
     let Workers::Here(tasks) = &app.workers else { return };
-    if has_ended(build) || build.annotations.contains_key(annotation::DETACHED) {
+    if has_ended(build) {
         return;
     }
+    let detached = build.annotations.contains_key(annotation::DETACHED);
     let resumed = async {
         let project = app.cluster.project(&build.project).await?;
         let project = project.ok_or(Rejection::UnknownProject)?;
+        if build.cancelled().is_some()
+            && let Some(head) = app.cluster.head(&build.namespace, build.id).await?
+            && app.cluster.end_if_left(&head).await? == Cancelled::Ended
+        {
+            tracing::info!(build.id = %build.id, "a build was cancelled, and ended here");
+            line::leave(app, &app.cluster, &project, build).await;
+            return Ok(None);
+        }
+        if detached {
+            return Ok(None);
+        }
         if !build.accepted {
-            return begin(app, app.deadline(), &project, build, false).await.map(Some);
+            return begin(app, app.deadline(), &project, build, true).await.map(Some);
         }
         let found = script::find(&app.cluster, &project, build, &app.repository).await?;
         if let Found::Script(script) = found {
             let context = start::context(app, app.cluster.clone(), &project, build, script);
-            if tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown)) {
+            let app = app.clone();
+            if tasks.spawn(build.id, |shutdown| follow::follow(app, context, shutdown)) {
                 tracing::info!(build.id = %build.id, "a build goes on");
             }
         }
@@ -152,7 +198,8 @@ async fn hand_over(
     match (&app.workers, script) {
         (Workers::Here(tasks), Some(script)) => {
             let context = start::context(app, app.cluster.clone(), project, build, script);
-            tasks.spawn(build.id, |shutdown| follow::follow(context, shutdown));
+            let app = app.clone();
+            tasks.spawn(build.id, |shutdown| follow::follow(app, context, shutdown));
             made.worker = Some(HERE.to_owned());
         }
         // A task of this process cannot clone; a pod can.

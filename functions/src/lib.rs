@@ -16,7 +16,6 @@ mod delivery;
 mod lenient;
 mod receivers;
 mod rejection;
-mod worker_pod;
 
 #[cfg(test)]
 mod tests;

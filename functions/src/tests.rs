@@ -21,6 +21,7 @@ use tower::ServiceExt;
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
+mod control;
 mod crashes;
 mod github;
 mod recorded;

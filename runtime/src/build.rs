@@ -22,6 +22,10 @@ use ulid::Ulid;
 use crate::event::{Event, Identity, LogLevel, Revision};
 use crate::project::Project;
 
+pub use head::Head;
+
+mod head;
+
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +50,12 @@ pub mod annotation {
     pub const EXPLANATION: &str = "brigantine.dev/explanation";
     /// When the build ended, RFC 3339.
     pub const FINISHED: &str = "brigantine.dev/finished-at";
+    /// The event type and the ref, where a build supersedes those that are of the same.
+    pub const GROUP: &str = "brigantine.dev/supersede-group";
     /// The image that the event is about, as JSON.
     pub const IMAGE: &str = "brigantine.dev/image";
+    /// How many jobs were run, and how they ended.
+    pub const JOBS: &str = "brigantine.dev/jobs";
     /// The end of what the script printed, for builds without a worker pod.
     pub const LOG: &str = "brigantine.dev/log";
     /// `gzip` when the payload is kept compressed.
@@ -56,14 +64,23 @@ pub mod annotation {
     pub const PHASE: &str = "brigantine.dev/phase";
     /// Why it ended so.
     pub const REASON: &str = "brigantine.dev/reason";
+    /// How often a worker was made for the build because the one before had vanished.
+    pub const REVIVED: &str = "brigantine.dev/revived";
     /// Where the script came from.
     pub const SCRIPT: &str = "brigantine.dev/script";
     /// When the script was first evaluated, RFC 3339.
     pub const STARTED: &str = "brigantine.dev/started-at";
+    /// What the script says of the build: what its handler of Brigade 2's API returned.
+    pub const SUMMARY: &str = "brigantine.dev/summary";
+    /// What the build waits for before it is started.
+    pub const WAITING: &str = "brigantine.dev/waiting";
 }
 
 /// The label, and its value, of a build that was started.
 pub const ACCEPTED: (&str, &str) = ("status", "accepted");
+
+/// The label, and its value, of a build whose end is noted.
+pub const ENDED: (&str, &str) = ("brigantine.dev/ended", "true");
 
 /// The id of a build: a ULID whose time is the event's and whose randomness is its identity's.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -80,6 +97,8 @@ pub struct Build {
     pub namespace: String,
     /// The uid of its Secret, once that is in the cluster.
     pub uid: Option<String>,
+    /// When its Secret was made, by the cluster's clock, once it is there.
+    pub created: Option<Timestamp>,
     /// What happened.
     pub event: Event,
     /// Whether it was started.
@@ -88,10 +107,11 @@ pub struct Build {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The phases of a build. All but the first are terminal.
+/// The phases of a build. All but the first two are terminal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Phase {
+    Waiting,
     Running,
     Succeeded,
     Failed,
@@ -183,11 +203,21 @@ impl Build {
             let image = serde_json::to_string(image).expect("an image has only texts");
             annotations.insert(annotation::IMAGE.to_owned(), image);
         }
+        if let Some(most) = project.limits.builds {
+            let text = format!("until fewer than {most} builds of the project run");
+            annotations.insert(annotation::WAITING.to_owned(), text);
+        }
+        let reference = &event.revision.reference;
+        if project.limits.supersede && !reference.is_empty() {
+            let group = format!("{} {reference}", event.kind);
+            annotations.insert(annotation::GROUP.to_owned(), group);
+        }
         Build {
             id: BuildId::of(project, &event, now),
             project: project.id.clone(),
             namespace: project.namespace.clone(),
             uid: None,
+            created: None,
             event,
             accepted: false,
             annotations,
@@ -208,18 +238,17 @@ impl Build {
 
     /// How it stands, if anybody followed it.
     pub fn phase(&self) -> Option<Phase> {
-        self.annotations.get(annotation::PHASE).and_then(|name| Phase::parse(name))
+        phase(&self.annotations, self.accepted)
+    }
+
+    /// Why it is to be ended, as a sentence, if it was cancelled.
+    pub fn cancelled(&self) -> Option<String> {
+        cancelled(&self.annotations)
     }
 
     /// What everything that the build makes is owned by, so that it goes when the build goes.
     pub fn owner(&self) -> Option<OwnerReference> {
-        Some(OwnerReference {
-            api_version: "v1".to_owned(),
-            kind: "Secret".to_owned(),
-            name: self.name(),
-            uid: self.uid.clone()?,
-            ..OwnerReference::default()
-        })
+        owner(self.name(), self.uid.clone())
     }
 
     /// The labels of its Secret and of its worker pod.
@@ -313,6 +342,7 @@ impl Build {
             project: label("project")?,
             namespace: secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             uid: secret.metadata.uid.clone(),
+            created: secret.metadata.creation_timestamp.as_ref().map(|time| time.0),
             accepted: labels.get(ACCEPTED.0).is_some_and(|status| status == ACCEPTED.1),
             event: Event {
                 action: annotations.get(annotation::ACTION).cloned(),
@@ -334,14 +364,21 @@ impl Build {
 impl Phase {
     /// The phase of this name.
     pub fn parse(name: &str) -> Option<Phase> {
-        let all =
-            [Phase::Running, Phase::Succeeded, Phase::Failed, Phase::Cancelled, Phase::TimedOut];
+        let all = [
+            Phase::Waiting,
+            Phase::Running,
+            Phase::Succeeded,
+            Phase::Failed,
+            Phase::Cancelled,
+            Phase::TimedOut,
+        ];
         all.into_iter().find(|phase| phase.name() == name)
     }
 
     /// The phase's name.
     pub fn name(self) -> &'static str {
         match self {
+            Phase::Waiting => "Waiting",
             Phase::Running => "Running",
             Phase::Succeeded => "Succeeded",
             Phase::Failed => "Failed",
@@ -352,8 +389,37 @@ impl Phase {
 
     /// Whether a build in this phase has ended.
     pub fn is_terminal(self) -> bool {
-        self != Phase::Running
+        !matches!(self, Phase::Waiting | Phase::Running)
     }
+}
+
+fn phase(annotations: &BTreeMap<String, String>, accepted: bool) -> Option<Phase> {
+    match annotations.get(annotation::PHASE) {
+        Some(name) => Phase::parse(name),
+        None if annotations.contains_key(annotation::WAITING) && !accepted => Some(Phase::Waiting),
+        None => None,
+    }
+}
+
+/// What the annotation says that cancels a build; its value is the reason, if it has one.
+fn cancelled(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let reason = annotations.get(annotation::CANCEL)?.trim();
+    let reason: String =
+        reason.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Some(match reason.as_str() {
+        "" | "true" => "the build was cancelled".to_owned(),
+        reason => format!("the build was cancelled: {reason}"),
+    })
+}
+
+fn owner(name: String, uid: Option<String>) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Secret".to_owned(),
+        name,
+        uid: uid?,
+        ..OwnerReference::default()
+    })
 }
 
 fn compress(bytes: &[u8]) -> Vec<u8> {

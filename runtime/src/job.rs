@@ -34,6 +34,9 @@ pub const SECRET_TYPE: &str = "brigade.sh/job";
 /// The container of a job's pod that runs the job.
 pub const CONTAINER: &str = "brigaderun";
 
+/// The annotation of the pod of a job whose failure is none of its build's.
+pub const FALLIBLE: &str = "brigantine.dev/fallible";
+
 /// The longest name of a job, so that its pod's name fits 63 characters.
 pub const MAX_NAME: usize = 36;
 
@@ -51,16 +54,23 @@ pub struct Job {
     pub image_pull_secrets: Vec<String>,
     /// The lines of its script. Without any, the image's own entry point runs.
     pub tasks: Vec<String>,
+    /// What its container runs instead of tasks, as jobs of Brigade 2's API say it; empty is the
+    /// image's own entry point. Such a job has no script, and its containers see nothing of `/hook`.
+    pub command: Option<Vec<String>>,
     /// The arguments of its container.
     pub args: Vec<String>,
+    /// Where its container starts, if not where the image says.
+    pub working_directory: Option<String>,
     /// What runs the script.
     pub shell: String,
     /// Its environment, in the script's order.
     pub env: Vec<(String, Variable)>,
-    /// Where the source is mounted.
+    /// Where the source is mounted. Empty: only sidecars see it.
     pub mount_path: String,
     /// How long it may take, in milliseconds; 0 is a minute.
     pub timeout: u64,
+    /// How often another pod is made for it when the cluster loses one.
+    pub retries: u32,
     /// Whether it gets the source.
     pub use_source: bool,
     /// Whether it asks to be privileged.
@@ -87,6 +97,10 @@ pub struct Job {
     pub annotations: BTreeMap<String, String>,
     /// Whether the worker's log shows its log.
     pub stream_logs: bool,
+    /// Whether it may fail without failing its build.
+    pub fallible: bool,
+    /// The containers beside its own.
+    pub sidecars: Vec<Sidecar>,
     /// The event that the script ran it for, if not the build's own.
     pub occasion: Option<Occasion>,
 }
@@ -142,7 +156,7 @@ pub struct Cache {
 pub struct Storage {
     /// Whether the job sees it.
     pub enabled: bool,
-    /// Where.
+    /// Where. Empty: only its sidecars do.
     pub path: String,
 }
 
@@ -152,6 +166,32 @@ pub struct Storage {
 pub struct Docker {
     /// Whether the job wants it.
     pub enabled: bool,
+}
+
+/// A container that runs beside a job's own, from before that one starts until it has ended.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sidecar {
+    /// Lowercase letters, digits and `-`; at most 63 characters.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// Whether the image is pulled even if the node has it.
+    pub image_force_pull: bool,
+    /// What it runs. Empty: the image's own entry point.
+    pub command: Vec<String>,
+    /// The arguments of that.
+    pub args: Vec<String>,
+    /// Where it starts, if not where the image says.
+    pub working_directory: Option<String>,
+    /// Its environment, which is kept in the job's Secret.
+    pub env: Vec<(String, String)>,
+    /// Where it sees the storage that the build's jobs share, if it does.
+    pub workspace_mount_path: Option<String>,
+    /// Where it sees the source, if it does.
+    pub source_mount_path: Option<String>,
+    /// Whether it asks to be privileged.
+    pub privileged: bool,
 }
 
 /// What an event says about the source.
@@ -201,6 +241,16 @@ pub enum JobError {
         /// The variable.
         name: String,
     },
+    /// The name of a sidecar is none, or is taken.
+    #[error(
+        "{name:?} of job {job} cannot be the name of a sidecar container: use at most 63 lowercase letters, digits and '-', each name once, and neither brigaderun nor vcs-sidecar"
+    )]
+    Sidecar {
+        /// The job.
+        job: String,
+        /// The sidecar.
+        name: String,
+    },
     /// A volume is a part of the host.
     #[error("allowHostMounts is false in this project, not mounting {0}")]
     HostMount(String),
@@ -245,11 +295,14 @@ impl Default for Job {
             image_force_pull: false,
             image_pull_secrets: Vec::new(),
             tasks: Vec::new(),
+            command: None,
             args: Vec::new(),
+            working_directory: None,
             shell: "/bin/sh".to_owned(),
             env: Vec::new(),
             mount_path: "/src".to_owned(),
             timeout: 900_000,
+            retries: 0,
             use_source: true,
             privileged: false,
             service_account: None,
@@ -263,6 +316,8 @@ impl Default for Job {
             volume_mounts: Vec::new(),
             annotations: BTreeMap::new(),
             stream_logs: false,
+            fallible: false,
+            sidecars: Vec::new(),
             occasion: None,
         }
     }
@@ -296,6 +351,11 @@ impl Job {
         if self.timeout == 0 { 60_000 } else { self.timeout }
     }
 
+    /// Whether its promise comes to nothing, not to its log: as Brigade 2's API has it.
+    pub fn is_silent(&self) -> bool {
+        self.command.is_some()
+    }
+
     /// Refuses what the project does not allow; answers with what is ignored, and why.
     pub fn check(
         &self,
@@ -312,6 +372,13 @@ impl Job {
 
     fn source(&self, project: &Project) -> bool {
         self.use_source && !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty()
+    }
+}
+
+impl Sidecar {
+    /// The key of the job's Secret that keeps a variable of its environment.
+    fn key(&self, variable: &str) -> String {
+        format!("{}.{variable}", self.name)
     }
 }
 
@@ -333,6 +400,11 @@ pub fn secret(job: &Job, project: &Project, build: &Build, now: Timestamp) -> Se
     for (name, value) in &job.env {
         if let Variable::Text(text) = value {
             data.insert(name.clone(), ByteString(text.clone().into_bytes()));
+        }
+    }
+    for sidecar in &job.sidecars {
+        for (name, text) in &sidecar.env {
+            data.insert(sidecar.key(name), ByteString(text.clone().into_bytes()));
         }
     }
     if !job.tasks.is_empty() {

@@ -13,6 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use limits::{LimitError, Limits, ScriptLimits};
+
+mod limits;
 pub mod values;
 
 #[cfg(test)]
@@ -93,6 +96,8 @@ pub struct Project {
     pub script_path: String,
     /// Where the configuration is in the repository. Default: `brigade.json`.
     pub config_path: String,
+    /// How much of it runs at once, and what its scripts may use.
+    pub limits: Limits,
 }
 
 /// The resources of the image that clones.
@@ -138,6 +143,9 @@ pub enum ProjectError {
     /// A key holds bytes that are no text.
     #[error("the project's key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A limit is not understood.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
 }
 
 /// The id of the project of this name; what already looks like an id is one.
@@ -177,8 +185,10 @@ impl Project {
         let key = |name: &str| keys.get(name).cloned().unwrap_or_default();
         let sealed = |name: &str| SecretString::from(key(name));
         let home = secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
-        let name = secret.metadata.annotations.as_ref().and_then(|all| all.get(NAME_ANNOTATION));
+        let annotations = secret.metadata.annotations.clone().unwrap_or_default();
+        let name = annotations.get(NAME_ANNOTATION);
         Ok(Project {
+            limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
             repository: key("repository"),
@@ -268,13 +278,15 @@ impl Project {
             ("kubernetes.allowSecretKeyRef", text(self.allow_secret_key_ref)),
         ];
         let labels = [("app", "brigade"), ("heritage", "brigade"), ("component", "project")];
+        let mut annotations = self.limits.annotations();
+        annotations.insert(NAME_ANNOTATION.to_owned(), self.name.clone());
         Secret {
             type_: Some(SECRET_TYPE.to_owned()),
             metadata: ObjectMeta {
                 name: Some(self.id.clone()),
                 namespace: Some(self.home.clone()),
                 labels: Some(labels.map(|(key, value)| (key.into(), value.into())).into()),
-                annotations: Some([(NAME_ANNOTATION.to_owned(), self.name.clone())].into()),
+                annotations: Some(annotations),
                 ..ObjectMeta::default()
             },
             data: Some(

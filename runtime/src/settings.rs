@@ -3,10 +3,14 @@
 //! A setting that is not understood stops the program with an error that names its variable.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use crate::event::{Event, LogLevel, Revision};
+use crate::project::ScriptLimits;
 
 /// The longest span of time that a setting may be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -60,6 +64,10 @@ pub struct Settings {
     /// `SCRIPT_FETCH_BUDGET`: how long the repository's script is waited for, in seconds; then a
     /// worker clones it. Default: 3; 0 never fetches it.
     pub script_fetch_budget: Duration,
+    /// `SCRIPT_LIMITS`: the most that projects may let their scripts have, a list with `memory`,
+    /// `time`, `output`, `jobs` and `timers`. Default:
+    /// `memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000`.
+    pub script_limits: ScriptLimits,
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
     /// Default: `ghcr.io/brigantine/worker:latest`.
     pub worker_image: String,
@@ -71,7 +79,7 @@ pub struct Settings {
     pub worker_service_account: String,
 }
 
-/// What a worker's pod tells the worker, in Brigade's own variables.
+/// What a worker's pod tells the worker, in Brigade's own variables and folders.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// `BRIGADE_BUILD_ID`: the build's id. Required.
@@ -80,11 +88,27 @@ pub struct WorkerSettings {
     pub namespace: String,
     /// `BRIGADE_PROJECT_ID`: the project's id. Required.
     pub project: String,
+    /// `NAMESPACE`, also with Brigade's prefix `BRIGADE_`: where the project is. Default: where
+    /// the build is, as Brigade has it.
+    pub home: String,
+    /// `BRIGADE_LOG_LEVEL`: the level of the worker's own lines. Default: the build's.
+    pub log_level: Option<LogLevel>,
+    /// `BRIGADE_EVENT_TYPE`, `BRIGADE_EVENT_PROVIDER`, `BRIGADE_COMMIT_ID`, `BRIGADE_COMMIT_REF` and
+    /// `BRIGADE_REMOTE_URL`: the event, for a build that is not in the cluster.
+    pub event: Event,
+    /// `BRIGADE_SCRIPT`: the file of the script, before any other but the event's own. Default: none.
+    pub script: Option<PathBuf>,
     /// `BRIGADE_SERVICE_ACCOUNT`: the service account of jobs that name none. Default: that of
     /// `JOB_SERVICE_ACCOUNT`.
     pub service_account: String,
+    /// `BRIGADE_SERVICE_ACCOUNT_REGEX`: what that must match somewhere. Default: anything.
+    pub service_account_regex: Option<String>,
     /// `BRIGADE_WORKSPACE`: where the repository was cloned to, if it was. Default: `/vcs`.
     pub workspace: PathBuf,
+    /// Where the build's Secret is mounted: `/etc/brigade`.
+    pub build_folder: PathBuf,
+    /// Where the project's Secret is mounted: `/etc/brigade-project`.
+    pub project_folder: PathBuf,
 }
 
 impl WorkerSettings {
@@ -99,19 +123,173 @@ impl WorkerSettings {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<WorkerSettings, SettingsError> {
         let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let required = |name| get(name).ok_or(wrong(name, "set, as it is in a worker's pod"));
+        let text = |name: &str| get(name).unwrap_or_default();
+        let required = |name| get(name).ok_or(wrong(name, MISSING));
+        // In Brigade's order, so that the same one is named.
+        let project = required("BRIGADE_PROJECT_ID")?;
+        let namespace = required("BRIGADE_PROJECT_NAMESPACE")?;
+        let kind = get("BRIGADE_EVENT_TYPE").unwrap_or_else(|| "ping".to_owned());
+        let provider = get("BRIGADE_EVENT_PROVIDER").unwrap_or_else(|| "unknown".to_owned());
+        let event = Event {
+            revision: Revision {
+                commit: text("BRIGADE_COMMIT_ID"),
+                reference: text("BRIGADE_COMMIT_REF"),
+            },
+            clone_url: get("BRIGADE_REMOTE_URL"),
+            ..Event::new(&provider, &kind, "")
+        };
         Ok(WorkerSettings {
             build: required("BRIGADE_BUILD_ID")?,
-            namespace: required("BRIGADE_PROJECT_NAMESPACE")?,
-            project: required("BRIGADE_PROJECT_ID")?,
+            home: get("NAMESPACE")
+                .or_else(|| get("BRIGADE_NAMESPACE"))
+                .unwrap_or_else(|| namespace.clone()),
+            namespace,
+            project,
+            // Brigade takes a level that it does not know as none at all, and says nothing then.
+            log_level: get("BRIGADE_LOG_LEVEL").and_then(|name| LogLevel::parse(name.trim())),
+            event,
+            script: get("BRIGADE_SCRIPT").map(Into::into),
             service_account: match get("BRIGADE_SERVICE_ACCOUNT") {
                 Some(account) => account,
                 None => Settings::read(&variable)?.job_service_account,
             },
+            service_account_regex: get("BRIGADE_SERVICE_ACCOUNT_REGEX"),
             workspace: get("BRIGADE_WORKSPACE").unwrap_or_else(|| "/vcs".to_owned()).into(),
+            build_folder: "/etc/brigade".into(),
+            project_folder: "/etc/brigade-project".into(),
         })
     }
 }
+
+/// What the environment says of sweeping, in the variables of Brigade's vacuum.
+#[derive(Clone, Debug)]
+pub struct SweepSettings {
+    /// `VACUUM_AGE`: builds that are older are deleted. Default: no limit.
+    pub age: Option<Duration>,
+    /// `VACUUM_MAX_BUILDS`: so many builds of a namespace are kept. Default: no limit, as 0 and -1.
+    pub max_builds: Option<i64>,
+    /// `VACUUM_SKIP_RUNNING_BUILDS`: whether running builds are kept. Default: true.
+    pub skip_running: bool,
+}
+
+impl SweepSettings {
+    /// Reads the environment of this process.
+    pub fn from_environment() -> Result<SweepSettings, SettingsError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        SweepSettings::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables. An empty one is one that is not set.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<SweepSettings, SettingsError> {
+        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let age = |text: String| {
+            crate::units::duration(&text).ok_or(wrong("VACUUM_AGE", "a span of time like 720h"))
+        };
+        let count = |text: String| {
+            let count = text.trim().parse().ok().filter(|count| *count >= -1);
+            count.ok_or(wrong("VACUUM_MAX_BUILDS", "a whole number; 0 and -1 are no limit"))
+        };
+        let skip = "VACUUM_SKIP_RUNNING_BUILDS";
+        Ok(SweepSettings {
+            age: get("VACUUM_AGE").map(age).transpose()?,
+            max_builds: get("VACUUM_MAX_BUILDS").map(count).transpose()?,
+            skip_running: truth(skip, get(skip).or_else(|| Some("true".to_owned())))?,
+        })
+    }
+}
+
+/// What an init container that clones is told, in the variables of Brigade's git-sidecar.
+#[derive(Clone, Debug)]
+pub struct CloneSettings {
+    /// `BRIGADE_REMOTE_URL`: the repository. Required.
+    pub remote: String,
+    /// `BRIGADE_COMMIT_ID`: the commit. Default: the one that the reference names.
+    pub commit: String,
+    /// `BRIGADE_COMMIT_REF`: the branch, the tag or the reference. Default: the commit's id, or the
+    /// repository's own branch.
+    pub reference: String,
+    /// `BRIGADE_WORKSPACE`: the folder that it is cloned to. Default: `/src`.
+    pub workspace: PathBuf,
+    /// `BRIGADE_SUBMODULES`: whether its submodules are cloned too. Default: false.
+    pub submodules: bool,
+    /// `BRIGADE_REPO_KEY`: the SSH key, whose lines may be separated by `$`. Default: none.
+    pub key: SecretString,
+    /// `BRIGADE_REPO_SSH_CERT`: the certificate of that key, likewise. Default: none.
+    pub certificate: SecretString,
+    /// `BRIGADE_REPO_AUTH_TOKEN`: the password for HTTPS. Default: none.
+    pub token: SecretString,
+    /// `CLONE_KNOWN_HOSTS`: the lines of a file `known_hosts`; only hosts in it are spoken to by
+    /// SSH. Default: any host, as long as its key stays the same during the clone.
+    pub known_hosts: String,
+    /// `CLONE_DEPTH`: how many commits of history are fetched; 0 is all, and the tags.
+    /// Default: 1.
+    pub depth: Option<NonZeroU32>,
+    /// `CLONE_TIMEOUT`: how long all of it may take, in seconds. Default: 1800.
+    pub time_limit: Duration,
+    /// What git needs to be found and to reach the network: `PATH`, the proxies' and the
+    /// certificates' variables, as they are here.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl CloneSettings {
+    /// Reads the environment of this process.
+    pub fn from_environment() -> Result<CloneSettings, SettingsError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        CloneSettings::read(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables. An empty one is one that is not set.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<CloneSettings, SettingsError> {
+        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let text = |name: &str| get(name).unwrap_or_default();
+        let trimmed = |name: &str| text(name).trim().to_owned();
+        let remote = trimmed("BRIGADE_REMOTE_URL");
+        if remote.is_empty() {
+            let expected = "set to the repository's URL: the project or the event names none";
+            return Err(wrong("BRIGADE_REMOTE_URL", expected));
+        }
+        let depth = get("CLONE_DEPTH").unwrap_or_else(|| "1".to_owned());
+        Ok(CloneSettings {
+            remote,
+            commit: trimmed("BRIGADE_COMMIT_ID"),
+            reference: trimmed("BRIGADE_COMMIT_REF"),
+            workspace: get("BRIGADE_WORKSPACE").unwrap_or_else(|| "/src".to_owned()).into(),
+            submodules: truth("BRIGADE_SUBMODULES", get("BRIGADE_SUBMODULES"))?,
+            key: text("BRIGADE_REPO_KEY").into(),
+            certificate: text("BRIGADE_REPO_SSH_CERT").into(),
+            token: trimmed("BRIGADE_REPO_AUTH_TOKEN").into(),
+            known_hosts: text("CLONE_KNOWN_HOSTS"),
+            depth: NonZeroU32::new(
+                depth.trim().parse().map_err(|_unparsed| {
+                    wrong("CLONE_DEPTH", "a number of commits, or 0 for all")
+                })?,
+            ),
+            time_limit: seconds("CLONE_TIMEOUT", get("CLONE_TIMEOUT"), 1800.0)?,
+            environment: PASSED.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
+        })
+    }
+}
+
+/// What a variable must be that every worker's pod has.
+const MISSING: &str = "set, as it is in a worker's pod";
+
+/// What is passed on to git, which is given nothing else of the environment.
+const PASSED: [&str; 14] = [
+    "ALL_PROXY",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
 
 /// Whether scripts are started in the function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,6 +315,13 @@ pub enum LogFormat {
 pub struct SettingsError {
     variable: &'static str,
     expected: &'static str,
+}
+
+impl SettingsError {
+    /// The variable that is required and not set, if that is what is wrong.
+    pub fn missing(&self) -> Option<&'static str> {
+        (self.expected == MISSING).then_some(self.variable)
+    }
 }
 
 impl Settings {
@@ -212,6 +397,9 @@ impl Settings {
             )?,
             request_budget: seconds("REQUEST_BUDGET", get("REQUEST_BUDGET"), 8.0)?,
             script_fetch_budget: seconds("SCRIPT_FETCH_BUDGET", get("SCRIPT_FETCH_BUDGET"), 3.0)?,
+            script_limits: get("SCRIPT_LIMITS").unwrap_or_default().parse().map_err(|_unread| {
+                wrong("SCRIPT_LIMITS", "a list like memory=256Mi,time=1m,output=16Mi,jobs=500")
+            })?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
                 "ghcr.io/brigantine/worker:latest",
@@ -308,8 +496,52 @@ fn a_setting_that_is_not_understood_is_named() {
 
 #[test]
 fn a_worker_says_which_variable_is_missing() {
-    let error = WorkerSettings::read(|_name| None).unwrap_err().to_string();
-    assert_eq!(error, "the variable BRIGADE_BUILD_ID must be set, as it is in a worker's pod");
+    let error = WorkerSettings::read(|_name| None).unwrap_err();
+    assert_eq!(error.missing(), Some("BRIGADE_PROJECT_ID"));
+    let error = error.to_string();
+    assert_eq!(error, "the variable BRIGADE_PROJECT_ID must be set, as it is in a worker's pod");
+}
+
+#[test]
+fn a_worker_is_told_as_brigades_controller_tells_it() {
+    let read = |variables: &[(&str, &str)]| {
+        let found = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted);
+        WorkerSettings::read(|wanted| found(wanted).map(|(_, value)| (*value).to_owned())).unwrap()
+    };
+    let required = [
+        ("BRIGADE_BUILD_ID", "01hf"),
+        ("BRIGADE_PROJECT_ID", "brigade-1"),
+        ("BRIGADE_PROJECT_NAMESPACE", "ci"),
+    ];
+    // Brigade's worker is not told where the projects are: they are where the builds are.
+    let worker = read(&required);
+    assert_eq!((worker.home.as_str(), worker.service_account.as_str()), ("ci", "brigade-worker"));
+    assert_eq!((worker.event.kind.as_str(), worker.event.provider.as_str()), ("ping", "unknown"));
+    for (level, expected) in
+        [("", None), ("warn", Some(LogLevel::Warn)), ("NONE", Some(LogLevel::None)), ("loud", None)]
+    {
+        let variables = [&required[..], &[("BRIGADE_LOG_LEVEL", level)]].concat();
+        assert_eq!(read(&variables).log_level, expected, "{level}");
+    }
+    let variables = [&required[..], &[("BRIGADE_NAMESPACE", "projects")]].concat();
+    assert_eq!(read(&variables).home, "projects");
+}
+
+#[test]
+fn a_clone_says_which_variable_is_missing_or_wrong() {
+    let read = |variables: &[(&str, &str)]| {
+        let found = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted);
+        CloneSettings::read(|wanted| found(wanted).map(|(_, value)| (*value).to_owned()))
+    };
+    let error = read(&[]).unwrap_err().to_string();
+    assert!(error.starts_with("the variable BRIGADE_REMOTE_URL must be set"), "{error}");
+    let url = ("BRIGADE_REMOTE_URL", "https://example.com/app.git");
+    let error = read(&[url, ("CLONE_DEPTH", "-1")]).unwrap_err().to_string();
+    assert_eq!(error, "the variable CLONE_DEPTH must be a number of commits, or 0 for all");
+    let settings = read(&[url, ("CLONE_DEPTH", "0"), ("PATH", "/bin"), ("HOME", "/root")]).unwrap();
+    assert_eq!((settings.depth, settings.submodules), (None, false));
+    assert_eq!(settings.environment, [("PATH", "/bin".to_owned())]);
+    assert_eq!(settings.workspace.to_str(), Some("/src"));
 }
 
 #[test]

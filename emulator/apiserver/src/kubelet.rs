@@ -16,7 +16,7 @@ mod folders;
 mod node;
 mod objects;
 mod pod;
-mod quantity;
+pub(crate) mod quantity;
 mod runtime;
 mod status;
 pub(crate) mod stream;

@@ -4,8 +4,7 @@ use pipeline::script::{BUILT_IN, Script, ScriptOrigin};
 use runtime::build::Build;
 use runtime::cluster::{Cluster, ClusterError};
 use runtime::project::Project;
-
-use crate::worker_pod::Clone;
+use runtime::worker_pod::Clone;
 
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,13 @@ use pipeline::{Context, PipelineError};
 use runtime::build::annotation;
 use tokio_util::sync::CancellationToken;
 
+use super::line;
 use super::start::log;
+use crate::app::App;
 use crate::rejection::chain;
 
 /// Runs a build to its end, adopting what it has made before.
-pub(super) async fn follow(context: Context, shutdown: CancellationToken) {
+pub(super) async fn follow(app: App, context: Context, shutdown: CancellationToken) {
     let build = &context.build;
     match pipeline::run(&context, log(build), shutdown.cancelled()).await {
         Ok(outcome) => {
@@ -25,6 +27,7 @@ pub(super) async fn follow(context: Context, shutdown: CancellationToken) {
             if let Err(error) = context.cluster.annotate(build, &notes).await {
                 tracing::warn!(build.id = %build.id, error = chain(&error), "a log was not kept");
             }
+            line::leave(&app, &context.cluster, &context.project, build).await;
         }
         Err(PipelineError::Interrupted) => {
             tracing::info!(build.id = %build.id, "a build is left to go on later");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script, ScriptOrigin};
-use pipeline::{Context, Line, Options, Output, PackageOptions, Start, StartEnd};
+use pipeline::{Context, Limits, Line, Options, Output, PackageOptions, Start, StartEnd};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
@@ -148,7 +148,12 @@ pub(super) fn context(
         project: project.clone(),
         build: build.clone(),
         script,
-        options: Options { policy, packages, ..Options::default() },
+        options: Options {
+            policy,
+            packages,
+            limits: Limits::of(project, &settings.script_limits),
+            ..Options::default()
+        },
     }
 }
 
@@ -182,6 +187,7 @@ fn note(
         StartEnd::Ended(_) => "the script has ended, and runs no jobs".to_owned(),
         StartEnd::Detached => "the script awaits none of its jobs".to_owned(),
     };
+    notes.extend(started.annotations());
     match &started.end {
         StartEnd::Awaits { .. } => return,
         StartEnd::Ended(outcome) => {
@@ -196,6 +202,7 @@ fn note(
             made.detached = true;
             notes.insert(annotation::DETACHED.to_owned(), true.to_string());
             notes.insert(annotation::STARTED.to_owned(), Timestamp::now().to_string());
+            notes.extend(started.summary_annotation());
         }
     }
     if !started.log.is_empty() {

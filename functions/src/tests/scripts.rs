@@ -201,7 +201,7 @@ async fn the_process_that_answers_can_go_on_with_the_build() {
     for job in ["first", "second"] {
         world.succeed(&format!("{job}-{id}")).await;
     }
-    tokio::time::timeout(Duration::from_secs(10), tasks.idle()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), tasks.idle()).await.unwrap();
     let build = &world.app.cluster.builds("default").await.unwrap()[0];
     assert_eq!(build.phase(), Some(Phase::Succeeded));
     assert!(tasks.is_empty());
@@ -214,7 +214,7 @@ async fn a_process_that_stops_leaves_its_builds_as_they_are() {
     world.app.workers = Workers::Here(tasks.clone());
     world.router = router(world.app.clone(), &Function::ALL);
     world.send(delivery("push", push())).await;
-    tokio::time::timeout(Duration::from_secs(10), tasks.stop()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(60), tasks.stop()).await.unwrap();
     let build = &world.app.cluster.builds("default").await.unwrap()[0];
     assert!(build.phase().is_none_or(|phase| !phase.is_terminal()));
 }
@@ -258,7 +258,7 @@ impl World {
             kube::runtime::wait::await_condition(pods.clone(), name, |pod: Option<&Pod>| {
                 pod.is_some()
             });
-        tokio::time::timeout(Duration::from_secs(10), there).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), there).await.unwrap().unwrap();
         let status = json!({"status": {"phase": "Succeeded"}});
         let patch = kube::api::Patch::Merge(&status);
         pods.patch_status(name, &Default::default(), &patch).await.unwrap();

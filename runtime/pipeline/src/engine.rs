@@ -6,11 +6,13 @@
 //! two turns, and moves from thread to thread.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Runtime, Value};
 use runtime::build::Build;
 use runtime::event::LogLevel;
@@ -24,8 +26,9 @@ use files::Files;
 use graph::Graph;
 use guard::Guard;
 use positions::Positions;
+use random::Random;
 use sources::{Kind, Source};
-pub(crate) use turn::{Command, Delivery, Failure, ScriptState, Stop, Turn, Want};
+pub(crate) use turn::{Command, Delivery, Failure, Returned, ScriptState, Stop, Turn, Want};
 
 mod builtins;
 mod bytes;
@@ -36,6 +39,7 @@ mod host;
 mod modules;
 mod names;
 mod positions;
+mod random;
 mod resolve;
 mod sources;
 mod turn;
@@ -102,9 +106,13 @@ pub(crate) struct Shared {
     policy: Policy,
     files: Files,
     script: String,
-    seed: String,
     /// What no script knows, and modules are marked with.
     mark: String,
+    /// The build's own time, in milliseconds since 1970: it stands still while JavaScript runs.
+    clock: AtomicI64,
+    /// What the clock showed at first.
+    began: i64,
+    random: Mutex<Random>,
 }
 
 #[derive(Default)]
@@ -153,7 +161,8 @@ impl Engine {
         runtime.set_max_stack_size(STACK);
         let context = Context::full(&runtime).map_err(failed)?;
         let guard = Guard::new();
-        let seed = format!("{}/{}", project.id, build.id);
+        let began = begin(&build);
+        let random = Mutex::new(Random::of(&build));
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             guard,
@@ -164,8 +173,10 @@ impl Engine {
             policy,
             files: Files::new(workspace, packages),
             script,
-            seed,
-            mark: uuid::Uuid::new_v4().simple().to_string(),
+            mark: unguessed(),
+            clock: AtomicI64::new(began),
+            began,
+            random,
         });
         let watch = Arc::clone(&shared);
         runtime.set_interrupt_handler(Some(Box::new(move || watch.guard.interrupts())));
@@ -202,6 +213,11 @@ impl Engine {
         drop(state);
         turn.stop = self.shared.guard.stop().or(turn.stop);
         turn
+    }
+
+    /// Sets the clock that scripts see, for the turns that follow; it never goes back.
+    pub(crate) fn set_clock(&self, milliseconds: i64) {
+        self.shared.clock.fetch_max(milliseconds, Ordering::Relaxed);
     }
 
     /// What makes a turn that runs elsewhere end soon.
@@ -283,8 +299,9 @@ impl Shared {
             Delivery::Fire(name) => {
                 dispatch_or_stop::<bool>(ctx, ("fire", name)).map(|heard| turn.heard = heard)
             }
-            Delivery::Settle { id, result: Ok(text) } => {
-                dispatch_or_stop(ctx, ("settle", id, true, text, ""))
+            Delivery::Settle { id, result: Ok(returned) } => {
+                let details = serde_json::to_string(&returned).unwrap_or_default();
+                dispatch_or_stop(ctx, ("settle", id, true, returned.text, details))
             }
             Delivery::Settle { id, result: Err(failure) } => {
                 let details = serde_json::to_string(&failure).unwrap_or_default();
@@ -300,6 +317,7 @@ impl Shared {
                 dispatch_or_stop(ctx, ("timer", id))
             }
             Delivery::After => dispatch_or_stop(ctx, ("after",)),
+            Delivery::Cancel(reason) => dispatch_or_stop(ctx, ("cancel", reason)),
         };
         turn.stop = delivered.err();
         turn
@@ -362,6 +380,18 @@ impl State {
     fn want(&mut self, want: Want) {
         self.wants.get_or_insert(want);
     }
+}
+
+/// A name that nobody guesses. It is seen nowhere, so it need not be the same in a replay.
+fn unguessed() -> String {
+    let keyed = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", keyed(), keyed())
+}
+
+/// What the clock of a build shows first: a time that everybody knows who evaluates its script.
+pub(crate) fn begin(build: &Build) -> i64 {
+    // A build without a Secret is evaluated once.
+    build.created.unwrap_or_else(Timestamp::now).as_millisecond()
 }
 
 /// Calls the one function that drives the script.

@@ -11,6 +11,7 @@ pub mod script;
 
 mod engine;
 mod life;
+mod limits;
 mod mask;
 mod outcome;
 mod output;
@@ -24,7 +25,7 @@ pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
 pub use packages::PackageOptions;
-pub use run::run;
+pub use run::{run, settled};
 pub use start::{Created, Start, StartEnd, start};
 
 /// Everything that a build needs to be run.

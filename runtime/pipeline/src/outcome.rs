@@ -8,12 +8,14 @@ use runtime::build::{Build, Phase, annotation};
 /// How a build ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// `Succeeded` or `Failed`.
+    /// `Succeeded`, `Failed` or `Cancelled`.
     pub phase: Phase,
     /// What a process that ran the script would have exited with.
     pub exit_code: i32,
     /// Why it failed.
     pub reason: Option<String>,
+    /// What the script says of it: the text that its handler came to.
+    pub summary: Option<String>,
     pub jobs: Vec<JobEnd>,
     pub started: Timestamp,
     pub finished: Timestamp,
@@ -39,10 +41,13 @@ pub enum JobResult {
 }
 
 /// The annotation that counts a build's jobs.
-const JOBS: &str = "brigantine.dev/jobs";
+const JOBS: &str = annotation::JOBS;
 
 /// What is kept of a reason.
 const REASON_LIMIT: usize = 1024;
+
+/// What is kept of a summary.
+const SUMMARY_LIMIT: usize = 4096;
 
 impl Outcome {
     /// How a build ended that has ended, without its jobs and its log.
@@ -54,11 +59,27 @@ impl Outcome {
             phase,
             exit_code: i32::from(phase != Phase::Succeeded),
             reason: build.annotations.get(annotation::REASON).cloned(),
+            summary: build.annotations.get(annotation::SUMMARY).cloned(),
             jobs: Vec::new(),
             started: time(annotation::STARTED).unwrap_or(finished),
             finished,
             log: String::new(),
         })
+    }
+
+    /// How a build ended that was cancelled before anything of it ran here.
+    pub(crate) fn cancelled(reason: String) -> Outcome {
+        let now = Timestamp::now();
+        Outcome {
+            phase: Phase::Cancelled,
+            exit_code: 1,
+            reason: Some(reason),
+            jobs: Vec::new(),
+            started: now,
+            finished: now,
+            log: String::new(),
+            summary: None,
+        }
     }
 
     /// What is noted on the build.
@@ -81,6 +102,13 @@ impl Outcome {
             let reason: String = reason.chars().take(REASON_LIMIT).collect();
             noted.insert(annotation::REASON.to_owned(), reason);
         }
+        noted.extend(summary(self.summary.as_deref()));
         noted
     }
+}
+
+/// The annotation of a summary, if there is one.
+pub(crate) fn summary(text: Option<&str>) -> Option<(String, String)> {
+    let kept = text?.chars().take(SUMMARY_LIMIT).collect();
+    Some((annotation::SUMMARY.to_owned(), kept))
 }

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use runtime::build::annotation;
+use runtime::build::{Build, Phase, annotation};
+use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 
 use crate::life::Life;
@@ -17,8 +18,7 @@ pub async fn run(
     output: Output,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, PipelineError> {
-    // What has ended is not run again: its pods may be gone, and would be made once more.
-    if let Some(outcome) = Outcome::noted(&context.build) {
+    if let Some(outcome) = settled(&context.cluster, &context.build).await? {
         return Ok(outcome);
     }
     let mut life = Life::new(context, output);
@@ -29,6 +29,24 @@ pub async fn run(
     }
 }
 
+/// How a build has ended that is not to be run, since it has ended or was cancelled before: what it
+/// had made is ended then, and no script is needed for that.
+pub async fn settled(cluster: &Cluster, build: &Build) -> Result<Option<Outcome>, PipelineError> {
+    // What has ended is not run again: its pods may be gone, and would be made once more.
+    if let Some(outcome) = Outcome::noted(build) {
+        // Whoever noted that it was cancelled may have met it while it made something.
+        if outcome.phase == Phase::Cancelled {
+            cluster.end_jobs(&build.namespace, build.id).await?;
+        }
+        return Ok(Some(outcome));
+    }
+    let Some(reason) = build.cancelled() else { return Ok(None) };
+    if let Some(head) = cluster.head(&build.namespace, build.id).await? {
+        cluster.end_cancelled(&head).await?;
+    }
+    Ok(Some(Outcome::cancelled(reason)))
+}
+
 async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, PipelineError> {
     let Context { cluster, build, .. } = context;
     let version = env!("CARGO_PKG_VERSION");
@@ -37,7 +55,7 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     match packages::install(context, &life.printer).await {
         Ok(packages) => life.packages = packages,
         Err(PackageError::Cluster(error)) => return Err(error.into()),
-        Err(error) => life.refuse(error.to_string()),
+        Err(error) => life.give_up(error.to_string()),
     }
     life.live(true).await?;
     life.report();
@@ -48,7 +66,12 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     {
         outcome.started = started;
     }
-    if life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+    let cancelled = outcome.phase == Phase::Cancelled;
+    if cancelled {
+        // Also what an earlier life had made, and this one has not come to.
+        cluster.end_jobs(&build.namespace, build.id).await?;
+    }
+    if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
         if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
             // It is owned by the build, and goes with that.
@@ -56,6 +79,9 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
             life.printer.worker(LogLevel::Warn, "app", &text);
         }
     }
-    cluster.annotate(build, &outcome.annotations()).await?;
-    Ok(outcome)
+    match cluster.annotate(build, &outcome.annotations()).await {
+        // It was deleted: there is nothing left to note it on.
+        Err(error) if error.is_not_found() => Ok(outcome),
+        noted => noted.map(|()| outcome).map_err(PipelineError::from),
+    }
 }

@@ -1,6 +1,9 @@
 //! The start of a build, in the function that received its event.
 
+use std::collections::BTreeMap;
+
 use runtime::build::Phase;
+use runtime::journal::annotation;
 
 use crate::engine::Want;
 use crate::life::{Life, Pause};
@@ -11,9 +14,13 @@ use crate::{Context, Outcome, Output, PipelineError};
 pub struct Start {
     /// The events that the script registered handlers for.
     pub handlers: Vec<String>,
-    /// The events that were fired.
+    /// The events that were fired; of Brigade 2's API, `source:type`.
     pub fired: Vec<String>,
+    /// What the script says of the build, if it said something already.
+    pub summary: Option<String>,
     pub jobs: Vec<Created>,
+    /// How many jobs were run, in all.
+    pub made: usize,
     pub end: StartEnd,
     /// The end of what the script printed, without secrets.
     pub log: String,
@@ -74,8 +81,10 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
     };
     Ok(Start {
         handlers: life.state.handlers.clone(),
-        fired: context.build.fires(),
+        fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
+        summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),
+        made: life.jobs.count(),
         end,
         log: life.printer.tail(),
     })
@@ -113,6 +122,12 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
     if life.state.failed {
         return Some("the script has failed, and its jobs have not ended".to_owned());
     }
+    if let Some(most) = context.project.limits.builds {
+        return Some(format!("at most {most} builds of the project run at once"));
+    }
+    if life.holds_jobs_back() {
+        return Some("at most so many jobs of a build run at once in this project".to_owned());
+    }
     if context.options.notifies {
         return Some("somebody is told how the build ends".to_owned());
     }
@@ -120,6 +135,18 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// What is noted on the build for whoever goes on: the pods of so many jobs were made, so that
+    /// one that is not there was deleted.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let made = (annotation::MADE.to_owned(), self.made.to_string());
+        if self.made == 0 { BTreeMap::new() } else { [made].into() }
+    }
+
+    /// The annotation of what the script says of a build that nobody follows.
+    pub fn summary_annotation(&self) -> Option<(String, String)> {
+        crate::outcome::summary(self.summary.as_deref())
+    }
+
     /// How the build ended, if it did.
     pub fn phase(&self) -> Option<Phase> {
         match &self.end {

@@ -7,10 +7,13 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+mod v2;
+
 #[derive(Serialize)]
 struct Context<'a> {
     event: Event<'a>,
     project: ProjectView<'a>,
+    v2: v2::Event,
 }
 
 #[derive(Serialize)]
@@ -91,6 +94,7 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
             log_level: event.log_level as u8,
             payload: String::from_utf8_lossy(&event.payload),
         },
+        v2: v2::event(project, build),
         project: ProjectView {
             id: &project.id,
             name: first(&project.repository, &project.name),

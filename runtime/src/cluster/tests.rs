@@ -240,7 +240,7 @@ fn job(name: &str, build: &str) -> (Secret, Pod) {
 }
 
 async fn next(changes: &mut (impl Stream<Item = PodChange> + Unpin)) -> PodChange {
-    tokio::time::timeout(Duration::from_secs(10), changes.next()).await.unwrap().unwrap()
+    tokio::time::timeout(Duration::from_secs(60), changes.next()).await.unwrap().unwrap()
 }
 
 fn name(change: &PodChange) -> String {

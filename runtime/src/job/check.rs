@@ -1,8 +1,10 @@
 //! What a job may ask for: the line between a script and everything that is not its project's.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Volume;
 
-use super::{Job, JobError, MAX_NAME, Policy, Variable};
+use super::{CONTAINER, Job, JobError, MAX_NAME, Policy, Variable};
 use crate::build::Build;
 use crate::project::Project;
 
@@ -29,6 +31,7 @@ pub(super) fn job(
             ));
         }
     }
+    check_sidecars(job)?;
     for volume in &job.volumes {
         check_volume(volume, project, build)?;
     }
@@ -62,6 +65,14 @@ pub(super) fn job(
             job.name
         ));
     }
+    for sidecar in job.sidecars.iter().filter(|sidecar| sidecar.privileged) {
+        if !project.allow_privileged_jobs {
+            warnings.push(format!(
+                "allowPrivilegedJobs is false in this project, sidecar {} of job {} is not privileged",
+                sidecar.name, job.name
+            ));
+        }
+    }
     if job.docker.enabled && !project.allow_host_mounts {
         warnings.push(format!(
             "allowHostMounts is false in this project, job {} gets no Docker socket",
@@ -77,6 +88,36 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(edge)
         && name.ends_with(edge)
         && name.chars().all(|letter| edge(letter) || letter == '-' || letter == '.')
+}
+
+/// Names are those of containers, and nobody's environment is kept where another's is.
+fn check_sidecars(job: &Job) -> Result<(), JobError> {
+    let mut taken = BTreeSet::from([CONTAINER, super::pod::SOURCE]);
+    for sidecar in &job.sidecars {
+        let name = sidecar.name.as_str();
+        if !is_label(name) || !taken.insert(name) {
+            return Err(JobError::Sidecar { job: job.name.clone(), name: name.to_owned() });
+        }
+    }
+    let mut keys: BTreeSet<String> = job.env.iter().map(|(name, _)| name.clone()).collect();
+    for sidecar in &job.sidecars {
+        for (name, _) in &sidecar.env {
+            let key = sidecar.key(name);
+            if !is_variable(name) || key.len() > 253 || !keys.insert(key) {
+                let job = format!("{}, sidecar {}", job.name, sidecar.name);
+                return Err(JobError::Variable { job, name: name.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_label(name: &str) -> bool {
+    let edge = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    name.len() <= 63
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|letter| edge(letter) || letter == '-')
 }
 
 /// Whether a key of a Secret can have this name, which the variable's value is kept under.

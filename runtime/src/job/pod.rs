@@ -12,22 +12,29 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{CONTAINER, Job, JobError, Occasion, Policy, Resources, Variable, cache_name, labels};
+use super::{
+    CONTAINER, FALLIBLE, Job, JobError, Occasion, Policy, Resources, Sidecar, Variable, cache_name,
+    labels,
+};
 use crate::build::Build;
 use crate::project::Project;
 
 /// What the keys begin with under which a job's Secret keeps copies of the project's credentials.
 pub(super) const COPIED: &str = "vcs-sidecar.";
 
-const SOURCE: &str = "vcs-sidecar";
+pub(super) const SOURCE: &str = "vcs-sidecar";
+
+const STORAGE: &str = "build-storage";
 
 /// The Pod of a job, if the job may run.
 pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Result<Pod, JobError> {
     job.check(project, build, policy)?;
     let privileged = job.privileged && project.allow_privileged_jobs;
+    let confined = !project.allow_privileged_jobs
+        || !(job.privileged || job.sidecars.iter().any(|sidecar| sidecar.privileged));
     let (volumes, volume_mounts) = volumes(job, project, build);
     let (command, args) = (command(job), Some(job.args.clone()).filter(|args| !args.is_empty()));
-    let pull_policy = if job.image_force_pull { "Always" } else { "IfNotPresent" };
+    let pull_policy = pull_policy(job.image_force_pull);
     let account = [job.service_account.as_deref().unwrap_or_default(), &project.service_account]
         .into_iter()
         .chain([policy.service_account.as_str()])
@@ -45,9 +52,17 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
             privileged: privileged.then_some(true),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(volume_mounts),
+        volume_mounts: Some(volume_mounts).filter(|mounts| !mounts.is_empty()),
+        working_dir: job.working_directory.clone(),
         ..Container::default()
     };
+    let mut annotations = job.annotations.clone();
+    if job.fallible {
+        annotations.insert(FALLIBLE.to_owned(), true.to_string());
+    }
+    let before = job.source(project).then(|| clone(job, project, build, pull_policy));
+    let beside = job.sidecars.iter().map(|each| sidecar(each, job, project, build));
+    let init_containers: Vec<Container> = before.into_iter().chain(beside).collect();
     let mut node_selector = job.host.node_selector.clone();
     if let Some(os) = &job.host.os {
         node_selector.insert("kubernetes.io/os".to_owned(), os.clone());
@@ -57,7 +72,7 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
             name: Some(job.pod_name(build)),
             namespace: Some(build.namespace.clone()),
             labels: Some(labels(job, build)),
-            annotations: Some(job.annotations.clone()).filter(|all| !all.is_empty()),
+            annotations: Some(annotations).filter(|all| !all.is_empty()),
             owner_references: build.owner().map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -66,14 +81,12 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
             automount_service_account_token: account.is_none().then_some(false),
             containers: vec![container],
             image_pull_secrets: pull_secrets(job, project),
-            init_containers: job
-                .source(project)
-                .then(|| vec![sidecar(job, project, build, pull_policy)]),
+            init_containers: Some(init_containers).filter(|all| !all.is_empty()),
             node_name: job.host.name.clone(),
             node_selector: Some(node_selector).filter(|labels| !labels.is_empty()),
             restart_policy: Some("Never".to_owned()),
             // A privileged container is not confined anyway.
-            security_context: (!privileged).then(|| PodSecurityContext {
+            security_context: confined.then(|| PodSecurityContext {
                 seccomp_profile: Some(SeccompProfile {
                     type_: "RuntimeDefault".to_owned(),
                     ..SeccompProfile::default()
@@ -115,7 +128,14 @@ fn deadline(job: &Job) -> i64 {
     i32::try_from(job.time_limit().div_ceil(1000)).unwrap_or(i32::MAX).into()
 }
 
+fn pull_policy(force: bool) -> &'static str {
+    if force { "Always" } else { "IfNotPresent" }
+}
+
 fn command(job: &Job) -> Option<Vec<String>> {
+    if let Some(own) = &job.command {
+        return Some(own.clone()).filter(|own| !own.is_empty());
+    }
     (!job.tasks.is_empty()).then(|| vec![job.shell().to_owned(), "/hook/main.sh".to_owned()])
 }
 
@@ -180,24 +200,27 @@ fn volumes(job: &Job, project: &Project, build: &Build) -> (Vec<Volume>, Vec<Vol
     // A job's name may have dots, a volume's may not.
     let hook = secret.replace('.', "-");
     let copies = job.source(project) && project.home != project.namespace;
-    let mut volumes = vec![Volume {
-        name: hook.clone(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret),
-            // The job itself must not see the copied credentials.
-            items: copies.then(|| hook_items(job)),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    }];
-    let mut mounts = vec![mount(&hook, "/hook")];
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    if job.command.is_none() {
+        volumes.push(Volume {
+            name: hook.clone(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(secret),
+                // The job itself must not see the copied credentials.
+                items: copies.then(|| hook_items(job)),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        });
+        mounts.push(mount(&hook, "/hook"));
+    }
     if job.source(project) {
         volumes.push(Volume {
             name: SOURCE.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource::default()),
             ..Volume::default()
         });
-        mounts.push(mount(SOURCE, &job.mount_path));
+        mounts.extend(seen(SOURCE, &job.mount_path));
     }
     if job.cache.enabled {
         let name = cache_name(job, project);
@@ -205,8 +228,8 @@ fn volumes(job: &Job, project: &Project, build: &Build) -> (Vec<Volume>, Vec<Vol
         mounts.push(mount(&name, &job.cache.path));
     }
     if job.storage.enabled {
-        volumes.push(claimed("build-storage", &build.name()));
-        mounts.push(mount("build-storage", &job.storage.path));
+        volumes.push(claimed(STORAGE, &build.name()));
+        mounts.extend(seen(STORAGE, &job.storage.path));
     }
     if job.docker.enabled && project.allow_host_mounts {
         const SOCKET: &str = "/var/run/docker.sock";
@@ -236,6 +259,11 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
+/// Where a volume is seen, unless it is not.
+fn seen(name: &str, path: &str) -> Option<VolumeMount> {
+    (!path.is_empty()).then(|| mount(name, path))
+}
+
 fn claimed(name: &str, claim: &str) -> Volume {
     Volume {
         name: name.to_owned(),
@@ -257,8 +285,40 @@ fn pull_secrets(job: &Job, project: &Project) -> Option<Vec<LocalObjectReference
     Some(references).filter(|references| !references.is_empty())
 }
 
+/// A container beside the job's own. As an init container that is always restarted it begins
+/// before that one, and the cluster itself ends it after that one.
+fn sidecar(sidecar: &Sidecar, job: &Job, project: &Project, build: &Build) -> Container {
+    let secret = job.pod_name(build);
+    let environment: Vec<EnvVar> = sidecar
+        .env
+        .iter()
+        .map(|(name, _)| from_secret(name, &secret, &sidecar.key(name), None))
+        .collect();
+    let source = sidecar.source_mount_path.as_ref().filter(|_| job.source(project));
+    let storage = sidecar.workspace_mount_path.as_ref().filter(|_| job.storage.enabled);
+    let mounts: Vec<VolumeMount> = [(SOURCE, source), (STORAGE, storage)]
+        .into_iter()
+        .filter_map(|(name, path)| seen(name, path?))
+        .collect();
+    let some = |list: &Vec<String>| Some(list.clone()).filter(|list| !list.is_empty());
+    Container {
+        name: sidecar.name.clone(),
+        image: Some(sidecar.image.clone()),
+        image_pull_policy: Some(pull_policy(sidecar.image_force_pull).to_owned()),
+        command: some(&sidecar.command),
+        args: some(&sidecar.args),
+        env: Some(environment).filter(|all| !all.is_empty()),
+        restart_policy: Some("Always".to_owned()),
+        security_context: (sidecar.privileged && project.allow_privileged_jobs)
+            .then(|| SecurityContext { privileged: Some(true), ..SecurityContext::default() }),
+        volume_mounts: Some(mounts).filter(|all| !all.is_empty()),
+        working_dir: sidecar.working_directory.clone(),
+        ..Container::default()
+    }
+}
+
 /// The init container that checks the source out.
-fn sidecar(job: &Job, project: &Project, build: &Build, pull_policy: &str) -> Container {
+fn clone(job: &Job, project: &Project, build: &Build, pull_policy: &str) -> Container {
     let event = &build.event;
     let own = Occasion {
         kind: event.kind.clone(),

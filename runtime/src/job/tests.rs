@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::event::Event;
 
+mod sidecars;
+
 fn project() -> Project {
     let secret = Secret {
         type_: Some(crate::project::SECRET_TYPE.to_owned()),

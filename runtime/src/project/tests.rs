@@ -158,3 +158,57 @@ fn a_project_that_is_printed_shows_no_secret() {
     let printed = format!("{project:?}");
     assert!(printed.contains("acme/app") && !printed.contains("hush"), "{printed}");
 }
+
+#[test]
+fn limits_are_read_from_values_and_kept_as_annotations() {
+    let yaml = "project: acme/app\nsharedSecret: s\nlimits: {maxBuilds: 2, maxJobs: \"3\", \
+                supersede: true, scriptMemory: 128Mi, scriptTime: 1m30s, scriptOutput: 1Mi, \
+                scriptJobs: 10, scriptTimers: 5}\n";
+    let (project, warnings) = values::read(yaml, "default").unwrap();
+    assert_eq!(warnings, [""; 0]);
+    let limits = Limits {
+        builds: Some(2),
+        jobs: Some(3),
+        supersede: true,
+        script: ScriptLimits {
+            memory: Some(128 << 20),
+            time: Some(std::time::Duration::from_secs(90)),
+            output: Some(1 << 20),
+            jobs: Some(10),
+            timers: Some(5),
+        },
+    };
+    assert_eq!(project.limits, limits);
+    let secret = project.secret();
+    assert_eq!(secret.metadata.annotations.as_ref().unwrap()["brigantine.dev/max-builds"], "2");
+    assert_eq!(Project::from_secret(&secret).unwrap().limits, limits);
+    assert_eq!(limits.script.to_string().parse::<ScriptLimits>().unwrap(), limits.script);
+    let (plain, _) = values::read("project: acme/app\nsharedSecret: s", "default").unwrap();
+    assert_eq!(plain.secret().metadata.annotations.unwrap().len(), 1);
+}
+
+#[test]
+fn a_limit_that_is_not_understood_is_named_and_no_project_is_read() {
+    for (name, value, expected) in [
+        ("max-builds", "0", "a whole number from 1 to 100000"),
+        ("max-builds", "", "a whole number from 1 to 100000"),
+        ("max-jobs", "many", "a whole number from 1 to 100000"),
+        ("supersede", "yes", "true or false"),
+        ("script-memory", "64MB", "a size like 128Mi, from 8Mi"),
+        ("script-memory", "1Ki", "a size like 128Mi, from 8Mi"),
+        ("script-time", "10", "a span of time like 30s, more than none"),
+        ("script-output", "-1", "a size like 8Mi"),
+        ("script-jobs", "1.5", "a whole number from 1 to 100000"),
+        ("script-timers", "-3", "a whole number from 1 to 100000"),
+    ] {
+        let mut secret = secret(&[]);
+        let name = format!("brigantine.dev/{name}");
+        secret.metadata.annotations = Some([(name.clone(), value.to_owned())].into());
+        let error = Project::from_secret(&secret).unwrap_err().to_string();
+        assert_eq!(error, format!("the limit {name} is {value:?}, and must be {expected}"));
+    }
+    let error = values::read("project: a\nlimits: {maxBuilds: -1}", "default").unwrap_err();
+    assert!(error.to_string().starts_with("the limit limits.maxBuilds is \"-1\""), "{error}");
+    let (_, warnings) = values::read("project: a\nlimits: {maxBuild: 1}", "default").unwrap();
+    assert!(warnings[0].contains("limits.maxBuild is unknown"), "{warnings:?}");
+}

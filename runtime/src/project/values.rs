@@ -6,7 +6,8 @@
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
-use super::{Project, ProjectError, SidecarResources, WorkerImage};
+use super::limits::NAMES;
+use super::{Limits, Project, ProjectError, SidecarResources, WorkerImage};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
@@ -27,6 +28,7 @@ const KEYS: &[&str] = &[
     "imagePullSecrets",
     "initGitSubmodules",
     "kubernetes",
+    "limits",
     "namespace",
     "project",
     "repository",
@@ -149,6 +151,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
             pull_policy: worker.text("pullPolicy")?,
         },
         worker_command: super::words(&values.text("workerCommand")?),
+        limits: values.limits(&mut warnings)?,
         script_path: values.text("brigadejsPath")?,
         config_path: values.text("brigadeConfigPath")?,
         name,
@@ -210,6 +213,27 @@ impl Section {
             Some(Value::String(json)) => Ok(super::script_secrets(json)?),
             _ => Ok(self.section("secrets")?.map),
         }
+    }
+
+    /// What the chart has no key for.
+    fn limits(&self, warnings: &mut Vec<String>) -> Result<Limits, ValuesError> {
+        let section = self.section("limits")?;
+        let keys = NAMES.map(|(_, key)| key);
+        section.warn_of_unknown(&keys, warnings);
+        let mut texts = Map::new();
+        for (name, key) in NAMES {
+            let text = section.text(key)?;
+            if !text.is_empty() {
+                texts.insert(name.to_owned(), text.into());
+            }
+        }
+        let key_of =
+            |name: &str| NAMES.iter().find(|(known, _)| *known == name).map(|(_, key)| key);
+        let limits = Limits::read(
+            |name| texts.get(name).and_then(Value::as_str).map(str::to_owned),
+            |name| format!("limits.{}", key_of(name).unwrap_or(&name)),
+        );
+        Ok(limits.map_err(ProjectError::Limit)?)
     }
 
     fn warn_of_unknown(&self, known: &[&str], warnings: &mut Vec<String>) {

@@ -1,6 +1,8 @@
-//! The program `worker`: what runs in worker pods.
+#![doc = include_str!("../README.md")]
 
+mod clone;
 mod run;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -8,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
-use runtime::settings::{Settings, WorkerSettings};
+use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
 use runtime::telemetry;
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
@@ -26,6 +28,18 @@ enum Role {
     /// Ends with the script's exit code: 0 when the build succeeded. A worker that is killed may be
     /// started again; no job runs twice.
     Run,
+    /// Look after the builds of all projects, as a CronJob does every few minutes
+    ///
+    /// Starts builds that nobody has started, and those that wait if it is their turn; goes on with
+    /// builds whose worker has vanished, at most three times each; notes how builds ended that
+    /// nobody followed; ends what was cancelled; and deletes old builds with all that is theirs,
+    /// also Brigade's own, never caches. Ends with 1 if something could not be done.
+    Sweep(sweep::Arguments),
+    /// Clone the repository of a build into the workspace, as an init container
+    ///
+    /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
+    /// event's commit is checked out. May be run again.
+    Clone,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,15 +50,35 @@ async fn main() -> Result<ExitCode> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     match role {
+        Role::Clone => {
+            let settings = CloneSettings::from_environment()?;
+            clone::clone(&settings, std::io::stdout(), &clone::WAITS, interrupted()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Role::Run => {
-            let worker = WorkerSettings::from_environment()?;
-            // Installed once for the process; nothing else has had the chance.
-            let _installed = rustls::crypto::ring::default_provider().install_default();
-            let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
-            let client =
-                kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
-            let cluster = Cluster::new(client, &settings.namespace);
+            let worker = match WorkerSettings::from_environment() {
+                Err(error) if let Some(name) = error.missing() => {
+                    run::say(&mut std::io::stdout(), &format!("Missing required env {name}"));
+                    return Ok(ExitCode::FAILURE);
+                }
+                worker => worker?,
+            };
+            let cluster = cluster(&worker.home).await?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
+        Role::Sweep(arguments) => {
+            let environment = SweepSettings::from_environment()?;
+            let cluster = cluster(sweep::namespace(&arguments, &settings)).await?;
+            sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
+        }
     }
+}
+
+/// The cluster that this pod, or the user's kubeconfig, belongs to.
+async fn cluster(namespace: &str) -> Result<Cluster> {
+    // Installed once for the process; nothing else has had the chance.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
+    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+    Ok(Cluster::new(client, namespace))
 }

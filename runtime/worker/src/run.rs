@@ -6,11 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Line, Options, PackageOptions};
-use runtime::build::BuildId;
-use runtime::cluster::Cluster;
+use pipeline::{Context, Limits, Line, Options, Outcome, PackageOptions};
+use regex::Regex;
+use runtime::build::{Build, BuildId};
+use runtime::cluster::{Cluster, ClusterError};
 use runtime::job::Policy;
+use runtime::line;
+use runtime::project::Project;
 use runtime::settings::{Settings, WorkerSettings};
+
+mod mounted;
 
 #[cfg(test)]
 mod tests;
@@ -24,19 +29,47 @@ pub(crate) async fn run(
     out: impl Write + Send + 'static,
     shutdown: impl Future<Output = ()>,
 ) -> Result<ExitCode> {
+    let mut out = out;
+    let account = &worker.service_account;
+    if let Some(pattern) = &worker.service_account_regex {
+        let regex = Regex::new(pattern);
+        let regex = regex.context("BRIGADE_SERVICE_ACCOUNT_REGEX is no regular expression")?;
+        if !regex.is_match(account) {
+            let text = format!("Service Account {account} does not match regex {pattern}");
+            say(&mut out, &text);
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     let id = BuildId::parse(&worker.build)?;
-    let build = cluster.build(&worker.namespace, id).await?;
-    let build = build.with_context(|| format!("there is no build {id} in {}", worker.namespace))?;
-    let project = cluster.project(&worker.project).await?;
-    let project = project.with_context(|| format!("there is no project {}", worker.project))?;
+    let mut build = match cluster.build(&worker.namespace, id).await {
+        Ok(Some(build)) => build,
+        Ok(None) => mounted::build(worker, id)?,
+        Err(error @ ClusterError::Refused { .. }) => mounted::build(worker, id).or(Err(error))?,
+        Err(error) => return Err(error.into()),
+    };
+    let mut project = match cluster.project(&worker.project).await {
+        Ok(Some(project)) => project,
+        Ok(None) => mounted::project(worker)?,
+        Err(error @ ClusterError::Refused { .. }) => mounted::project(worker).or(Err(error))?,
+        Err(error) => return Err(error.into()),
+    };
+    // Where the build is, is where its worker was told to be.
+    project.namespace = build.namespace.clone();
+    build.event.log_level = worker.log_level.unwrap_or(build.event.log_level);
+    mounted::script(worker, &mut project, &mut build);
+    // What needs no script needs no clone either.
+    if let Some(outcome) = pipeline::settled(cluster, &build).await? {
+        leave(cluster, &project, settings, &build).await;
+        return Ok(code(&outcome));
+    }
     let cloned = [(project.id.clone(), worker.workspace.clone())];
     let cloned = Repository::Folders(cloned.into());
     let Found::Script(script) = script::find(cluster, &project, &build, &cloned).await? else {
         bail!("there is no script, and nothing was cloned to {}", worker.workspace.display());
     };
     let policy = Policy {
-        service_account: worker.service_account.clone(),
-        service_accounts: vec![worker.service_account.clone()],
+        service_account: account.clone(),
+        service_accounts: vec![account.clone()],
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
@@ -45,7 +78,8 @@ pub(crate) async fn run(
         folder: settings.package_cache.clone(),
         ..PackageOptions::default()
     };
-    let options = Options { policy, packages, ..Options::default() };
+    let limits = Limits::of(&project, &settings.script_limits);
+    let options = Options { policy, limits, packages, ..Options::default() };
     let context = Context { cluster: cluster.clone(), project, build, script, options };
     let out = Mutex::new(out);
     let print = move |line: Line| {
@@ -53,5 +87,23 @@ pub(crate) async fn run(
         let _nobody_reads = writeln!(out, "{}", line.text);
     };
     let outcome = pipeline::run(&context, Arc::new(print), shutdown).await?;
-    Ok(ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1)))
+    leave(cluster, &context.project, settings, &context.build).await;
+    Ok(code(&outcome))
+}
+
+fn code(outcome: &Outcome) -> ExitCode {
+    ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1))
+}
+
+/// Starts the builds that have waited for this one to end. What fails is the sweeper's.
+async fn leave(cluster: &Cluster, project: &Project, settings: &Settings, build: &Build) {
+    let left = line::leave(cluster, project, settings, &build.namespace, build.id).await;
+    if let Err(error) = left {
+        tracing::warn!(%error, "the builds that wait for this one still wait");
+    }
+}
+
+/// Prints a line of the worker's own, as Brigade's does.
+pub(crate) fn say(out: &mut impl Write, text: &str) {
+    let _nobody_reads = writeln!(out, "[brigade] {text}");
 }

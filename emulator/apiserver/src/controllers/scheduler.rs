@@ -1,11 +1,14 @@
-//! Gives pods to nodes: the first ready node whose labels match. A cluster without nodes leaves
+//! Gives pods to nodes: the first ready node whose labels match and which has what the pod asks for. A cluster without nodes leaves
 //! pods pending and says nothing, so that tests may play the kubelet themselves.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::work::is_finished;
 use super::{Said, edit, event, set_condition};
+use crate::kubelet::quantity;
 use crate::managed::Writer;
 use crate::object;
 use crate::selectors::Labels;
@@ -24,10 +27,18 @@ pub(crate) fn all(shared: &Shared) {
 }
 
 pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
-    if !shared.schedule || change.deleted {
+    if !shared.schedule {
         return;
     }
     match storage {
+        // What it had, others may wait for.
+        "pods" if change.deleted || is_finished(&change.new.value) => {
+            if !Requests::of(&change.new.value).are_none() {
+                all(shared);
+            }
+        }
+        "persistentvolumeclaims" => all(shared),
+        _ if change.deleted => {}
         "pods" => place(shared, &change.new.value),
         "nodes" if is_ready(&change.new.value) && is_tainted(&change.new.value) => {
             edit(shared, "nodes", &change.key, &super::controller(""), |node| {
@@ -48,7 +59,9 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
 
 /// Whether a change of a node can let a pod in.
 fn matters(old: &Value, new: &Value) -> bool {
-    old["metadata"]["labels"] != new["metadata"]["labels"] || old["spec"] != new["spec"]
+    old["metadata"]["labels"] != new["metadata"]["labels"]
+        || old["spec"] != new["spec"]
+        || old["status"]["allocatable"] != new["status"]["allocatable"]
 }
 
 fn is_ready(node: &Value) -> bool {
@@ -77,9 +90,113 @@ fn place(shared: &Shared, pod: &Value) {
     if nodes.is_empty() {
         return;
     }
-    match nodes.iter().find(|node| refusal(&node.value, pod).is_none()) {
-        Some(node) => bind(shared, pod, object::name(&node.value)),
-        None => refuse(shared, pod, &nodes),
+    if let Some(reason) = missing_claim(shared, pod) {
+        return refuse(shared, pod, &nodes, &reason);
+    }
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for node in &nodes {
+        let refusal = refusal(&node.value, pod).or_else(|| shortage(shared, &node.value, pod));
+        let Some(refusal) = refusal else {
+            return bind(shared, pod, object::name(&node.value));
+        };
+        match reasons.iter_mut().find(|(one, _)| *one == refusal) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((refusal, 1)),
+        }
+    }
+    let reasons: Vec<String> =
+        reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    refuse(shared, pod, &nodes, &reasons.join(", "));
+}
+
+/// Why no node can have the volumes of a pod yet.
+fn missing_claim(shared: &Shared, pod: &Value) -> Option<Cow<'static, str>> {
+    for volume in object::list(pod, &["spec", "volumes"]) {
+        let Some(name) = volume["persistentVolumeClaim"]["claimName"].as_str() else { continue };
+        let key = Key::new(object::namespace(pod), name);
+        let Some(claim) = shared.store.get("persistentvolumeclaims", &key) else {
+            return Some(format!("persistentvolumeclaim {name:?} not found").into());
+        };
+        if object::is_deleting(&claim.value) {
+            return Some(format!("persistentvolumeclaim {name:?} is being deleted").into());
+        }
+        if shared.bind_volumes && object::text(&claim.value, &["status", "phase"]) != "Bound" {
+            return Some("pod has unbound immediate PersistentVolumeClaims".into());
+        }
+    }
+    None
+}
+
+/// What a pod asks of its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Requests {
+    cpu: f64,
+    memory: f64,
+}
+
+impl Requests {
+    /// Containers run beside each other, with the sidecars; other init containers before them.
+    fn of(pod: &Value) -> Requests {
+        let mut together = Requests::default();
+        let mut most = Requests::default();
+        for container in object::list(pod, &["spec", "initContainers"]) {
+            let wants = Requests::listed(&container["resources"]["requests"]);
+            if container["restartPolicy"] == "Always" {
+                together = together.and(wants);
+            } else {
+                let meanwhile = together.and(wants);
+                most.cpu = most.cpu.max(meanwhile.cpu);
+                most.memory = most.memory.max(meanwhile.memory);
+            }
+        }
+        for container in object::list(pod, &["spec", "containers"]) {
+            together = together.and(Requests::listed(&container["resources"]["requests"]));
+        }
+        most.cpu = most.cpu.max(together.cpu);
+        most.memory = most.memory.max(together.memory);
+        most.and(Requests::listed(&pod["spec"]["overhead"]))
+    }
+
+    fn listed(list: &Value) -> Requests {
+        let amount = |name: &str| list[name].as_str().and_then(quantity::parse).unwrap_or_default();
+        Requests { cpu: amount("cpu"), memory: amount("memory") }
+    }
+
+    fn and(self, other: Requests) -> Requests {
+        Requests { cpu: self.cpu + other.cpu, memory: self.memory + other.memory }
+    }
+
+    fn are_none(self) -> bool {
+        self == Requests::default()
+    }
+}
+
+/// What a node has too little of for a pod.
+fn shortage(shared: &Shared, node: &Value, pod: &Value) -> Option<&'static str> {
+    let wants = Requests::of(pod);
+    if wants.are_none() {
+        return None;
+    }
+    let has = &node["status"]["allocatable"];
+    let taken = shared
+        .store
+        .list("pods", None)
+        .1
+        .iter()
+        .filter(|other| object::text(&other.value, &["spec", "nodeName"]) == object::name(node))
+        .filter(|other| !is_finished(&other.value))
+        .fold(wants, |taken, other| taken.and(Requests::of(&other.value)));
+    // A billionth is what adding thousandths may be wrong by.
+    let lacks = |name: &str, taken: f64| {
+        let has = has[name].as_str().and_then(quantity::parse);
+        has.is_some_and(|has| taken > has * (1.0 + 1e-9))
+    };
+    if wants.cpu > 0.0 && lacks("cpu", taken.cpu) {
+        Some("Insufficient cpu")
+    } else if wants.memory > 0.0 && lacks("memory", taken.memory) {
+        Some("Insufficient memory")
+    } else {
+        None
     }
 }
 
@@ -172,17 +289,8 @@ pub(crate) fn assign(pod: &mut Value, node: &str) {
     );
 }
 
-fn refuse(shared: &Shared, pod: &Value, nodes: &[Arc<Object>]) {
-    let mut reasons: Vec<(&str, usize)> = Vec::new();
-    for reason in nodes.iter().filter_map(|node| refusal(&node.value, pod)) {
-        match reasons.iter_mut().find(|(one, _)| *one == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
-        }
-    }
-    let reasons: Vec<String> =
-        reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let message = format!("0/{} nodes are available: {}.", nodes.len(), reasons.join(", "));
+fn refuse(shared: &Shared, pod: &Value, nodes: &[Arc<Object>], reason: &str) {
+    let message = format!("0/{} nodes are available: {reason}.", nodes.len());
     let told = object::list(pod, &["status", "conditions"])
         .iter()
         .any(|one| one["type"] == "PodScheduled" && one["message"] == message.as_str());

@@ -3,7 +3,7 @@
 use std::{fs, thread};
 
 /// The value of a quantity such as `250m`, `1Gi` or `2e3`.
-pub(super) fn parse(quantity: &str) -> Option<f64> {
+pub(crate) fn parse(quantity: &str) -> Option<f64> {
     let number_end = quantity
         .find(|character: char| !character.is_ascii_digit() && !"+-.".contains(character))
         .unwrap_or(quantity.len());

@@ -46,6 +46,8 @@ pub(crate) struct ContainerRun {
     pub(crate) namespace: String,
     pub(crate) container: String,
     pub(crate) restart_count: i32,
+    /// Whether it is one that serves: started again whenever it ends.
+    pub(crate) serves: bool,
     /// The reference, as the pod has it.
     pub(crate) image: String,
     /// What the engine has under that reference.

@@ -21,7 +21,7 @@ fn say(writer: &mut LogWriter, text: &str) {
 
 async fn read(logs: &Logs, options: LogOptions) -> String {
     let stream = logs.read(UID, "main", &options).unwrap();
-    let chunks: Vec<_> = timeout(Duration::from_secs(20), stream.try_collect())
+    let chunks: Vec<_> = timeout(Duration::from_secs(60), stream.try_collect())
         .await
         .expect("the log ends")
         .unwrap();
@@ -155,12 +155,12 @@ async fn following_sees_lines_as_they_come_and_ends_with_the_writer() {
     assert_eq!(stream.next().await.unwrap().unwrap(), "before\n");
     for number in 0..100 {
         say(&mut writer, &format!("{number}\n"));
-        let chunk = timeout(Duration::from_secs(5), stream.next()).await.expect("woken");
+        let chunk = timeout(Duration::from_secs(60), stream.next()).await.expect("woken");
         assert_eq!(chunk.unwrap().unwrap(), format!("{number}\n"));
     }
     let end = tokio::spawn(async move { stream.next().await });
     drop(writer);
-    assert!(timeout(Duration::from_secs(5), end).await.expect("ends").unwrap().is_none());
+    assert!(timeout(Duration::from_secs(60), end).await.expect("ends").unwrap().is_none());
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn following_ends_when_the_pod_is_removed() {
     logs.remove(UID).unwrap();
     logs.remove(UID).unwrap();
     drop(writer);
-    assert!(timeout(Duration::from_secs(5), stream.next()).await.expect("ends").is_none());
+    assert!(timeout(Duration::from_secs(60), stream.next()).await.expect("ends").is_none());
     assert!(matches!(logs.read(UID, "main", &follow).err(), Some(LogError::NotFound(_))));
 }
 

@@ -29,7 +29,7 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + Send + DeserializeOwned + 'static,
 {
     let waiting = await_condition(api.clone(), name, condition);
-    let done = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    let done = tokio::time::timeout(Duration::from_secs(60), waiting).await;
     done.expect("it happens in time").expect("the watch works")
 }
 
@@ -305,6 +305,64 @@ async fn pods_wait_for_a_node_that_fits() {
         tokio::task::yield_now().await;
     }
     assert_eq!(found, 1);
+}
+
+/// Why no node takes a pod, once that was said.
+async fn unscheduled(api: &Api<Pod>, name: &str) -> String {
+    fn why(pod: Option<&Pod>) -> Option<String> {
+        let conditions = pod?.status.as_ref()?.conditions.as_ref()?;
+        let refused = |reason: &Option<String>| reason.as_deref() == Some("Unschedulable");
+        conditions.iter().find(|one| refused(&one.reason))?.message.clone()
+    }
+    let pod = wait(api, name, |pod: Option<&Pod>| why(pod).is_some()).await;
+    why(pod.as_ref()).unwrap()
+}
+
+#[tokio::test]
+async fn pods_wait_until_a_node_has_what_they_ask_for() {
+    let (_server, client) = cluster();
+    let api: Api<Pod> = Api::default_namespaced(client.clone());
+    node(&client, "one").await;
+    let has = json!({"status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "10"}}});
+    let nodes: Api<Node> = Api::all(client);
+    nodes.patch_status("one", &PatchParams::default(), &Patch::Merge(&has)).await.unwrap();
+    let make = async |name: &str, requests: Value| {
+        let containers =
+            json!([{"name": "main", "image": "busybox:1", "resources": {"requests": requests}}]);
+        let pod = json!({"metadata": {"name": name}, "spec": {"containers": containers}});
+        api.create(&PostParams::default(), &object(pod)).await.unwrap();
+    };
+    make("large", json!({"cpu": "1500m", "memory": "100Mi"})).await;
+    wait(&api, "large", scheduled).await;
+    make("half", json!({"cpu": "500m"})).await;
+    wait(&api, "half", scheduled).await;
+    make("more", json!({"cpu": "10m"})).await;
+    assert_eq!(unscheduled(&api, "more").await, "0/1 nodes are available: 1 Insufficient cpu.");
+    make("wide", json!({"memory": "1Gi"})).await;
+    assert_eq!(unscheduled(&api, "wide").await, "0/1 nodes are available: 1 Insufficient memory.");
+    make("modest", json!({})).await;
+    wait(&api, "modest", scheduled).await;
+    api.delete("large", &DeleteParams::default().grace_period(0)).await.unwrap();
+    wait(&api, "more", scheduled).await;
+    wait(&api, "wide", scheduled).await;
+}
+
+#[tokio::test]
+async fn a_pod_waits_for_its_claim() {
+    let (_server, client) = cluster();
+    let api: Api<Pod> = Api::default_namespaced(client.clone());
+    node(&client, "one").await;
+    let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data"}});
+    pod(&api, "main", json!({"volumes": [volume]})).await;
+    let expected = "0/1 nodes are available: persistentvolumeclaim \"data\" not found.";
+    assert_eq!(unscheduled(&api, "main").await, expected);
+    let claim = json!({
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    });
+    let claims: Api<PersistentVolumeClaim> = Api::default_namespaced(client);
+    claims.create(&PostParams::default(), &object(claim)).await.unwrap();
+    wait(&api, "main", scheduled).await;
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ async fn a_listener_that_shuts_down_ends_its_watches_and_the_server_lives_on() {
         let api: Api<ConfigMap> = Api::default_namespaced(client);
         let watch = api.watch(&kube::api::WatchParams::default(), "0").await.unwrap();
         stop.cancel();
-        let ended = tokio::time::timeout(Duration::from_secs(5), served).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), served).await;
         ended.expect("it ends in time").unwrap().unwrap();
         drop(watch);
     }

@@ -74,17 +74,3 @@ fn keyed<M: Mac + KeyInit>(content: &[u8], key: &[u8]) -> Vec<u8> {
     code.update(content);
     code.finalize().into_bytes().to_vec()
 }
-
-/// Bytes that nobody can guess.
-pub(super) fn random(size: usize) -> Vec<u8> {
-    let mut found = Vec::with_capacity(size + 32);
-    while found.len() < size {
-        // Two of these have 244 bits of the system's randomness.
-        let mut digest = Sha256::new();
-        digest.update(uuid::Uuid::new_v4().as_bytes());
-        digest.update(uuid::Uuid::new_v4().as_bytes());
-        found.extend_from_slice(&digest.finalize());
-    }
-    found.truncate(size);
-    found
-}

@@ -1,15 +1,14 @@
 //! The host object: everything that a script can do, a function each.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use rquickjs::context::EvalOptions;
 use rquickjs::function::Opt;
 use rquickjs::{Ctx, Exception, Function, Object, Result, TypedArray};
 use runtime::event::LogLevel;
 use runtime::job::Job;
-use sha2::{Digest, Sha256};
 
 use super::resolve::Asked;
 use super::sources::Kind;
@@ -37,6 +36,7 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     sources(ctx, &host, shared)?;
     repository(ctx, &host, shared)?;
     content(ctx, &host)?;
+    chance(ctx, &host, shared)?;
     let boot: Option<Function<'js>> = builtins::evaluate(ctx, "brigantine:boot.js")?;
     let boot = boot.ok_or(rquickjs::Error::Unknown)?;
     let dispatch: Function<'js> = boot.call((host,))?;
@@ -73,10 +73,9 @@ fn values(host: &Object<'_>, shared: &Shared) -> Result<()> {
     let root = shared.files.root();
     let workspace = if shared.files.has_repository() { root.clone() } else { String::new() };
     let environment = view::environment(&shared.project, &shared.build, &shared.policy, &workspace);
-    let digest = Sha256::digest(shared.seed.as_bytes());
-    let seed: Vec<u32> = digest
+    let seed: Vec<u32> = shared
+        .random(16)
         .chunks_exact(4)
-        .take(4)
         .map(|part| part.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)))
         .collect();
     host.set("context", view::context(&shared.project, &shared.build, &shared.policy))?;
@@ -111,9 +110,9 @@ fn printing<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Re
     };
     host.set("log", Function::new(ctx.clone(), log)?)?;
     let own = Arc::clone(shared);
-    // Whole nanoseconds below 2^53: a hundred days.
-    let now = move || own.guard.now() as f64;
-    host.set("now", Function::new(ctx.clone(), now)?)?;
+    let clock = move || own.clock.load(Ordering::Relaxed) as f64;
+    host.set("clock", Function::new(ctx.clone(), clock)?)?;
+    host.set("began", shared.began as f64)?;
     let own = Arc::clone(shared);
     let exit = move |code: i32| {
         own.state().commands.clear();
@@ -304,6 +303,10 @@ fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Res
 }
 
 impl Shared {
+    fn random(&self, size: usize) -> Vec<u8> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).bytes(size)
+    }
+
     /// Counts what the descriptions of jobs take: they are kept outside of the engine's memory.
     fn describe(&self, ctx: &Ctx<'_>, bytes: usize) -> Result<()> {
         let mut state = self.state();
@@ -392,12 +395,17 @@ fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>) -> Result<()> {
             }
         }
     };
-    host.set("digest", Function::new(ctx.clone(), digest)?)?;
-    let random = |ctx: Ctx<'js>, size: usize| -> Result<TypedArray<'js, u8>> {
+    host.set("digest", Function::new(ctx.clone(), digest)?)
+}
+
+/// The same bytes in every evaluation of a build.
+fn chance<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let random = move |ctx: Ctx<'js>, size: usize| -> Result<TypedArray<'js, u8>> {
         if size > 65_536 {
             return Err(Exception::throw_range(&ctx, "at most 65536 random bytes at once"));
         }
-        TypedArray::new(ctx, bytes::random(size))
+        TypedArray::new(ctx, own.random(size))
     };
     host.set("random", Function::new(ctx.clone(), random)?)
 }

@@ -12,6 +12,7 @@ use super::*;
 use crate::mask::Mask;
 
 mod brigadier;
+mod brigadier2;
 mod hostile;
 mod language;
 mod modules;
@@ -48,6 +49,7 @@ pub(crate) fn build(project: &Project, event: Event) -> Build {
     let mut build = Build::new(project, event, Timestamp::UNIX_EPOCH);
     build.id = runtime::build::BuildId::parse("01kag00000000000000000000a").unwrap();
     build.uid = Some("5f5f".to_owned());
+    build.created = Some(Timestamp::UNIX_EPOCH);
     build
 }
 

@@ -66,7 +66,7 @@
       if (typeof reason === "string") return wellFormed(reason);
       return wellFormed(builtin("util").inspect(reason));
     } catch {
-      return "an error that cannot be printed, which may mean that the script is out of memory";
+      return "an error that cannot be printed; the script may be out of memory";
     }
   }
   internal.explain = explain;
@@ -174,6 +174,20 @@
     enqueue(() => guarded(callback));
   }
 
+  // --- the clock ------------------------------------------------------------------------------
+
+  // It is the build's own: the same in every evaluation, and moved only by what is delivered.
+  const monotonic = () => (host.clock() - host.began) * 1e6;
+  const NativeDate = Date;
+  NativeDate.now = function now() {
+    return host.clock();
+  };
+  globalThis.Date = NativeDate.prototype.constructor = new Proxy(NativeDate, {
+    construct: (target, args, self) => Reflect.construct(target, args.length === 0 ? [host.clock()] : args, self),
+    apply: () => new NativeDate(host.clock()).toString(),
+  });
+  globalThis.performance = { now: () => monotonic() / 1e6, timeOrigin: host.began };
+
   // --- what goes wrong ------------------------------------------------------------------------
 
   const rejected = new Map(); // promise -> reason, not yet handled by anybody
@@ -203,7 +217,6 @@
     fd: stream,
   });
 
-  const started = host.now();
   const process = Object.create(EventEmitter.prototype);
   EventEmitter.call(process);
   Object.assign(process, {
@@ -238,7 +251,7 @@
     },
     hrtime: Object.assign(
       function hrtime(since) {
-        const now = host.now();
+        const now = monotonic();
         let seconds = Math.floor(now / 1e9);
         let nanoseconds = now % 1e9;
         if (since) {
@@ -251,9 +264,9 @@
         }
         return [seconds, nanoseconds];
       },
-      { bigint: () => BigInt(host.now()) },
+      { bigint: () => BigInt(monotonic()) },
     ),
-    uptime: () => (host.now() - started) / 1e9,
+    uptime: () => monotonic() / 1e9,
     memoryUsage: () => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }),
     emitWarning(warning) {
       console.error(`Warning: ${warning}`);
@@ -275,7 +288,7 @@
   const elapsed = (label) => {
     const start = clocks.get(label);
     if (start === undefined) return undefined;
-    const milliseconds = (host.now() - start) / 1e6;
+    const milliseconds = (monotonic() - start) / 1e6;
     return milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(3)}s` : `${milliseconds.toFixed(3)}ms`;
   };
   const console = {
@@ -321,7 +334,7 @@
       counts.delete(`${label}`);
     },
     time(label = "default") {
-      clocks.set(`${label}`, host.now());
+      clocks.set(`${label}`, monotonic());
     },
     timeLog(label = "default", ...args) {
       const time = elapsed(`${label}`);
@@ -454,6 +467,7 @@
       return found.length;
     },
     after: (name) => app.after(name),
+    cancel: (reason) => app.fail(new Error(reason), "cancelled"),
     explain,
     state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
   };

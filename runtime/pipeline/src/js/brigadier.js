@@ -1,4 +1,6 @@
-// The script API of Brigade 1.x: what `require("brigadier")` gives.
+// What `require("brigadier")` gives: the script API of Brigade 1.x, and that of Brigade 2 in the
+// same object. A job that is made with an event, and a handler that is registered for a source and
+// a type, are Brigade 2's; what is of that alone is in brigadier2.js, and loaded when it is used.
 (function (host, internal, builtin, module) {
   "use strict";
 
@@ -6,7 +8,8 @@
   const { stringify, wellFormed } = internal;
   const then = Promise.prototype.then;
 
-  const context = JSON.parse(host.context); // { event, project }
+  const context = JSON.parse(host.context); // { event, project, v2 }
+  const second = () => builtin("brigadier2");
   const project = context.project;
   const firstEvent = context.event;
   let event = firstEvent; // whose revision the source of a job is taken at
@@ -19,13 +22,40 @@
       super();
       this.on("ping", ping);
     }
+    // With a source, a type and a handler it is Brigade 2's: one handler for each, the last.
+    on(...said) {
+      if (said.length < 3) return super.on(...said);
+      const [source, type, handler] = said;
+      const key = `${text(source)}:${text(type)}`;
+      if (typeof handler !== "function") throw new TypeError(`the handler of ${key} must be a function`);
+      handlers.set(key, handler);
+      return this;
+    }
     has(name) {
       return this.listenerCount(name) > 0;
     }
     fire(e, p) {
       return this.emit(e.type, e, p);
     }
+    // Runs Brigade 2's handler of the event, and keeps the text that it comes to.
+    async process() {
+      const { source, type } = context.v2;
+      const keys = [`${source}:${type}`, `${source}:*`];
+      const found = keys.find((key) => handlers.has(key));
+      processed = found ?? keys[0];
+      if (found === undefined) return;
+      heard = true;
+      const result = handlers.get(found)(second().event());
+      // What the promise of a job comes to is no text, so that nobody has to wait for it.
+      if (watched.has(result)) return;
+      const answer = await result;
+      if (typeof answer === "string" && answer !== "") summary = wellFormed(answer);
+    }
   }
+  const handlers = new Map(); // of Brigade 2's: `source:type` -> function
+  let processed; // the name that `process` was called for
+  let heard = false; // and whether it had a handler
+  let summary;
   function ping() {
     builtin("console").log("ping");
   }
@@ -85,12 +115,25 @@
     const job = jobs.get(id);
     if (!job) return;
     jobs.delete(id);
-    if (ok) return job.resolve(new Result(text));
-    const error = new Error(text);
-    for (const [key, value] of Object.entries(JSON.parse(details))) {
-      Object.defineProperty(error, key, { value, writable: true, configurable: true, enumerable: false });
+    const known = JSON.parse(details);
+    if (ok ? job.second : job.fallible) {
+      if (!ok) host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
+      return job.resolve();
     }
-    job.reject(error);
+    const outcome = ok ? new Result(text) : new Error(job.second ? told(text, known) : text);
+    for (const [key, detail] of Object.entries(known)) {
+      const value = key.endsWith("Time") ? new Date(detail) : detail;
+      Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
+    }
+    if (ok) job.resolve(outcome);
+    else job.reject(outcome);
+  }
+
+  // The same in the words of Brigade 2.
+  function told(text, { job, podName, reason }) {
+    const intro = `job ${job}(${podName}): Error: `;
+    const cause = text.startsWith(intro) ? text.slice(intro.length) : text;
+    return `Job "${job}" ${reason === "DeadlineExceeded" ? "timed out" : "failed"}: ${cause}`;
   }
 
   // --- jobs -----------------------------------------------------------------------------------
@@ -134,8 +177,24 @@
 
     #podName = "";
     #id = undefined;
+    #second = false; // whether it is Brigade 2's
+
+    static container(name, image, event) {
+      return new Job(name, image, event);
+    }
+    static sequence(...runnables) {
+      return new (second().SerialGroup)(...runnables);
+    }
+    static concurrent(...runnables) {
+      return new (second().ConcurrentGroup)(...runnables);
+    }
 
     constructor(name, image, tasks, imageForcePull = false) {
+      if (isEvent(tasks)) {
+        this.#second = true;
+        second().prepare(this, name, image, tasks);
+        return;
+      }
       if (!nameIsValid(name)) throw new Error(invalid);
       this.name = name.toLowerCase();
       this.shell = "/bin/sh";
@@ -147,6 +206,7 @@
       this.imagePullSecrets = [];
       this.mountPath = "/src";
       this.timeout = 900000;
+      this.retries = 0;
       this.useSource = true;
       this.privileged = false;
       this.serviceAccount = undefined;
@@ -167,11 +227,22 @@
     }
 
     run() {
-      const id = host.run(stringify(describe(this)));
+      if (!this.#second) return this.#start(describe(this), false);
+      // What is wrong with a job of Brigade 2 rejects its promise.
+      try {
+        return this.#start(second().describe(this), true);
+      } catch (error) {
+        return Promise.reject(new Error(`Error creating job "${text(this.name)}": ${error?.message}`));
+      }
+    }
+
+    #start(described, second) {
+      const id = host.run(stringify(described));
       this.#podName = host.pod(id);
       this.#id = id;
+      const fallible = second && described.fallible;
       return running(
-        (resolve, reject) => jobs.set(id, { resolve, reject }),
+        (resolve, reject) => jobs.set(id, { resolve, reject, second, fallible }),
         () => host.awaited(id),
       );
     }
@@ -187,16 +258,19 @@
     }
   }
 
+  // Tasks are a list; any other object is an event.
+  const isEvent = (value) =>
+    value !== null && typeof value === "object" && typeof value[Symbol.iterator] !== "function";
   const text = (value) => wellFormed(value);
-  const list = (job, key) => {
-    const value = job[key];
+  const list = (value, what) => {
     if (value === undefined || value === null) return [];
     if (typeof value === "string" || typeof value[Symbol.iterator] !== "function") {
-      throw new TypeError(`${key} of job ${job.name} must be an array`);
+      throw new TypeError(`${what} must be an array`);
     }
     return [...value];
   };
-  const texts = (job, key) => list(job, key).map(text);
+  const own = (job, key) => list(job[key], `${key} of job ${job.name}`);
+  const texts = (job, key) => own(job, key).map(text);
   const pairs = (value) => {
     if (value === undefined || value === null) return [];
     return value instanceof Map ? [...value] : Object.entries(value);
@@ -245,6 +319,7 @@
       env: variables(job),
       mountPath: mount(job.mountPath, "/src"),
       timeout: milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER ? Math.ceil(milliseconds) : 0,
+      retries: Math.min(Math.max(Math.trunc(Number(job.retries)) || 0, 0), 10),
       useSource: Boolean(job.useSource),
       privileged: Boolean(job.privileged),
       serviceAccount: optional(job.serviceAccount),
@@ -254,8 +329,8 @@
       cache: { enabled: Boolean(cache.enabled), size: mount(cache.size, "5Mi"), path: mount(cache.path, "/mnt/brigade/cache") },
       storage: { enabled: Boolean(storage.enabled), path: mount(storage.path, "/mnt/brigade/share") },
       docker: { enabled: Boolean(job.docker?.enabled) },
-      volumes: list(job, "volumes"),
-      volumeMounts: list(job, "volumeMounts"),
+      volumes: own(job, "volumes"),
+      volumeMounts: own(job, "volumeMounts"),
       annotations: record(job.annotations),
       streamLogs: Boolean(job.streamLogs),
       occasion: occasion(),
@@ -281,28 +356,33 @@
     else Promise.resolve(promise).then(fulfilled, failed);
   };
 
+  // Runs all at once; the promise comes to what `give` makes of their results.
+  function together(runnables, give) {
+    const started = runnables.map((runnable) => runnable.run());
+    const look = () => {
+      for (const promise of started) if (watched.has(promise)) promise.then(undefined, () => {});
+    };
+    return running((resolve, reject) => {
+      const results = new Array(started.length);
+      let missing = started.length;
+      if (missing === 0) resolve(give(results));
+      started.forEach((promise, index) => {
+        observe(
+          promise,
+          (result) => {
+            results[index] = result;
+            missing -= 1;
+            if (missing === 0) resolve(give(results));
+          },
+          reject,
+        );
+      });
+    }, look);
+  }
+
   class Group {
     static runAll(jobs) {
-      const started = jobs.map((job) => job.run());
-      const look = () => {
-        for (const promise of started) if (watched.has(promise)) promise.then(undefined, () => {});
-      };
-      return running((resolve, reject) => {
-        const results = new Array(started.length);
-        let missing = started.length;
-        if (missing === 0) resolve(results);
-        started.forEach((promise, index) => {
-          observe(
-            promise,
-            (result) => {
-              results[index] = result;
-              missing -= 1;
-              if (missing === 0) resolve(results);
-            },
-            reject,
-          );
-        });
-      }, look);
+      return together(jobs, (results) => results);
     }
 
     static runEach(jobs) {
@@ -333,7 +413,26 @@
     }
   }
 
-  module.exports = { events, fire, Job, Group, ErrorReport };
+  internal.brigadier = { text, list, pairs, record, optional, together, context };
+
+  module.exports = {
+    events, fire, Job, Group, ErrorReport,
+    get Container() {
+      return second().Container;
+    },
+    get JobHost() {
+      return second().JobHost;
+    },
+    get ConcurrentGroup() {
+      return second().ConcurrentGroup;
+    },
+    get SerialGroup() {
+      return second().SerialGroup;
+    },
+    get logger() {
+      return second().logger;
+    },
+  };
 
   // --- the life of a build ----------------------------------------------------------------------
 
@@ -366,7 +465,10 @@
       },
       // Fires an event of the build; says whether somebody listened.
       fire(type) {
-        if (!events.has(type)) return false;
+        if (handlers.size > 0 && processed === undefined) {
+          host.log("warn", "app", "events.process() is not called, so no handler of a source and a type runs");
+        }
+        if (!events.has(type)) return heard;
         last = top(type);
         try {
           fire(last, project);
@@ -391,10 +493,15 @@
         }
       },
       state() {
-        const handlers = events
+        const names = events
           .eventNames()
           .filter((name) => typeof name === "string" && events.listeners(name).some((listener) => listener !== ping));
-        return { handlers, failed };
+        return {
+          handlers: [...names, ...handlers.keys()],
+          processed,
+          summary,
+          failed,
+        };
       },
     },
   });

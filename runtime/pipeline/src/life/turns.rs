@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Life;
 use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn, Want};
 use crate::{Context, PipelineError, packages};
@@ -17,7 +15,9 @@ impl Life<'_> {
         if self.stop.is_some() || self.wants.is_some() {
             return Ok(false);
         }
+        self.cancel.enter(&delivery);
         let engine = self.engine.take();
+        let now = self.clock.now();
         let seed = engine.is_none().then(|| self.seed());
         let left = engine.as_ref().map_or(self.context.options.limits.running, Engine::left);
         let (abandoned, abandon) = std::sync::mpsc::channel();
@@ -27,6 +27,7 @@ impl Life<'_> {
                 (None, Some(seed)) => Engine::new(seed)?,
                 (None, None) => return Ok(None),
             };
+            engine.set_clock(now);
             // Nobody may be waiting any more.
             let _sent = abandoned.send(engine.abandon());
             let turn = engine.turn(delivery);
@@ -93,23 +94,17 @@ impl Life<'_> {
     }
 
     fn obey(&mut self, command: Command) {
+        if !self.cancel.allows(&command) {
+            return self.refuse(command);
+        }
         match command {
             Command::Run { id, job } => {
                 let pod = job.pod_name(&self.context.build);
-                self.jobs.add(id, *job, pod);
-                self.uncreated.push_back(id);
+                self.jobs.add(id, *job, pod, self.clock.now());
+                self.uncreate(id);
             }
             Command::Refuse { id, name, pod, message } => {
-                self.jobs.refuse(id, &name, &pod);
-                self.ready.push_back(Delivery::Settle {
-                    id,
-                    result: Err(Failure {
-                        message: format!("job {name}({pod}): Error: {message}"),
-                        job: name,
-                        pod_name: pod,
-                        ..Failure::default()
-                    }),
-                });
+                self.refuse_job(id, name, pod, &message);
             }
             Command::Awaited { id } => self.jobs.awaited(id),
             Command::Logs { id, token } => {
@@ -117,13 +112,37 @@ impl Life<'_> {
                     self.ready.push_back(Delivery::Logs { token, result });
                 } else {
                     self.logs_wanted.push(id);
-                    self.jobs.wants_log(id, token);
+                    self.asked.push((id, token));
                 }
             }
-            Command::Timer { id, delay } => self.timers.set(id, delay, Instant::now()),
+            Command::Timer { id, delay } => self.timers.set(id, delay, self.clock.now()),
             Command::Clear { id } => self.timers.clear(id),
             Command::Hold { id, held } => self.timers.hold(id, held),
         }
+    }
+}
+
+impl Life<'_> {
+    /// Does not do what a script asks for whose build was cancelled.
+    fn refuse(&mut self, command: Command) {
+        if let Command::Run { id, job } = command {
+            let pod = job.pod_name(&self.context.build);
+            let reason = self.cancel.reason.clone().unwrap_or_default();
+            self.refuse_job(id, job.name, pod, &format!("it is not run, because {reason}"));
+        }
+    }
+
+    fn refuse_job(&mut self, id: usize, name: String, pod: String, message: &str) {
+        self.jobs.refuse(id, &name, &pod);
+        self.ready.push_back(Delivery::Settle {
+            id,
+            result: Err(Failure {
+                message: format!("job {name}({pod}): Error: {message}"),
+                job: name,
+                pod_name: pod,
+                ..Failure::default()
+            }),
+        });
     }
 }
 

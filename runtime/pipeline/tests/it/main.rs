@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cancel;
 mod examples;
 mod kill;
 mod life;
 mod packages;
 mod start;
+mod types;
+mod v2;
 mod world;

@@ -11,7 +11,7 @@ use apiserver::{Options as ServerOptions, Server};
 use jiff::Timestamp;
 use runtime::build::{Build, Phase};
 use runtime::cluster::Creation;
-use runtime::event::Event;
+use runtime::event::{Event, LogLevel};
 use runtime::project::{Project, values};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -71,6 +71,93 @@ async fn a_build_that_does_not_exist_is_named() {
     assert!(code.unwrap_err().to_string().starts_with("there is no build 0"));
 }
 
+#[tokio::test]
+async fn a_service_account_that_the_installation_does_not_allow_ends_the_worker() {
+    for (pattern, allowed) in [("^deploy", false), ("worker", true), ("^brigade-(a|worker)$", true)]
+    {
+        let world = World::new(&[]).await;
+        world.worker.lock().unwrap().service_account_regex = Some(pattern.to_owned());
+        let (code, printed) = world.run("console.log('ran')", None).await;
+        assert_eq!(code.unwrap() == ExitCode::SUCCESS, allowed, "{printed}");
+        assert_eq!(printed.contains("ran"), allowed);
+        let says =
+            format!("[brigade] Service Account brigade-worker does not match regex {pattern}\n");
+        assert_eq!(printed == says, !allowed, "{printed}");
+    }
+    let world = World::new(&[]).await;
+    world.worker.lock().unwrap().service_account_regex = Some("(".to_owned());
+    let error = world.run("", None).await.0.unwrap_err().to_string();
+    assert_eq!(error, "BRIGADE_SERVICE_ACCOUNT_REGEX is no regular expression");
+}
+
+#[tokio::test]
+async fn a_build_and_a_project_that_are_only_mounted_are_run() {
+    let world = World::new(&[]).await;
+    let script = "
+        const { events, Job } = require('brigadier');
+        events.on('push', async (e, p) => {
+          console.log(e.type, e.provider, e.revision.commit, e.payload, e.workerID, p.name);
+          await new Job('first', 'alpine', ['true']).run();
+        });";
+    let mounted = world.folder.path();
+    let write = |folder: &str, files: &[(&str, &str)]| {
+        fs::create_dir_all(mounted.join(folder)).unwrap();
+        for (name, text) in files {
+            fs::write(mounted.join(folder).join(name), text).unwrap();
+        }
+    };
+    write("brigade", &[("script", script), ("payload", "{}"), ("event_provider", "github")]);
+    write("brigade-project", &[("repository", "github.com/acme/other"), ("sharedSecret", "s")]);
+    let id = "01hf0000000000000000000000";
+    {
+        let mut worker = world.worker.lock().unwrap();
+        worker.build = id.to_owned();
+        worker.project = "brigade-of-another-name".to_owned();
+        worker.event.kind = "push".to_owned();
+        worker.event.revision.commit = "c0ffee".to_owned();
+    }
+    let (code, printed) = world.again().await;
+    assert_eq!(code.unwrap(), ExitCode::SUCCESS, "{printed}");
+    let said = format!("push github c0ffee {{}} brigade-worker-{id} github.com/acme/other");
+    assert!(printed.contains(&said), "{printed}");
+    let pod = world.cluster.pod("default", &format!("first-{id}")).await.unwrap().unwrap();
+    assert_eq!(pod.metadata.owner_references, None);
+}
+
+#[tokio::test]
+async fn the_script_of_a_variable_comes_after_the_events_own() {
+    let world = World::new(&[]).await;
+    let path = world.folder.path().join("elsewhere.js");
+    fs::write(&path, "console.log('elsewhere')").unwrap();
+    world.worker.lock().unwrap().script = Some(path);
+    let (_, printed) = world.run("", Some("console.log('cloned')")).await;
+    assert!(printed.contains("elsewhere") && !printed.contains("cloned"), "{printed}");
+    let (_, printed) = world.run("console.log('event')", None).await;
+    assert!(printed.contains("event") && !printed.contains("elsewhere"), "{printed}");
+    let inside = world.folder.path().join("vcs/ci.js");
+    fs::write(&inside, "console.log('inside')").unwrap();
+    world.worker.lock().unwrap().script = Some(inside);
+    let (_, printed) = world.run("", Some("console.log('cloned')")).await;
+    assert!(printed.contains("inside") && !printed.contains("cloned"), "{printed}");
+}
+
+#[tokio::test]
+async fn the_log_level_of_the_variable_counts() {
+    for (level, says) in [
+        (None, true),
+        (Some(LogLevel::All), true),
+        (Some(LogLevel::Warn), false),
+        (Some(LogLevel::None), false),
+    ] {
+        let world = World::new(&[]).await;
+        world.worker.lock().unwrap().log_level = level;
+        let (code, printed) = world.run("console.log('ran')", None).await;
+        assert_eq!(code.unwrap(), ExitCode::SUCCESS);
+        assert!(printed.contains("ran"));
+        assert_eq!(printed.contains("[brigade:app] no-after: fired"), says, "{printed}");
+    }
+}
+
 struct World {
     cluster: Cluster,
     project: Project,
@@ -118,8 +205,15 @@ impl World {
             build: "00000000000000000000000000".to_owned(),
             namespace: "default".to_owned(),
             project: project.id.clone(),
+            home: "default".to_owned(),
+            log_level: None,
+            event: Event::new("unknown", "ping", ""),
+            script: None,
             service_account: "brigade-worker".to_owned(),
+            service_account_regex: None,
             workspace: folder.path().join("vcs"),
+            build_folder: folder.path().join("brigade"),
+            project_folder: folder.path().join("brigade-project"),
         };
         let (worker, running) = (Mutex::new(worker), running.drop_guard());
         World { cluster, project, folder, worker, _running: running }
@@ -169,4 +263,19 @@ async fn a_handler_that_reads_what_is_not_there_fails_its_build() {
     let build = world.build().await;
     assert_eq!(build.phase(), Some(Phase::Failed));
     assert!(printed.contains("creating job tidy"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_cancelled_build_needs_no_script_to_end() {
+    let world = World::new(&[]).await;
+    let build = Build::new(&world.project, Event::new("brigade-cli", "exec", ""), Timestamp::now());
+    let Creation::Made(build) = world.cluster.create_build(&build).await.unwrap() else {
+        panic!("the build exists")
+    };
+    world.worker.lock().unwrap().build = build.id.to_string();
+    let cancel = [("brigantine.dev/cancel".to_owned(), "no".to_owned())];
+    world.cluster.note("default", build.id, &cancel.into()).await.unwrap();
+    let (code, _) = world.again().await;
+    assert_eq!(code.unwrap(), ExitCode::from(1));
+    assert_eq!(world.build().await.phase(), Some(Phase::Cancelled));
 }

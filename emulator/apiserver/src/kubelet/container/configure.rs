@@ -17,6 +17,7 @@ use super::super::quantity;
 use super::super::runtime::{ContainerRun, Image, Mount, Resources};
 use super::super::status::Change;
 use super::super::volumes;
+use super::Restart;
 use super::{Job, Stopped};
 
 impl Job {
@@ -98,6 +99,7 @@ impl Job {
             namespace,
             container: self.container.name.clone(),
             restart_count: self.restart_count,
+            serves: self.restart == Restart::Always,
             found: image.clone(),
             image: self.container.image.clone().unwrap_or_default(),
             command: words(&self.container.command),

@@ -81,6 +81,7 @@ impl Sandbox {
             namespace: String::new(),
             container: "probe".to_owned(),
             restart_count: 0,
+            serves: false,
             image: String::new(),
             found: Image::default(),
             command: vec!["/bin/true".to_owned()],

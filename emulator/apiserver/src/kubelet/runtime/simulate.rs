@@ -36,7 +36,8 @@ impl Simulate {
         let command = [run.command, run.arguments].concat().join(" ");
         let what = if command.is_empty() { run.image } else { command };
         let mut lines = vec![format!("simulated: {what}")];
-        let (mut code, mut duration) = (0, Some(DEFAULT_DURATION));
+        // What serves does not end by itself.
+        let (mut code, mut duration) = (0, (!run.serves).then_some(DEFAULT_DURATION));
         if let Some(rule) = rule {
             lines.extend(rule.log.iter().cloned());
             code = rule.exit_code;

@@ -49,6 +49,24 @@ async fn a_pod_without_a_rule_succeeds_and_says_that_nothing_ran() {
 }
 
 #[tokio::test]
+async fn what_serves_runs_until_it_is_deleted() {
+    let cluster = Cluster::simulated(Vec::new()).await;
+    let containers = json!([{ "name": "main", "image": "x", "command": ["serve"] }]);
+    let init = json!([{ "name": "first", "image": "x" }]);
+    let spec =
+        json!({ "restartPolicy": "Always", "initContainers": init, "containers": containers });
+    cluster.run("server", spec).await;
+    cluster.until_phase("server", "Running").await;
+    cluster.script("other", "true").await;
+    cluster.until_phase("other", "Succeeded").await;
+    let server = cluster.until_phase("server", "Running").await;
+    let statuses = server.status.unwrap().container_statuses.unwrap();
+    assert_eq!((statuses[0].restart_count, statuses[0].ready), (0, true));
+    cluster.delete("server", 1).await;
+    cluster.until_gone("server").await;
+}
+
+#[tokio::test]
 async fn the_first_rule_that_matches_decides() {
     let rule = |image: Option<&str>, pod: Option<&str>, exit_code| SimulateRule {
         image: image.map(str::to_owned),

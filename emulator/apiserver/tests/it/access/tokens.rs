@@ -265,7 +265,7 @@ async fn a_large_answer_is_compressed_for_those_who_want_it_so() {
             .body(kube::client::Body::empty())
             .unwrap();
         let response =
-            timeout(Duration::from_secs(20), admin.send(request)).await.unwrap().unwrap();
+            timeout(Duration::from_secs(60), admin.send(request)).await.unwrap().unwrap();
         let encoding = response.headers().get("content-encoding").is_some();
         assert_eq!(encoding, compressed, "{path} {accepted}");
         if compressed {

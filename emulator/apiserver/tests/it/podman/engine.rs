@@ -45,7 +45,7 @@ impl Podman {
                 ticks.tick().await;
             }
         };
-        let listening = timeout(Duration::from_secs(20), listens).await;
+        let listening = timeout(Duration::from_secs(60), listens).await;
         listening.map_err(|_| "podman's service does not listen".to_owned())?;
         Ok(Podman { socket, folder, _service: service })
     }

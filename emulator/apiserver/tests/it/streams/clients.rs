@@ -59,7 +59,7 @@ async fn a_terminal_has_a_size_and_controls_its_command() {
     world.script("main", "exec sleep 600").await;
     // A client sends sizes and input side by side: which comes first is not said.
     let script = "read first; until stty size | grep '33 111'; do sleep 0.05; done; tty; \
-                  echo $TERM; sleep 600; echo over";
+                  echo $TERM; exec sleep 600";
     let parameters = AttachParams::interactive_tty();
     let mut process = world.pods().exec("main", ["sh", "-c", script], &parameters).await.unwrap();
     let mut sizes = process.terminal_size().unwrap();

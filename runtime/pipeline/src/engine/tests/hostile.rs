@@ -161,8 +161,8 @@ fn what_is_kept_outside_of_the_engine_is_bounded() {
     let turn = script.load(
         "const { Job } = require('brigadier'); const j = new Job('a', 'i'); j.run(); for (;;) j.logs();",
     );
-    let stopped = turn.stop.is_some() || turn.thrown.is_some();
-    assert!(stopped && turn.commands.len() <= COMMANDS, "{:?}", turn.stop);
+    let ended = turn.stop.is_some() || turn.thrown.is_some();
+    assert!(ended && turn.commands.len() <= COMMANDS, "{turn:?}");
 }
 
 #[test]

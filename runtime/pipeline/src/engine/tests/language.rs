@@ -52,7 +52,7 @@ fn the_three_names_of_the_api_are_one_object() {
              console.log(a === require('brigade'), a === require('@brigadecore/brigadier'));
              console.log(Object.keys(a).join());"
         ),
-        "true true\nevents,fire,Job,Group,ErrorReport"
+        "true true\nevents,fire,Job,Group,ErrorReport,Container,JobHost,ConcurrentGroup,SerialGroup,logger"
     );
 }
 

@@ -185,6 +185,39 @@ fn random_numbers_are_the_same_in_every_evaluation() {
 }
 
 #[test]
+fn everything_random_is_the_same_in_every_evaluation() {
+    let text = "const crypto = require('crypto');
+        console.log(crypto.randomUUID(), crypto.randomBytes(3), globalThis.crypto.getRandomValues(new Uint8Array(2)), crypto.randomInt(1000))";
+    assert_eq!(printed(text), printed(text));
+    let two =
+        printed("const c = require('crypto'); console.log(c.randomUUID() === c.randomUUID())");
+    assert_eq!(two, "false");
+}
+
+#[test]
+fn the_clock_is_the_builds_and_stands_still_while_the_script_runs() {
+    let mut script = Script::new(Limits::default(), None);
+    let turn = script.load(
+        "globalThis.show = () => console.log(Date.now(), new Date().toISOString(), +new Date(5), performance.now(), process.uptime(), process.hrtime.bigint());
+         const before = Date.now();
+         let sum = 0;
+         for (let n = 0; n < 300000; n++) sum += n;
+         console.log(Date.now() === before, new Date() instanceof Date, new Date().constructor === Date, Date.length, typeof Date());
+         class Mine extends Date { year() { return this.getUTCFullYear(); } }
+         console.log(new Mine(0).year(), new Mine() instanceof Mine, Date.UTC(1970, 0, 1), Object.prototype.toString.call(new Date()));
+         show(); setTimeout(show, 5);",
+    );
+    assert_eq!(turn.thrown, None);
+    script.engine.set_clock(1234);
+    script.engine.set_clock(1000); // It never goes back.
+    script.engine.turn(Delivery::Timer(1));
+    assert_eq!(
+        script.printed(),
+        "true true true 7 string\n1970 true 0 [object Date]\n0 1970-01-01T00:00:00.000Z 5 0 0 0n\n1234 1970-01-01T00:00:01.234Z 5 1234 1.234 1234000000n"
+    );
+}
+
+#[test]
 fn emitters_are_as_in_node() {
     assert_eq!(
         printed(

@@ -64,7 +64,14 @@ pub(super) fn options(
     is_root: bool,
 ) -> io::Result<Vec<OsString>> {
     let mut words: Vec<OsString> = isolation(run, options, is_root);
-    let root = root(run, options, overlay, etc)?;
+    let mut root = root(run, options, overlay, etc)?;
+    let folder = run.working_folder.as_deref().unwrap_or("/");
+    if folder != "/" && !root.is_folder(Path::new(folder)) {
+        // As with images: one that is missing is made.
+        root.put(Path::new(folder), Source::Folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("the working directory {folder:?}: {error}"))
+        })?;
+    }
     let size = options.memory_folder.map(|bytes| bytes.to_string());
     if let Some(size) = &size {
         words.extend(["--size", size, "--tmpfs", "/"].map(OsString::from));
@@ -79,7 +86,6 @@ pub(super) fn options(
     if run.read_only_root {
         words.extend(["--remount-ro", "/"].map(OsString::from));
     }
-    let folder = run.working_folder.as_deref().unwrap_or("/");
     words.extend(["--chdir", folder, "--clearenv"].map(OsString::from));
     for (name, value) in environment(run, options) {
         words.extend(["--setenv".to_owned(), name, value].map(OsString::from));

@@ -8,6 +8,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -15,7 +16,7 @@ use std::sync::mpsc as blocking;
 use std::time::Duration;
 use std::{fs, thread};
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open, pidfd_send_signal};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -181,6 +182,7 @@ impl Process {
             child,
             status,
             reaper,
+            handle: pidfd_open(reaper, PidfdFlags::empty()).ok(),
             group,
             log,
             taps,
@@ -212,6 +214,8 @@ struct Supervised {
     child: Child,
     status: Lines<BufReader<ChildStderr>>,
     reaper: Pid,
+    /// The reaper again, whose number may be another's once it has ended.
+    handle: Option<OwnedFd>,
     group: Group,
     log: LogWriter,
     taps: Taps,
@@ -262,17 +266,21 @@ impl Supervised {
         exit: oneshot::Sender<Exit>,
     ) {
         let mut buffer = vec![0; 64 * 1024];
+        // A process that is not found at one instant may be found at the next.
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut terminates = false;
         loop {
             tokio::select! {
+                _ = again.tick(), if terminates => terminates = !self.terminate(),
                 count = output.read(&mut buffer) => match count {
                     Ok(count) if count > 0 => self.store(&buffer[..count]),
                     _ => break,
                 },
                 signal = signals.recv() => match signal {
-                    Some(Signal::Terminate) => self.terminate(),
+                    Some(Signal::Terminate) => terminates = true,
                     Some(Signal::Kill) | None => {
-                        // Fails only where it has ended already.
-                        let _ = self.child.start_kill();
+                        self.kill();
                         signals.close();
                         self.drain(&mut output, &mut buffer).await;
                         break;
@@ -283,6 +291,8 @@ impl Supervised {
                     if let Err(error) = status {
                         tracing::warn!(%error, "a container cannot be waited for");
                     }
+                    // It may have been ended from outside, and its container not with it.
+                    self.kill();
                     self.drain(&mut output, &mut buffer).await;
                     break;
                 }
@@ -294,15 +304,17 @@ impl Supervised {
         let ended = loop {
             tokio::select! {
                 ended = self.end() => break ended,
+                _ = again.tick(), if terminates => terminates = !self.terminate(),
                 signal = signals.recv(), if !killed => match signal {
-                    Some(Signal::Terminate) => self.terminate(),
+                    Some(Signal::Terminate) => terminates = true,
                     Some(Signal::Kill) | None => {
-                        let _ = self.child.start_kill();
+                        self.kill();
                         killed = true;
                     }
                 },
             }
         };
+        self.kill();
         let code = match ended {
             Ok(Ended { code }) => code.unwrap_or(137),
             Err(error) => {
@@ -358,10 +370,27 @@ impl Supervised {
         }
     }
 
-    fn terminate(&self) {
-        let Some(process) = main_process(self.reaper) else { return };
-        if let Err(error) = kill_process(process, rustix::process::Signal::TERM) {
-            tracing::debug!(%error, "a container has ended before it was told to");
+    /// Ends everything in the container.
+    ///
+    /// Its processes end with the reaper, which is the first of their namespace. The reaper ends with
+    /// bubblewrap's first process, but only from a moment on that comes after the program's start.
+    fn kill(&mut self) {
+        // Both fail only where the process has ended already.
+        if let Some(handle) = &self.handle {
+            let _ = pidfd_send_signal(handle, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.start_kill();
+    }
+
+    /// Asks the container's program to end; says whether it was there to be asked.
+    fn terminate(&self) -> bool {
+        let Some(process) = main_process(self.reaper) else { return false };
+        match kill_process(process, rustix::process::Signal::TERM) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "a container's program could not be asked to end");
+                false
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ impl Node {
     }
 
     /// Whether there is a folder at a path, looking through links.
-    fn is_folder(&self, path: &Path) -> bool {
+    pub(super) fn is_folder(&self, path: &Path) -> bool {
         let Ok(mut path) = normal(path) else { return false };
         for _ in 0..MAX_LINKS {
             let mut node = self;

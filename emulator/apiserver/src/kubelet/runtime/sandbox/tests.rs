@@ -42,6 +42,7 @@ impl Bench {
             namespace: "default".to_owned(),
             container: "main".to_owned(),
             restart_count: 0,
+            serves: false,
             image: "tool:1".to_owned(),
             found: Image::default(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
@@ -74,14 +75,14 @@ impl Bench {
 
     async fn start(&self, run: ContainerRun) -> Result<Running, StartError> {
         let log = self.logs.writer("uid", "main", 0).unwrap();
-        timeout(Duration::from_secs(20), self.sandbox.start(run, log)).await.expect("starts")
+        timeout(Duration::from_secs(60), self.sandbox.start(run, log)).await.expect("starts")
     }
 
     /// The exit code and all that was said.
     async fn finish(&self, run: ContainerRun) -> (i32, String) {
         let running = self.start(run).await.unwrap();
         let code =
-            timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
+            timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code;
         (code, self.said().await)
     }
 
@@ -102,7 +103,7 @@ impl Bench {
                 said.push_str(std::str::from_utf8(&chunk).unwrap());
             }
         };
-        timeout(Duration::from_secs(20), listen).await.expect("said in time");
+        timeout(Duration::from_secs(60), listen).await.expect("said in time");
     }
 }
 
@@ -206,9 +207,19 @@ async fn an_unknown_command_does_not_start() {
         );
     }
     let mut run = bench.shell("true");
-    run.working_folder = Some("/nowhere".to_owned());
+    run.working_folder = Some("/bin/sh/below".to_owned());
     let error = bench.start(run).await.unwrap_err().to_string();
-    assert!(error.contains("/nowhere"), "{error}");
+    assert!(error.contains("/bin/sh"), "{error}");
+}
+
+#[tokio::test]
+async fn a_working_folder_that_is_missing_is_made() {
+    let Some(bench) = bench(SandboxOptions::default()).await else { return };
+    for folder in ["/nowhere", "/a/b/c", "/usr/share/nowhere", "/usr", "/tmp/new"] {
+        let mut run = bench.shell("pwd");
+        run.working_folder = Some(folder.to_owned());
+        assert_eq!(bench.finish(run).await, (0, format!("{folder}\n")));
+    }
 }
 
 #[tokio::test]
@@ -225,7 +236,7 @@ async fn sigterm_reaches_the_program_and_only_it() {
     let running = bench.start(bench.shell(script)).await.unwrap();
     bench.hear("ready").await;
     running.signals.send(Signal::Terminate).unwrap();
-    let code = timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code;
+    let code = timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code;
     assert_eq!((code, bench.said().await), (7, "ready\ncaught\n".to_owned()));
 }
 
@@ -240,7 +251,7 @@ async fn sigkill_ends_what_ignores_sigterm() {
     assert!(timeout(Duration::from_millis(300), &mut running.exit).await.is_err(), "still runs");
     running.signals.send(Signal::Kill).unwrap();
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }
@@ -251,13 +262,13 @@ async fn a_program_that_closed_its_outputs_is_still_signalled() {
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     running.signals.send(Signal::Terminate).unwrap();
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         143
     );
     let running = bench.start(bench.shell("exec >/dev/null 2>&1; exec sleep 600")).await.unwrap();
     drop(running.signals);
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }
@@ -268,7 +279,7 @@ async fn containers_end_with_their_sandbox() {
     let running = bench.start(bench.shell("trap '' TERM; exec sleep 600")).await.unwrap();
     drop(bench.sandbox);
     assert_eq!(
-        timeout(Duration::from_secs(20), running.exit).await.expect("ends").unwrap().code,
+        timeout(Duration::from_secs(60), running.exit).await.expect("ends").unwrap().code,
         137
     );
 }

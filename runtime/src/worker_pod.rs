@@ -12,9 +12,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use runtime::build::Build;
-use runtime::project::Project;
-use runtime::settings::Settings;
+
+use crate::build::Build;
+use crate::project::{Project, ScriptLimits};
+use crate::settings::Settings;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ const WORKSPACE: &str = "/vcs";
 
 /// Whether the worker needs the repository.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Clone {
+pub enum Clone {
     /// It does, for its script or for what that reads.
     Yes,
     /// Its script came with the build, and reads nothing.
@@ -32,7 +33,7 @@ pub(crate) enum Clone {
 }
 
 /// The pod that goes on with a build.
-pub(crate) fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) -> Pod {
+pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) -> Pod {
     let clones = clone == Clone::Yes && !project.vcs_sidecar.is_empty();
     let environment = environment(project, build, settings);
     let (volumes, mounts) = volumes(project, build, clones);
@@ -132,6 +133,18 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
         // Where the projects are, which is not where this pod need be.
         text("BRIGADE_NAMESPACE", &project.home),
     ];
+    if settings.script_limits != ScriptLimits::default() {
+        all.push(text("SCRIPT_LIMITS", &settings.script_limits.to_string()));
+    }
+    if project.limits.line_up() {
+        // Its worker starts those that wait for it.
+        all.extend([
+            text("BRIGADE_JOB_SERVICE_ACCOUNT", &settings.job_service_account),
+            text("BRIGADE_WORKER_IMAGE", &settings.worker_image),
+            text("BRIGADE_WORKER_PULL_POLICY", &settings.worker_pull_policy),
+            text("BRIGADE_WORKER_SERVICE_ACCOUNT", &settings.worker_service_account),
+        ]);
+    }
     for (name, path) in
         [("BRIGADE_SCRIPT", &project.script_path), ("BRIGADE_CONFIG", &project.config_path)]
     {

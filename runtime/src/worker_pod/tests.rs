@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use runtime::event::{Event, LogLevel, Revision};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::event::{Event, LogLevel, Revision};
 
 fn project(keys: Value) -> Project {
     let secret: Secret = serde_json::from_value(json!({
@@ -212,4 +212,25 @@ fn commands_resources_and_pull_secrets_are_the_projects() {
     let names: Vec<String> =
         spec.image_pull_secrets.unwrap().into_iter().map(|secret| secret.name).collect();
     assert_eq!(names, ["foo", "bar"]);
+}
+
+#[test]
+fn a_worker_that_starts_others_knows_how_they_are_made() {
+    let mut project = cloning();
+    let settings = Settings {
+        worker_image: "w:2".to_owned(),
+        script_limits: "memory=1Gi".parse().unwrap(),
+        ..Settings::default()
+    };
+    let variables = |project: &Project| {
+        let pod = pod(project, &build(project), Clone::No, &settings);
+        let all = pod.spec.unwrap().containers[0].env.clone().unwrap();
+        let value = |name: &str| all.iter().find(|each| each.name == name)?.value.clone();
+        Settings::read(value).unwrap()
+    };
+    assert_eq!(variables(&project).worker_image, Settings::default().worker_image);
+    project.limits.builds = Some(2);
+    let read = variables(&project);
+    assert_eq!(read.worker_image, "w:2");
+    assert_eq!(read.script_limits, settings.script_limits);
 }

@@ -1,0 +1,348 @@
+//! Tests of sweeping, against a cluster in memory whose pods the tests end.
+
+use apiserver::{Options, Server};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, ServiceAccount};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use runtime::build::{Build, Phase};
+use runtime::cluster::Creation;
+use runtime::event::Event;
+use runtime::project::values;
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: Rules = Rules {
+    age: None,
+    most: None,
+    skip_running: true,
+    dry_run: false,
+    young: Duration::ZERO,
+    grace: Duration::ZERO,
+};
+
+struct World {
+    server: Server,
+    cluster: Cluster,
+    project: Project,
+}
+
+impl World {
+    async fn new(limits: &str) -> World {
+        let server = Server::new(Options::default()).unwrap();
+        let cluster = Cluster::new(server.client(), "default");
+        cluster.create_service_account("default", "brigade-worker").await.unwrap();
+        let yaml = format!("project: acme/app\nsharedSecret: s\nlimits: {limits}");
+        let (project, _) = values::read(&yaml, "default").unwrap();
+        cluster.put_project(&project).await.unwrap();
+        World { server, cluster, project }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.server.client(), "default")
+    }
+
+    async fn create(&self) -> Build {
+        let event = Event::new("test", "push", "{}");
+        let build = Build::new(&self.project, event, Timestamp::now());
+        match self.cluster.create_build(&build).await.unwrap() {
+            Creation::Made(build) | Creation::Exists(build) => build,
+        }
+    }
+
+    /// A build that was started, with these notes.
+    async fn started(&self, notes: &[(&str, &str)]) -> Build {
+        let build = self.create().await;
+        let told = json!({"worker": build.name()}).to_string();
+        let mut all = BTreeMap::from([(annotation::EXPLANATION.to_owned(), told)]);
+        all.extend(notes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.cluster.accept(&build, &all).await.unwrap();
+        build
+    }
+
+    /// A pod of a build, which stands so.
+    async fn pod(&self, build: &Build, component: &str, status: Value) {
+        let job = component == "job";
+        let name = if job { format!("only-{}", build.id) } else { build.name() };
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "build": build.id.to_string(), "component": component, "heritage": "brigade",
+                    "project": build.project, "jobname": "only",
+                },
+            },
+            "spec": {"containers": [{"name": "brigaderun", "image": "i"}]},
+        }))
+        .unwrap();
+        self.api::<Pod>().create(&PostParams::default(), &pod).await.unwrap();
+        let patch = Patch::Merge(json!({ "status": status }));
+        self.api::<Pod>().patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    async fn sweep(&self, rules: &Rules) -> Report {
+        let report = sweep(&self.cluster, rules, &Settings::default()).await.unwrap();
+        assert!(report.failed.is_empty(), "{report:?}");
+        report
+    }
+
+    async fn phase(&self, build: &Build) -> Option<Phase> {
+        self.cluster.head("default", build.id).await.unwrap().unwrap().phase()
+    }
+
+    async fn names<K>(&self) -> Vec<String>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let all = self.api::<K>().list(&ListParams::default()).await.unwrap().items;
+        all.into_iter().filter_map(|each| each.meta().name.clone()).collect()
+    }
+}
+
+fn what(report: &Report) -> Vec<(&'static str, String)> {
+    report.done.iter().map(|done| (done.what, done.build.clone())).collect()
+}
+
+fn ended(exit_code: i32) -> Value {
+    json!({
+        "phase": if exit_code == 0 { "Succeeded" } else { "Failed" },
+        "containerStatuses": [{
+            "name": "brigaderun", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {
+                "exitCode": exit_code,
+                "startedAt": "2026-03-01T10:00:00Z", "finishedAt": "2026-03-01T10:00:05Z",
+            }},
+        }],
+    })
+}
+
+#[tokio::test]
+async fn a_build_that_nobody_started_is_started_after_a_grace() {
+    let world = World::new("{}").await;
+    let build = world.create().await;
+    let report = world.sweep(&Rules { young: YOUNG, ..NOW }).await;
+    assert_eq!((report.done.len(), report.running), (0, 1));
+    let report = world.sweep(&NOW).await;
+    assert_eq!(what(&report), [("started", build.name())]);
+    assert_eq!(world.names::<Pod>().await, [build.name()]);
+    assert_eq!(world.sweep(&NOW).await.done.len(), 0);
+}
+
+#[tokio::test]
+async fn a_build_of_no_project_is_counted_and_left_alone() {
+    let world = World::new("{}").await;
+    let build = Build { project: "brigade-gone".to_owned(), ..world.create().await };
+    world
+        .cluster
+        .delete_build(&world.cluster.head("default", build.id).await.unwrap().unwrap())
+        .await
+        .unwrap();
+    world.cluster.create_build(&build).await.unwrap();
+    assert_eq!(world.sweep(&NOW).await.orphans, 1);
+    assert!(world.names::<Pod>().await.is_empty());
+}
+
+#[tokio::test]
+async fn waiting_builds_are_started_as_many_as_may_run() {
+    let world = World::new("{maxBuilds: 2}").await;
+    for _ in 0..3 {
+        world.create().await;
+    }
+    let report = world.sweep(&NOW).await;
+    assert_eq!((what(&report).len(), report.waiting), (2, 1));
+    assert_eq!(world.names::<Pod>().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_worker_that_vanished_is_made_again_three_times() {
+    let world = World::new("{}").await;
+    let build = world.started(&[]).await;
+    let evicted = json!({"phase": "Failed", "reason": "Evicted"});
+    for _ in 0..3 {
+        let report = world.sweep(&NOW).await;
+        assert_eq!(what(&report), [("revived", build.name())]);
+        assert_eq!(world.sweep(&NOW).await.running, 1, "it lives now");
+        let patch = Patch::Merge(json!({ "status": evicted }));
+        let pods = world.api::<Pod>();
+        pods.patch_status(&build.name(), &PatchParams::default(), &patch).await.unwrap();
+    }
+    let report = world.sweep(&NOW).await;
+    assert_eq!(what(&report), [("ended", build.name())]);
+    assert_eq!(world.phase(&build).await, Some(Phase::Failed));
+}
+
+#[tokio::test]
+async fn a_worker_that_could_not_clone_fails_its_build() {
+    let world = World::new("{}").await;
+    let build = world.started(&[]).await;
+    let failed = json!({
+        "phase": "Failed",
+        "initContainerStatuses": [{
+            "name": "vcs-sidecar", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 1}},
+        }],
+    });
+    world.pod(&build, "build", failed).await;
+    let report = world.sweep(&NOW).await;
+    assert_eq!(report.done[0].why, "Failed: the container vcs-sidecar of its worker's pod failed");
+    assert_eq!(world.phase(&build).await, Some(Phase::Failed));
+}
+
+#[tokio::test]
+async fn a_detached_build_ends_when_its_pods_have() {
+    for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
+        let world = World::new("{}").await;
+        let build = world.started(&[(annotation::DETACHED, "true")]).await;
+        world.pod(&build, "job", json!({"phase": "Running"})).await;
+        assert_eq!(world.sweep(&NOW).await.running, 1);
+        let patch = Patch::Merge(json!({ "status": ended(code) }));
+        let name = format!("only-{}", build.id);
+        let pods = world.api::<Pod>();
+        pods.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+        let report = world.sweep(&NOW).await;
+        assert_eq!(what(&report), [("ended", build.name())]);
+        let head = world.cluster.head("default", build.id).await.unwrap().unwrap();
+        assert_eq!(head.phase(), Some(phase));
+        assert_eq!(head.annotations[annotation::FINISHED], "2026-03-01T10:00:05Z");
+        let jobs =
+            if code == 0 { "1 run, 1 succeeded, 0 failed" } else { "1 run, 0 succeeded, 1 failed" };
+        assert_eq!(head.annotations[annotation::JOBS], jobs);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_build_that_nobody_follows_is_ended() {
+    let world = World::new("{}").await;
+    let notes = [(annotation::DETACHED, "true"), (annotation::CANCEL, "enough")];
+    let detached = world.started(&notes).await;
+    world.pod(&detached, "job", json!({"phase": "Running"})).await;
+    let vanished = world.started(&[(annotation::CANCEL, "")]).await;
+    let report = world.sweep(&NOW).await;
+    assert_eq!(report.done.len(), 2, "{report:?}");
+    for build in [&detached, &vanished] {
+        assert_eq!(world.phase(build).await, Some(Phase::Cancelled));
+    }
+    assert!(world.names::<Pod>().await.is_empty());
+}
+
+#[tokio::test]
+async fn old_builds_are_deleted_with_all_that_is_theirs_and_nothing_else() {
+    let world = World::new("{}").await;
+    let old = world.started(&[(annotation::PHASE, "Succeeded")]).await;
+    world.pod(&old, "job", ended(0)).await;
+    let id = old.id.to_string();
+    let object = |name: &str, kind: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}, "type": kind});
+    for secret in [
+        object(
+            "only",
+            "brigade.sh/job",
+            json!({"build": id, "component": "job", "heritage": "brigade"}),
+        ),
+        object(
+            "stranger",
+            "Opaque",
+            json!({"build": id, "component": "job", "heritage": "brigade"}),
+        ),
+        object("neighbour", "brigade.sh/job", json!({"component": "job", "heritage": "brigade"})),
+    ] {
+        let secret: Secret = serde_json::from_value(secret).unwrap();
+        world.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+    }
+    for (name, component) in [("storage", "buildStorage"), ("cache", "jobCache")] {
+        let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {
+                "build": id, "component": component, "heritage": "brigade",
+            }},
+            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Mi"}}},
+        }))
+        .unwrap();
+        let claims = world.api::<PersistentVolumeClaim>();
+        claims.create(&PostParams::default(), &claim).await.unwrap();
+    }
+    let newer = world.started(&[(annotation::PHASE, "Failed")]).await;
+    let rules = Rules { most: Some(1), ..NOW };
+    let dry = world.sweep(&Rules { dry_run: true, ..rules.clone() }).await;
+    assert_eq!(what(&dry), [("deleted", old.name())]);
+    assert_eq!(world.cluster.heads("default").await.unwrap().len(), 2);
+    assert_eq!(what(&world.sweep(&rules).await), [("deleted", old.name())]);
+    let mut secrets = world.names::<Secret>().await;
+    secrets.sort();
+    assert_eq!(
+        secrets,
+        [world.project.id.clone(), newer.name(), "neighbour".into(), "stranger".into()]
+    );
+    assert!(world.names::<Pod>().await.is_empty());
+    assert_eq!(world.names::<PersistentVolumeClaim>().await, ["cache"]);
+    assert!(!world.names::<ServiceAccount>().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_running_build_is_kept_unless_said_otherwise_also_brigades_own() {
+    let world = World::new("{}").await;
+    // As Brigade's controller leaves it: accepted, with nothing of ours.
+    let brigades = world.create().await;
+    let label = Patch::Merge(json!({"metadata": {"labels": {"status": "accepted"}}}));
+    let secrets = world.api::<Secret>();
+    secrets.patch(&brigades.name(), &PatchParams::default(), &label).await.unwrap();
+    world.pod(&brigades, "build", json!({"phase": "Running"})).await;
+    let ours = world.started(&[]).await;
+    world.pod(&ours, "build", json!({"phase": "Running"})).await;
+    let all = Rules { age: Some(Duration::from_nanos(1)), ..NOW };
+    let report = world.sweep(&all).await;
+    assert_eq!((report.done.len(), report.running), (0, 2), "{report:?}");
+    // Its worker has ended, which is all that Brigade tells.
+    let patch = Patch::Merge(json!({"status": {"phase": "Succeeded"}}));
+    let pods = world.api::<Pod>();
+    pods.patch_status(&brigades.name(), &PatchParams::default(), &patch).await.unwrap();
+    assert_eq!(what(&world.sweep(&all).await), [("deleted", brigades.name())]);
+    let report = world.sweep(&Rules { skip_running: false, ..all }).await;
+    assert_eq!(what(&report), [("deleted", ours.name())]);
+    assert!(world.names::<Pod>().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_reported_is_text_or_json() {
+    let world = World::new("{}").await;
+    let build = world.create().await;
+    let mut text = Vec::new();
+    let report = world.sweep(&Rules { dry_run: true, ..NOW }).await;
+    report.write(&mut text).unwrap();
+    assert_eq!(
+        String::from_utf8(text).unwrap(),
+        format!(
+            "{} would be started: nobody had started it\n\
+             builds: 0 run, 0 wait, 0 without a project\n\
+             done: 1 started, 0 revived, 0 ended, 0 cancelled, 0 deleted, 0 failed\n",
+            build.name()
+        )
+    );
+    assert_eq!(json!(report)["done"][0]["build"], build.name());
+    assert!(world.names::<Pod>().await.is_empty());
+}
+
+#[test]
+fn brigades_variables_and_the_options_say_what_is_kept() {
+    let read = |pairs: &[(&str, &str)]| {
+        let pairs: HashMap<String, String> =
+            pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        SweepSettings::read(|name| pairs.get(name).cloned())
+    };
+    let settings = read(&[]).unwrap();
+    assert!(settings.age.is_none() && settings.max_builds.is_none() && settings.skip_running);
+    let settings = read(&[
+        ("VACUUM_AGE", "720h"),
+        ("VACUUM_MAX_BUILDS", "-1"),
+        ("VACUUM_SKIP_RUNNING_BUILDS", "false"),
+    ])
+    .unwrap();
+    assert_eq!(settings.age, Some(Duration::from_secs(720 * 3600)));
+    assert_eq!((settings.max_builds, settings.skip_running), (Some(-1), false));
+    for (name, value) in [("VACUUM_AGE", "30 days"), ("VACUUM_MAX_BUILDS", "all")] {
+        assert!(read(&[(name, value)]).unwrap_err().to_string().contains(name));
+    }
+}
