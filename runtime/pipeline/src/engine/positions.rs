@@ -9,6 +9,7 @@ pub(super) struct Positions(Vec<(Place, Place)>);
 pub(super) type Place = (u32, u32);
 
 impl Positions {
+    #[cfg(any(feature = "typescript", test))]
     pub(super) fn new(mut pairs: Vec<(Place, Place)>) -> Positions {
         pairs.sort_unstable();
         pairs.dedup_by_key(|(made, _)| *made);

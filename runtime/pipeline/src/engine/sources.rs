@@ -37,6 +37,7 @@ impl Refusal {
     }
 
     /// At a byte of the text.
+    #[cfg(any(feature = "typescript", test))]
     pub(super) fn at(name: &str, text: &str, at: usize, reason: &str) -> Refusal {
         let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let before = &text[..at];
