@@ -7,6 +7,7 @@ mod examples;
 mod faults;
 mod kill;
 mod life;
+mod packages;
 mod replay;
 mod start;
 mod types;
