@@ -29,6 +29,7 @@ use cancel::Cancel;
 use jobs::{Event, Jobs};
 use tasks::Happened;
 use timers::Timers;
+pub(crate) use turns::lingering;
 
 pub(crate) mod cancel;
 mod jobs;
@@ -273,9 +274,11 @@ impl<'a> Life<'a> {
             _ if cancelled.is_some() => (1, cancelled.clone()),
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
-            (Some(Stop::Time), _) => (1, Some(format!("the script ran for more than {limit:?}"))),
-            (Some(Stop::Broken(text)), _) => (1, Some(text.clone())),
-            (None, Some(text)) => (1, Some(text.clone())),
+            (Some(Stop::Time), _) => {
+                let way_out = "limits.scriptTime of the project raises that";
+                (1, Some(format!("the script ran for more than {limit:?}; {way_out}")))
+            }
+            (Some(Stop::Broken(text)), _) | (None, Some(text)) => (1, Some(self.explained(text))),
             (None, None) if self.state.failed => {
                 (1, self.jobs.first_failure().or_else(|| Some("the script failed".to_owned())))
             }
@@ -303,6 +306,16 @@ impl<'a> Life<'a> {
     /// What the script says of the build, if it said something.
     pub(crate) fn summary(&self) -> Option<String> {
         self.state.summary.as_deref().map(|text| self.printer.masked(text))
+    }
+
+    /// Why the script cannot go on; that there is no memory left is said with the limit.
+    fn explained(&self, text: &str) -> String {
+        if !text.contains("out of memory") {
+            return text.to_owned();
+        }
+        let memory = self.context.options.limits.memory >> 20;
+        let way_out = "limits.scriptMemory of the project raises that";
+        format!("{text}\nthe script may use {memory} MiB of memory; {way_out}")
     }
 
     /// Prints why the script came to no good end.

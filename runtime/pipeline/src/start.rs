@@ -2,7 +2,7 @@
 
 use runtime::build::Phase;
 
-use crate::life::{Life, Pause};
+use crate::life::{self, Life, Pause};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// What starting a build came to.
@@ -40,10 +40,17 @@ pub enum StartEnd {
     Awaits { reason: String },
 }
 
+/// How many threads scripts may keep busy that were told to stop, before no more are started here.
+const LINGERING: usize = 4;
+
 /// Runs the script until it would have to wait. Its first jobs are in the cluster then.
 ///
 /// Nothing of this is lost if it fails or is dropped: started again, it adopts what it had made.
 pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineError> {
+    if life::lingering() >= LINGERING {
+        let reason = "other scripts keep this process busy, and do not stop".to_owned();
+        return Ok(Start::elsewhere(context, reason));
+    }
     let mut life = Life::new(context, output);
     let pause = life.live(false).await?;
     let end = match pause {
@@ -124,6 +131,18 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// Nothing was done: a worker starts the build.
+    fn elsewhere(context: &Context, reason: String) -> Start {
+        Start {
+            handlers: Vec::new(),
+            fired: context.build.fires(),
+            summary: None,
+            jobs: Vec::new(),
+            end: StartEnd::Awaits { reason },
+            log: String::new(),
+        }
+    }
+
     /// The annotation of what the script says of a build that nobody follows.
     pub fn summary_annotation(&self) -> Option<(String, String)> {
         crate::outcome::summary(self.summary.as_deref())

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod examples;
+mod hostile;
 mod kill;
 mod life;
 mod start;
