@@ -296,7 +296,7 @@ impl<'a> Life<'a> {
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
             summary: self.summary(),
-            jobs: self.jobs.ends(),
+            jobs: self.jobs.ends(|text| self.printer.masked(text)),
             started: self.started,
             finished: Timestamp::now(),
             log: self.printer.tail(),

@@ -132,6 +132,10 @@ impl Printer {
         inner.tail.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
+    pub(crate) fn mask(&self) -> Mask {
+        self.inner().mask.clone()
+    }
+
     /// Masks the project's secrets in a text that is not printed, and cuts it.
     pub(crate) fn masked(&self, text: &str) -> String {
         cut(self.inner().mask.apply(text).into_owned())

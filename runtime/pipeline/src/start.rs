@@ -77,7 +77,7 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
         adopted,
     };
     Ok(Start {
-        handlers: life.state.handlers.clone(),
+        handlers: life.state.handlers.iter().map(|name| life.printer.masked(name)).collect(),
         fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
         summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),

@@ -6,6 +6,7 @@ use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 use runtime::job::CONTAINER;
 
+use crate::mask::Mask;
 use crate::output::Printer;
 
 /// What a line is cut at.
@@ -62,13 +63,15 @@ pub(super) async fn follow(cluster: &Cluster, namespace: &str, pod: &str, printe
             return;
         }
     };
-    if let Err(error) = lines(log, show).await {
+    if let Err(error) = lines(log, &printer.mask(), show).await {
         let text = format!("{namespace}/{pod} logs end early: {}", super::chain(&error));
         printer.worker(LogLevel::Warn, "k8s", &text);
     }
 }
 
-async fn lines(log: impl AsyncBufRead, show: impl Fn(&[u8])) -> std::io::Result<()> {
+async fn lines(log: impl AsyncBufRead, mask: &Mask, show: impl Fn(&[u8])) -> std::io::Result<()> {
+    // A line that is cut is cut where no secret is, which is seen only with what follows.
+    let most = LINE + mask.longest();
     let mut log = std::pin::pin!(log);
     let mut line: Vec<u8> = Vec::new();
     let mut part = vec![0; 8 << 10];
@@ -78,9 +81,13 @@ async fn lines(log: impl AsyncBufRead, show: impl Fn(&[u8])) -> std::io::Result<
             break;
         }
         for byte in &part[..count] {
-            if *byte == b'\n' || line.len() == LINE {
+            if *byte == b'\n' {
                 show(&line);
                 line.clear();
+            } else if line.len() == most {
+                let end = mask.cut(&line, LINE);
+                show(&line[..end]);
+                line.drain(..end);
             }
             if *byte != b'\n' {
                 line.push(*byte);
@@ -106,6 +113,26 @@ async fn the_end_of_a_long_log_is_kept() {
 async fn lines_are_shown_one_by_one_and_cut_when_they_do_not_end() {
     let log = format!("one\ntwo\r\n{}\nlast", "x".repeat(LINE + 5));
     let shown = std::cell::RefCell::new(Vec::new());
-    lines(futures::io::Cursor::new(log), |line| shown.borrow_mut().push(line.len())).await.unwrap();
+    let mask = Mask::default();
+    lines(futures::io::Cursor::new(log), &mask, |line| shown.borrow_mut().push(line.len()))
+        .await
+        .unwrap();
     assert_eq!(*shown.borrow(), [3, 4, LINE, 5, 4]);
+}
+
+#[tokio::test]
+async fn no_secret_is_cut_where_a_line_is() {
+    let project = crate::engine::tests::project();
+    let mask = Mask::of(&project);
+    for at in LINE - 20..LINE + 20 {
+        let log = format!("{}correct horse{}", "x".repeat(at), "y".repeat(LINE));
+        let shown = std::cell::RefCell::new(String::new());
+        lines(futures::io::Cursor::new(log), &mask, |line| {
+            let line = String::from_utf8_lossy(line);
+            *shown.borrow_mut() += &mask.apply(&line);
+        })
+        .await
+        .unwrap();
+        assert_eq!(*shown.borrow(), format!("{}***{}", "x".repeat(at), "y".repeat(LINE)));
+    }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use pipeline::Limits;
 use runtime::build::Phase;
 
-use crate::world::{PROJECT, World, event};
+use serde_json::json;
+
+use crate::world::{PROJECT, World, container, event};
 
 const HEAD: &str = "const { events, Job, Group } = require('brigadier');\n";
 
@@ -96,4 +98,44 @@ async fn what_a_build_prints_is_bounded_and_that_is_said() {
     assert!(printed < 5 << 20, "{printed}");
     let said = "the rest is not shown; limits.scriptOutput of the project raises that";
     assert!(world.printed().iter().any(|line| line.ends_with(said)));
+}
+
+#[tokio::test]
+async fn secrets_are_hidden_wherever_they_come_out() {
+    let world = World::new();
+    let script = format!(
+        "{HEAD}events.on('push', async (e, project) => {{
+            const secret = project.secrets.DOCKER_PASS;
+            console.log(encodeURIComponent('/' + secret), Buffer.from('captain:' + secret).toString('base64'));
+            console.log(Buffer.from(secret).toString('hex'), JSON.stringify({{ secret }}), [secret]);
+            const shown = new Job('shown', 'i'); shown.streamLogs = true;
+            await shown.run();
+            await new Job('bad', 'i').run();
+        }});
+        events.on('x correct-horse', () => {{}});"
+    );
+    let context = world.build(PROJECT, event("push"), &script).await;
+    let log =
+        format!("the password is correct-horse\n{}correct-horse\n", "x".repeat((16 << 10) - 5));
+    let pod = format!("shown-{}", context.build.id);
+    world.logs.lock().unwrap().insert(pod, log);
+    let start = world.start(&context).await;
+    assert_eq!(start.handlers, ["push", "x ***"]);
+    let kubelet = async {
+        world.wait_for(&["shown"]).await;
+        world.end("shown", 0).await;
+        world.wait_for(&["bad"]).await;
+        let state = json!({ "terminated": { "exitCode": 1, "reason": "correct-horse", "message": "correct-horse is wrong" } });
+        let status = json!({ "phase": "Failed", "containerStatuses": [container(state)] });
+        world.report("bad", status).await;
+    };
+    let outcome = world.run(&context, kubelet).await;
+    let all =
+        format!("{:#?} {:#?} {:#?} {start:#?}", world.printed(), outcome, outcome.annotations());
+    assert!(all.contains("the password is ***"), "{all}");
+    for part in
+        ["correct-horse", "Y29ycmVjdC1ob3J", "Y29ycmVjdC1ob3", "636f7272656374", "correct%2Dhorse"]
+    {
+        assert!(!all.contains(part), "{part}: {all}");
+    }
 }
