@@ -16,6 +16,7 @@ mod brigadier2;
 mod hostile;
 mod language;
 mod node;
+mod random;
 
 /// A script with what it printed.
 pub(crate) struct Script {
