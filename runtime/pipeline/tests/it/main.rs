@@ -4,9 +4,11 @@
 
 mod cancel;
 mod examples;
+mod faults;
 mod hostile;
 mod kill;
 mod life;
+mod replay;
 mod start;
 mod types;
 mod v2;
