@@ -5,6 +5,7 @@
 mod cancel;
 mod examples;
 mod faults;
+mod hostile;
 mod kill;
 mod life;
 mod packages;
