@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use apiserver::{Options, Server};
+use apiserver::{Fault, Options, Server, When};
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response};
 use tokio::sync::Notify;
@@ -378,4 +378,40 @@ async fn a_limit_that_is_lifted_lets_all_run() {
     world.project.limits.builds = None;
     next(&cluster, &world.project, &Settings::default(), GRACE).await.unwrap();
     assert_eq!(world.running().await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_when_a_slot_is_taken_is_no_refusal() {
+    let world = World::new("{maxBuilds: 1}").await;
+    let cluster = world.cluster();
+    let build = world.create(0).await;
+    let lost = Fault { when: When::After, ..Fault::next("POST", "/secrets", 504) };
+    world.server.faults().lay(lost);
+    let started = next(&cluster, &world.project, &Settings::default(), GRACE).await.unwrap();
+    assert_eq!(started, [build.id]);
+}
+
+#[tokio::test]
+async fn faults_of_the_cluster_forget_nobody() {
+    let luck = AtomicU64::new(7);
+    for round in 0..10 {
+        let world = World::new("{maxBuilds: 2}").await;
+        let cluster = world.cluster();
+        for _ in 0..6 {
+            let code = [429, 500, 503, 504][usize::try_from(random(&luck) % 4).unwrap()];
+            let skip = u32::try_from(random(&luck) * 8 + random(&luck)).unwrap();
+            let when = if random(&luck) < 4 { When::Before } else { When::After };
+            let (method, path) = (String::new(), String::new());
+            world.server.faults().lay(Fault { method, path, skip, times: 1, code, when });
+        }
+        let arrivals = async {
+            for number in 0..8 {
+                world.arrive(&cluster, number).await;
+            }
+        };
+        let all = async { tokio::join!(arrivals, world.work(&cluster, 8, 1)) };
+        tokio::time::timeout(PATIENCE, all).await.unwrap();
+        assert_eq!(world.phases().await, [Some(Phase::Succeeded); 8], "{round}");
+        assert!(*world.most.lock().unwrap() <= 2, "{round}");
+    }
 }

@@ -6,6 +6,7 @@ mod cancel;
 mod examples;
 mod kill;
 mod life;
+mod limits;
 mod start;
 mod types;
 mod v2;
