@@ -11,7 +11,6 @@ use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
-use crate::build::{Build, Phase};
 use crate::cluster::{Creation, PodChange};
 use crate::event::{Event, Identity};
 use crate::project::values;
