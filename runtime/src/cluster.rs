@@ -4,7 +4,7 @@
 //! cluster's deadline. All of them may be: names follow from the build, so that what a lost answer
 //! had already created is met as 409 and taken as done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
@@ -32,6 +32,7 @@ pub use control::{Cancelled, JobCounts, Slot};
 
 mod control;
 mod jobs;
+mod pods;
 
 #[cfg(test)]
 mod tests;
@@ -306,12 +307,12 @@ impl Cluster {
 
     /// Watches all pods of a build, with one watch that is opened again for as long as it is polled.
     pub fn watch_pods(&self, build: &Build) -> impl Stream<Item = PodChange> + Send + use<> {
-        self.watch(&build.namespace, &format!("build={}", build.id))
+        pods::changes(self.api::<Pod>(&build.namespace), &format!("build={}", build.id))
     }
 
     /// Watches the pods of all jobs of a namespace.
     pub fn watch_jobs(&self, namespace: &str) -> impl Stream<Item = PodChange> + Send + use<> {
-        self.watch(namespace, "component=job,heritage=brigade")
+        pods::changes(self.api::<Pod>(namespace), "component=job,heritage=brigade")
     }
 
     /// Watches the builds of a namespace; what only looks like one is passed over.
@@ -332,48 +333,6 @@ impl Cluster {
                 tracing::debug!(%error, "the watch of builds is opened again");
                 None
             }
-        })
-    }
-
-    pub(crate) fn watch(
-        &self,
-        namespace: &str,
-        selector: &str,
-    ) -> impl Stream<Item = PodChange> + Send + use<> {
-        let config = watcher::Config::default().labels(selector);
-        let changes = watcher(self.api::<Pod>(namespace), config).default_backoff();
-        let mut known = BTreeSet::new();
-        let mut listed = BTreeSet::new();
-        changes.flat_map(move |change| {
-            let told = match change {
-                Ok(watcher::Event::Init) => {
-                    listed.clear();
-                    Vec::new()
-                }
-                Ok(watcher::Event::InitApply(pod)) => {
-                    listed.insert(pod.name_any());
-                    vec![PodChange::Applied(Box::new(pod))]
-                }
-                Ok(watcher::Event::InitDone) => {
-                    let gone = known.difference(&listed).cloned().map(PodChange::Gone);
-                    let told = gone.chain([PodChange::Synced]).collect();
-                    known = std::mem::take(&mut listed);
-                    told
-                }
-                Ok(watcher::Event::Apply(pod)) => {
-                    known.insert(pod.name_any());
-                    vec![PodChange::Applied(Box::new(pod))]
-                }
-                Ok(watcher::Event::Delete(pod)) => {
-                    known.remove(&pod.name_any());
-                    vec![PodChange::Gone(pod.name_any())]
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "the watch of pods is opened again");
-                    Vec::new()
-                }
-            };
-            futures::stream::iter(told)
         })
     }
 

@@ -7,14 +7,18 @@ use std::sync::{Arc, Mutex};
 use apiserver::{Fault, Options, Server, When};
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
-use crate::cluster::{Creation, PodChange};
+use crate::cluster::Creation;
 use crate::event::{Event, Identity};
 use crate::project::values;
-use futures::StreamExt;
 
 /// A ceiling for what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -151,9 +155,8 @@ impl World {
     /// Ends the worker of every build that has one, until so many have ended; but only when so many
     /// run `together`, or none is left to come.
     async fn work(&self, cluster: &Cluster, count: usize, together: usize) {
-        let plain = self.plain();
         let mut ends = futures::stream::FuturesUnordered::new();
-        let mut changes = Box::pin(plain.watch_builds_pods());
+        let mut changes = Box::pin(self.workers());
         let (mut seen, mut run, mut ended) = (BTreeSet::new(), Vec::new(), 0);
         while ended < count {
             tokio::select! {
@@ -170,6 +173,15 @@ impl World {
         }
     }
 
+    /// The builds of the worker pods that there are, and of those that come.
+    fn workers(&self) -> impl Stream<Item = BuildId> + use<> {
+        let pods = Api::<Pod>::namespaced(self.server.client(), "default");
+        let workers = watcher(pods, watcher::Config::default().labels("component=build"));
+        workers
+            .applied_objects()
+            .filter_map(async |pod| BuildId::parse(&pod.unwrap().name_any()).ok())
+    }
+
     async fn running(&self) -> Vec<BuildId> {
         running(&self.plain(), &self.project).await
     }
@@ -182,16 +194,6 @@ impl World {
 
     async fn phases(&self) -> Vec<Option<Phase>> {
         self.plain().heads("default").await.unwrap().iter().map(Head::phase).collect()
-    }
-}
-
-impl Cluster {
-    /// The builds of the worker pods that there are, and of those that come.
-    fn watch_builds_pods(&self) -> impl futures::Stream<Item = BuildId> + use<> {
-        self.watch("default", "component=build").filter_map(async |change| match change {
-            PodChange::Applied(pod) => BuildId::parse(&pod.metadata.name.unwrap()).ok(),
-            _ => None,
-        })
     }
 }
 

@@ -125,7 +125,7 @@ async fn a_worker_that_finds_its_build_cancelled_ends_what_was_made_and_runs_not
     let world = World::new();
     let mut context = world.build(PROJECT, event("push"), &script).await;
     world.start(&context).await;
-    world.lines.lock().unwrap().clear();
+    world.forget();
     assert_eq!((world.jobs().await.len(), world.claims().await.len()), (1, 1));
     context.cluster.accept(&context.build, &[].into()).await.unwrap();
     assert_eq!(cancel(&world, &context, "true").await, Cancelled::Asked);

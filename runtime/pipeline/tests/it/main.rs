@@ -4,9 +4,11 @@
 
 mod cancel;
 mod examples;
+mod faults;
 mod kill;
 mod life;
 mod limits;
+mod replay;
 mod start;
 mod types;
 mod v2;
