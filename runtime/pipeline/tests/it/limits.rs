@@ -55,7 +55,7 @@ async fn no_more_jobs_of_a_build_run_at_once_than_its_project_allows_and_all_run
 #[tokio::test]
 async fn a_script_is_held_to_what_its_project_allows() {
     for (limits, script, reason) in [
-        ("scriptTime: 50ms", "for (;;);", "the script ran for more than 50ms"),
+        ("scriptTime: 50ms", "for (;;);", "for more than 50ms"),
         ("scriptJobs: 1", SEVEN, "a build may run 1 jobs"),
         ("scriptTimers: 1", "setTimeout(() => 1, 1); setTimeout(() => 1, 1)", "1 timers"),
         (
