@@ -241,7 +241,8 @@ impl<'a> Life<'a> {
     /// Whether something is under way that even a start sees the end of.
     fn begins(&self) -> bool {
         let writes = self.writing > 0 || !self.notes.is_empty();
-        self.creating > 0 || (!self.follows && (writes || !self.uncreated.is_empty()))
+        let creates = !self.uncreated.is_empty() && !self.holds_jobs_back();
+        self.creating > 0 || (!self.follows && (writes || creates))
     }
 
     /// Whether something must happen outside before the build can go on.

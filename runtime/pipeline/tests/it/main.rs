@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod kill;
 mod life;
+mod limits;
 mod packages;
 mod replay;
 mod start;

@@ -229,7 +229,7 @@ impl World {
         ended
     }
 
-    fn pods_api(&self) -> Api<Pod> {
+    pub(crate) fn pods_api(&self) -> Api<Pod> {
         Api::default_namespaced(self.server.client())
     }
 
