@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount,
 };
-use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{NamespaceResourceScope, Status};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
@@ -23,11 +25,13 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
+use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
 
 pub use control::{Cancelled, JobCounts, Slot};
 
 mod control;
+mod jobs;
 
 #[cfg(test)]
 mod tests;
@@ -66,12 +70,14 @@ pub enum Creation {
 }
 
 /// What became of a job that was to be created.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum JobCreation {
     /// Its pod was made now.
     Made,
     /// Its pod was there, made by the same build.
     Adopted,
+    /// It has ended, or another pod stands for it: no pod was made.
+    Known(Box<Record>),
 }
 
 /// What a watch of a build's pods tells.
@@ -235,7 +241,7 @@ impl Cluster {
         if control::says_ended(annotations) {
             metadata["labels"][build::ENDED.0] = json!(build::ENDED.1);
         }
-        self.merge(&build.namespace, build.id, &json!({ "metadata": metadata })).await
+        self.merge_build(&build.namespace, build.id, &json!({ "metadata": metadata })).await
     }
 
     /// Notes something on a build, if that is in the cluster.
@@ -262,24 +268,13 @@ impl Cluster {
             "data": {"script": ByteString(script.as_bytes().to_vec())},
             "metadata": {"annotations": {build::annotation::SCRIPT: origin}},
         });
-        match self.merge(&build.namespace, build.id, &changes).await {
+        match self.merge_build(&build.namespace, build.id, &changes).await {
             Ok(_) => Ok(true),
             Err(ClusterError::Refused { status, .. }) if matches!(status.code, 413 | 422) => {
                 Ok(false)
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Creates a job's Secret and Pod; those that the same build has made for this job are adopted.
-    pub async fn create_job(
-        &self,
-        secret: &Secret,
-        pod: &Pod,
-    ) -> Result<JobCreation, ClusterError> {
-        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
-        self.create_or_adopt(&namespace, "the Secret", secret).await?;
-        self.create_or_adopt(&namespace, "the pod", pod).await
     }
 
     /// Creates a worker's pod, if it does not exist.
@@ -390,9 +385,36 @@ impl Cluster {
         container: &str,
         follow: bool,
     ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
+        let container = Some(container.to_owned());
+        self.log(namespace, pod, LogParams { container, follow, ..LogParams::default() }).await
+    }
+
+    /// Reads the log of a container as it is written, each line with its time, from the second
+    /// of `since` on.
+    pub async fn follow_log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        since: Option<Timestamp>,
+    ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
+        let wanted = LogParams {
+            container: Some(container.to_owned()),
+            follow: true,
+            since_time: since,
+            timestamps: true,
+            ..LogParams::default()
+        };
+        self.log(namespace, pod, wanted).await
+    }
+
+    async fn log(
+        &self,
+        namespace: &str,
+        pod: &str,
+        wanted: LogParams,
+    ) -> Result<impl AsyncBufRead + Send + use<>, ClusterError> {
         let api = self.api::<Pod>(namespace);
-        let wanted =
-            LogParams { container: Some(container.to_owned()), follow, ..LogParams::default() };
         self.call(&format!("read the log of {pod}"), || api.log_stream(pod, &wanted)).await
     }
 
@@ -436,28 +458,17 @@ impl Cluster {
         deleted.map(drop).or_else(|error| if error.is_not_found() { Ok(()) } else { Err(error) })
     }
 
-    /// Creates an object, unless the same build has made it for the same job.
-    async fn create_or_adopt<K: Object>(
+    /// Changes a Secret; the answer is only its metadata.
+    async fn merge(
         &self,
         namespace: &str,
-        kind: &'static str,
-        object: &K,
-    ) -> Result<JobCreation, ClusterError> {
-        let name = object.name_any();
-        loop {
-            if self.create(namespace, object).await?.is_some() {
-                return Ok(JobCreation::Made);
-            }
-            let same = |exists: &K, label| exists.labels().get(label) == object.labels().get(label);
-            match self.get::<K>(namespace, &name).await? {
-                Some(exists) if same(&exists, "build") && same(&exists, "jobname") => {
-                    return Ok(JobCreation::Adopted);
-                }
-                Some(_) => return Err(ClusterError::Conflict { kind, name }),
-                // Deleted between the two calls: it can be created after all.
-                None => {}
-            }
-        }
+        name: &str,
+        changes: &serde_json::Value,
+    ) -> Result<ObjectMeta, ClusterError> {
+        let api = self.api::<Secret>(namespace);
+        let patch = Patch::Merge(changes);
+        let call = async || api.patch_metadata(name, &PatchParams::default(), &patch).await;
+        Ok(self.call(&format!("patch Secret {name}"), call).await?.metadata)
     }
 
     fn api<K: Object>(&self, namespace: &str) -> Api<K> {
@@ -529,7 +540,9 @@ impl Object for Secret {}
 impl Object for ServiceAccount {}
 
 fn is_passing(status: &Status) -> bool {
-    status.code == 429 || status.code >= 500
+    // Others have changed the object at the same time, more often than the server tries again.
+    let conflict = status.code == 409 && status.reason == "Conflict";
+    status.code == 429 || status.code >= 500 || conflict
 }
 
 fn is_passing_error(error: &kube::Error) -> bool {

@@ -69,6 +69,8 @@ pub struct Job {
     pub mount_path: String,
     /// How long it may take, in milliseconds; 0 is a minute.
     pub timeout: u64,
+    /// How often another pod is made for it when the cluster loses one.
+    pub retries: u32,
     /// Whether it gets the source.
     pub use_source: bool,
     /// Whether it asks to be privileged.
@@ -300,6 +302,7 @@ impl Default for Job {
             env: Vec::new(),
             mount_path: "/src".to_owned(),
             timeout: 900_000,
+            retries: 0,
             use_source: true,
             privileged: false,
             service_account: None,

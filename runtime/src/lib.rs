@@ -5,6 +5,7 @@ pub mod build;
 pub mod cluster;
 pub mod event;
 pub mod job;
+pub mod journal;
 pub mod line;
 pub mod outcome;
 pub mod project;

@@ -43,7 +43,39 @@ pub enum Hope {
     Little,
     /// A node that is freed or added makes it start.
     Some,
+    /// It was lost with its node, which may come back.
+    Node,
 }
+
+/// What a failed job failed by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Fault {
+    /// The job itself: its exit code, its limits, its time.
+    #[default]
+    Job,
+    /// The cluster: its container was never begun, or its pod was deleted.
+    Cluster,
+    /// The node: the pod was evicted, preempted, or lost.
+    Node,
+}
+
+/// The pod's status says so where the kubelet would not take it: nothing of it was begun.
+const NOT_ADMITTED: [&str; 10] = [
+    "NodeAffinity",
+    "NodeName",
+    "NodePorts",
+    "NodeUnschedulable",
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfpods",
+    "Preempting",
+    "TaintToleration",
+    "UnexpectedAdmissionError",
+];
+
+/// It says so where the node took it away.
+const TAKEN_AWAY: [&str; 6] =
+    ["Evicted", "NodeLost", "NodeShutdown", "Preempting", "Shutdown", "Terminated"];
 
 /// How a pod ended.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -60,25 +92,86 @@ pub struct Ended {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
+    /// What it failed by.
+    pub fault: Fault,
+    /// Whether the job's container may have been begun.
+    pub began: bool,
 }
 
 /// Reads how a job's pod stands.
 pub fn of(pod: &Pod) -> Standing {
     let Some(status) = &pod.status else { return Standing::Pending };
+    let leaves = pod.metadata.deletion_timestamp.is_some();
     match status.phase.as_deref() {
         Some("Succeeded") => Standing::Succeeded(ended(status)),
-        Some("Failed") => Standing::Failed(ended(status)),
-        _ if pod.metadata.deletion_timestamp.is_some() => Standing::Pending,
+        Some("Failed") => Standing::Failed(failed(status, leaves)),
+        _ if leaves => Standing::Stuck(leaving()),
+        phase if over(status).is_none() && (phase == Some("Unknown") || lost(status)) => {
+            Standing::Stuck(away(status))
+        }
         // The job is its own container, whatever becomes of what runs beside that.
         _ if runs(status) => Standing::Running,
-        _ => match (over(status), waiting(status)) {
+        phase => match (over(status), waiting(status)) {
             (Some(0), _) => Standing::Succeeded(ended(status)),
-            (Some(_), _) => Standing::Failed(ended(status)),
+            (Some(_), _) => Standing::Failed(failed(status, leaves)),
             (None, Some(stuck)) => Standing::Stuck(stuck),
-            (None, None) if status.phase.as_deref() == Some("Running") => Standing::Running,
+            (None, None) if phase == Some("Running") => Standing::Running,
             (None, None) => Standing::Pending,
         },
     }
+}
+
+/// What is said of a pod that is being deleted, and that does not go.
+fn leaving() -> Stuck {
+    Stuck {
+        reason: "Terminating".to_owned(),
+        message: "it was deleted, and its node does not say that it has ended".to_owned(),
+        hope: Hope::Node,
+    }
+}
+
+fn lost(status: &PodStatus) -> bool {
+    status.reason.as_deref() == Some("NodeLost")
+}
+
+fn away(status: &PodStatus) -> Stuck {
+    let message = status.message.clone().filter(|message| !message.is_empty());
+    Stuck {
+        reason: "NodeLost".to_owned(),
+        message: message.unwrap_or_else(|| "its node does not answer".to_owned()),
+        hope: Hope::Node,
+    }
+}
+
+/// How a pod failed, and by what.
+fn failed(status: &PodStatus, leaves: bool) -> Ended {
+    let mut end = ended(status);
+    let conditions = status.conditions.iter().flatten();
+    let disrupted = conditions
+        .into_iter()
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
+    let reason = status.reason.as_deref().unwrap_or_default();
+    // What takes more of the node's disk than it may is evicted too, by its own fault.
+    let exceeds = reason == "Evicted"
+        && end.message.as_ref().is_some_and(|text| text.contains("exceeds the"));
+    let refused = NOT_ADMITTED.contains(&reason);
+    if let Some(condition) = disrupted {
+        end.fault = Fault::Node;
+        end.reason = end.reason.or_else(|| condition.reason.clone());
+        end.message = end.message.or_else(|| condition.message.clone());
+    } else if !exceeds && (refused || TAKEN_AWAY.contains(&reason)) {
+        end.fault = Fault::Node;
+    } else if end.before.is_some() {
+        end.fault = Fault::Cluster;
+    } else if leaves && end.reason.is_none() {
+        end.fault = Fault::Cluster;
+        end.reason = Some("Deleted".to_owned());
+        end.message = Some("the pod was deleted while it ran".to_owned());
+    }
+    if refused {
+        end.began = false;
+    }
+    end
 }
 
 fn own(status: &PodStatus) -> Option<&ContainerStatus> {
@@ -145,6 +238,15 @@ fn ended(status: &PodStatus) -> Ended {
             .is_some_and(|end| end.exit_code != 0)
     });
     let terminated = |container: &ContainerStatus| container.state.clone()?.terminated;
+    // An eviction may take the statuses of the containers with it: nobody knows then.
+    let waits = |state: &ContainerStatus| {
+        state.state.as_ref().is_some_and(|state| state.waiting.is_some())
+            && state.last_state.as_ref().is_none_or(|state| state.terminated.is_none())
+    };
+    let began = match own(status) {
+        Some(container) => !waits(container),
+        None => status.start_time.is_some() && failed_before.is_none(),
+    };
     let own = own(status).and_then(terminated);
     let before = failed_before.filter(|_| own.is_none());
     let ran = own.or_else(|| before.and_then(terminated));
@@ -152,6 +254,7 @@ fn ended(status: &PodStatus) -> Ended {
         reason: status.reason.clone().filter(|reason| !reason.is_empty()),
         message: status.message.clone().filter(|message| !message.is_empty()),
         before: before.map(|container| container.name.clone()),
+        began,
         ..Ended::default()
     };
     if let Some(ran) = ran {

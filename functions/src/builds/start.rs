@@ -181,6 +181,7 @@ fn note(
         StartEnd::Ended(_) => "the script has ended, and runs no jobs".to_owned(),
         StartEnd::Detached => "the script awaits none of its jobs".to_owned(),
     };
+    notes.extend(started.annotations());
     match &started.end {
         StartEnd::Awaits { .. } => return,
         StartEnd::Ended(outcome) => {

@@ -22,7 +22,7 @@ use crate::output::Printer;
 
 use guard::Guard;
 use random::Random;
-pub(crate) use turn::{Command, Delivery, Failure, ScriptState, Stop, Turn};
+pub(crate) use turn::{Command, Delivery, Failure, Returned, ScriptState, Stop, Turn};
 
 mod builtins;
 mod bytes;
@@ -276,8 +276,9 @@ impl Shared {
             Delivery::Fire(name) => {
                 dispatch_or_stop::<bool>(ctx, ("fire", name)).map(|heard| turn.heard = heard)
             }
-            Delivery::Settle { id, result: Ok(text) } => {
-                dispatch_or_stop(ctx, ("settle", id, true, text, ""))
+            Delivery::Settle { id, result: Ok(returned) } => {
+                let details = serde_json::to_string(&returned).unwrap_or_default();
+                dispatch_or_stop(ctx, ("settle", id, true, returned.text, details))
             }
             Delivery::Settle { id, result: Err(failure) } => {
                 let details = serde_json::to_string(&failure).unwrap_or_default();

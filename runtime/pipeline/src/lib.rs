@@ -23,7 +23,7 @@ pub use engine::{EngineError, Limits};
 pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
-pub use run::run;
+pub use run::{run, settled};
 pub use start::{Created, Start, StartEnd, start};
 
 /// Everything that a build needs to be run.

@@ -6,7 +6,7 @@
 //! the engine: a life that is dropped anywhere leaves nothing but objects in the cluster, which the
 //! next life of the same build adopts.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use runtime::build::Phase;
 use runtime::cluster::PodChange;
 use runtime::event::LogLevel;
+use runtime::journal::annotation;
 use tokio::time::Instant;
 
-use crate::engine::{Delivery, Engine, ScriptState, Stop};
+use crate::engine::{self, Delivery, Engine, ScriptState, Stop};
 use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::output::{Output, Printer};
@@ -26,26 +27,37 @@ use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
 use cancel::Cancel;
-use jobs::{Event, Jobs};
+use clock::Clock;
+use deliver::{Arrival, Next};
+use jobs::Jobs;
+use journal::{Journal, Note};
 use tasks::Happened;
 use timers::Timers;
 
-pub(crate) mod cancel;
+mod cancel;
+mod clock;
+mod create;
+mod deliver;
 mod jobs;
+mod journal;
 mod logs;
 mod tasks;
 mod timers;
 mod turns;
 
-/// For how long a pod may fail to start before its job fails.
+/// For how long something may not come to pass before it is given up.
 #[derive(Clone, Debug)]
 pub struct Patience {
-    /// With images that cannot be pulled and containers that cannot be made.
+    /// The start of a pod with images that cannot be pulled and containers that cannot be made.
     pub start: Duration,
-    /// With a cluster that has no node for it.
+    /// The start of a pod in a cluster that has no node for it.
     pub schedule: Duration,
     /// With what the `error` handlers of a cancelled build have begun.
     pub cancelled: Duration,
+    /// The return of a node that does not say what has become of a pod.
+    pub node: Duration,
+    /// An answer of the cluster.
+    pub cluster: Duration,
 }
 
 impl Default for Patience {
@@ -54,6 +66,8 @@ impl Default for Patience {
             start: Duration::from_secs(60),
             schedule: Duration::from_secs(600),
             cancelled: Duration::from_secs(120),
+            node: Duration::from_secs(60),
+            cluster: Duration::from_secs(300),
         }
     }
 }
@@ -94,16 +108,38 @@ pub(crate) struct Life<'a> {
     stop: Option<Stop>,
     thrown: Option<String>,
     wants_repository: bool,
+    clock: Clock,
+    /// What was and is told to the script, once it is known what was.
+    journal: Option<Journal>,
+    /// What follows from the script alone, and is told at once.
     ready: VecDeque<Delivery>,
+    /// What came from outside, in the order in which it is told.
+    arrivals: VecDeque<Arrival>,
     pub(crate) jobs: Jobs,
     pub(crate) timers: Timers,
     pub(crate) cancel: Cancel,
-    uncreated: VecDeque<usize>,
+    /// The jobs that were run and not made, each with the last that was told to the script by then.
+    uncreated: VecDeque<(usize, u64)>,
     creating: usize,
+    /// So many of the first jobs had been made before this life.
+    made_before: usize,
+    /// So many are noted to be made.
+    made_noted: usize,
+    noting_made: bool,
+    notes: VecDeque<Note>,
+    writing: usize,
     /// How many logs are being read.
     reading: usize,
+    /// What is being read that had been told before, of which not all was kept.
+    reading_again: Option<(usize, Option<u64>)>,
+    /// Logs that the script has asked for since this was looked at, with the numbers of the questions.
+    asked: Vec<(usize, u64)>,
+    /// The numbers of the questions that were answered in an earlier life.
+    repeated: BTreeSet<u64>,
     /// Logs that the script asked for and was not given yet.
     pub(crate) logs_wanted: Vec<usize>,
+    /// Since when the cluster has not answered.
+    away: Option<Instant>,
     tasks: FuturesUnordered<BoxFuture<'static, Happened>>,
     watch: Option<BoxStream<'static, PodChange>>,
 }
@@ -113,6 +149,8 @@ impl<'a> Life<'a> {
         let Context { project, build, options, .. } = context;
         let mask = Mask::of(project);
         let least = build.event.log_level;
+        let made = build.annotations.get(annotation::MADE).and_then(|made| made.parse().ok());
+        let made = made.unwrap_or(0);
         Life {
             context,
             engine: None,
@@ -125,14 +163,26 @@ impl<'a> Life<'a> {
             stop: None,
             thrown: None,
             wants_repository: false,
+            clock: Clock::new(engine::begin(build)),
+            journal: None,
             ready: VecDeque::new(),
+            arrivals: VecDeque::new(),
             jobs: Jobs::new(options.patience.clone()),
             timers: Timers::default(),
             cancel: Cancel::default(),
             uncreated: VecDeque::new(),
             creating: 0,
+            made_before: made,
+            made_noted: made,
+            noting_made: false,
+            notes: VecDeque::new(),
+            writing: 0,
             reading: 0,
+            reading_again: None,
+            asked: Vec::new(),
+            repeated: BTreeSet::new(),
             logs_wanted: Vec::new(),
+            away: None,
             tasks: FuturesUnordered::new(),
             watch: None,
         }
@@ -143,6 +193,10 @@ impl<'a> Life<'a> {
         self.follows = follow;
         if follow {
             self.cancel.listen(self.context);
+            self.recollect();
+        } else {
+            // A start asks nothing: it finds what was before when it makes it again.
+            self.journal = Some(Journal::new(HashMap::new()));
         }
         loop {
             let over = self.stop.is_some() || self.thrown.is_some() || self.wants_repository;
@@ -159,24 +213,31 @@ impl<'a> Life<'a> {
                 continue;
             }
             self.create(follow);
+            self.write();
+            self.note_made();
             if let Some(delivery) = self.ready.pop_front() {
                 self.turn(delivery).await?;
-            } else if let Some(timer) = self.timers.due(Instant::now()) {
-                self.turn(Delivery::Timer(timer)).await?;
-            } else if let Some(event) = self.next_event(follow) {
-                self.happened(event);
-            } else if self.creating > 0 || (follow && self.waits()) {
-                self.wait(follow).await?;
-            } else if self.waits() {
-                return Ok(Pause::Waits);
-            } else {
-                self.advance().await?;
+                continue;
+            }
+            match self.next(follow) {
+                Next::Tell(delivery, at) => {
+                    self.clock.advance(at);
+                    self.turn(delivery).await?;
+                }
+                Next::Again => {}
+                Next::Nothing if self.begins() || (follow && self.waits()) => {
+                    self.wait(follow).await?;
+                }
+                Next::Nothing if self.waits() => return Ok(Pause::Waits),
+                Next::Nothing => self.advance().await?,
             }
         }
     }
 
-    fn next_event(&mut self, follow: bool) -> Option<Event> {
-        self.jobs.next_event(follow, self.creating > 0, self.reading < READINGS)
+    /// Whether something is under way that even a start sees the end of.
+    fn begins(&self) -> bool {
+        let writes = self.writing > 0 || !self.notes.is_empty();
+        self.creating > 0 || (!self.follows && (writes || !self.uncreated.is_empty()))
     }
 
     /// Whether something must happen outside before the build can go on.
@@ -184,6 +245,7 @@ impl<'a> Life<'a> {
         self.reading > 0
             || self.jobs.any_open()
             || self.timers.any_held()
+            || !self.arrivals.is_empty()
             || !self.logs_wanted.is_empty()
     }
 
@@ -253,7 +315,10 @@ impl<'a> Life<'a> {
     }
 
     fn wake(&self) -> Option<Instant> {
-        let all = [self.timers.next(), self.jobs.next_deadline(), self.cancel.until()];
+        // A timer of the past waits for what was told before it.
+        let known = self.journal.as_ref().is_some_and(|journal| journal.head().is_none());
+        let timer = self.timers.next().filter(|_| known).map(|at| self.clock.instant(at));
+        let all = [timer, self.jobs.next_deadline(), self.cancel.until()];
         all.into_iter().flatten().min()
     }
 
@@ -273,7 +338,10 @@ impl<'a> Life<'a> {
             _ if cancelled.is_some() => (1, cancelled.clone()),
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
-            (Some(Stop::Time), _) => (1, Some(format!("the script ran for more than {limit:?}"))),
+            (Some(Stop::Time), _) => (
+                1,
+                Some(format!("the script computed for more than {limit:?}, which is its limit")),
+            ),
             (Some(Stop::Broken(text)), _) => (1, Some(text.clone())),
             (None, Some(text)) => (1, Some(text.clone())),
             (None, None) if self.state.failed => {
@@ -284,12 +352,13 @@ impl<'a> Life<'a> {
                 Some(code) => (code, Some(format!("the script set process.exitCode to {code}"))),
             },
         };
+        let phase = match &self.stop {
+            Some(Stop::Time) => Phase::TimedOut,
+            _ if exit_code == 0 => Phase::Succeeded,
+            _ => Phase::Failed,
+        };
         Outcome {
-            phase: match (cancelled, exit_code) {
-                (Some(_), _) => Phase::Cancelled,
-                (None, 0) => Phase::Succeeded,
-                (None, _) => Phase::Failed,
-            },
+            phase: if cancelled.is_some() { Phase::Cancelled } else { phase },
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
             summary: self.summary(),

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 
-use runtime::build::{Phase, annotation};
+use runtime::build::{Build, Phase, annotation};
+use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 
-use crate::life::{Life, cancel};
+use crate::life::Life;
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// Runs a build to its end; jobs that exist are adopted.
@@ -16,16 +17,8 @@ pub async fn run(
     output: Output,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, PipelineError> {
-    // What has ended is not run again: its pods may be gone, and would be made once more.
-    if let Some(outcome) = Outcome::noted(&context.build) {
-        // Whoever noted that it was cancelled may have met it while it made something.
-        if outcome.phase == Phase::Cancelled {
-            context.cluster.end_jobs(&context.build.namespace, context.build.id).await?;
-        }
+    if let Some(outcome) = settled(&context.cluster, &context.build).await? {
         return Ok(outcome);
-    }
-    if let Some(reason) = context.build.cancelled() {
-        return cancel::end(context, reason).await;
     }
     let mut life = Life::new(context, output);
     tokio::select! {
@@ -33,6 +26,24 @@ pub async fn run(
         () = shutdown => Err(PipelineError::Interrupted),
         outcome = follow(context, &mut life) => outcome,
     }
+}
+
+/// How a build has ended that is not to be run, since it has ended or was cancelled before: what it
+/// had made is ended then, and no script is needed for that.
+pub async fn settled(cluster: &Cluster, build: &Build) -> Result<Option<Outcome>, PipelineError> {
+    // What has ended is not run again: its pods may be gone, and would be made once more.
+    if let Some(outcome) = Outcome::noted(build) {
+        // Whoever noted that it was cancelled may have met it while it made something.
+        if outcome.phase == Phase::Cancelled {
+            cluster.end_jobs(&build.namespace, build.id).await?;
+        }
+        return Ok(Some(outcome));
+    }
+    let Some(reason) = build.cancelled() else { return Ok(None) };
+    if let Some(head) = cluster.head(&build.namespace, build.id).await? {
+        cluster.end_cancelled(&head).await?;
+    }
+    Ok(Some(Outcome::cancelled(reason)))
 }
 
 async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, PipelineError> {

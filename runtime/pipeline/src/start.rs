@@ -1,6 +1,9 @@
 //! The start of a build, in the function that received its event.
 
+use std::collections::BTreeMap;
+
 use runtime::build::Phase;
+use runtime::journal::annotation;
 
 use crate::life::{Life, Pause};
 use crate::{Context, Outcome, Output, PipelineError};
@@ -15,6 +18,8 @@ pub struct Start {
     /// What the script says of the build, if it said something already.
     pub summary: Option<String>,
     pub jobs: Vec<Created>,
+    /// How many jobs were run, in all.
+    pub made: usize,
     pub end: StartEnd,
     /// The end of what the script printed, without secrets.
     pub log: String,
@@ -74,6 +79,7 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
         fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
         summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),
+        made: life.jobs.count(),
         end,
         log: life.printer.tail(),
     })
@@ -124,6 +130,13 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// What is noted on the build for whoever goes on: the pods of so many jobs were made, so that
+    /// one that is not there was deleted.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        let made = (annotation::MADE.to_owned(), self.made.to_string());
+        if self.made == 0 { BTreeMap::new() } else { [made].into() }
+    }
+
     /// The annotation of what the script says of a build that nobody follows.
     pub fn summary_annotation(&self) -> Option<(String, String)> {
         crate::outcome::summary(self.summary.as_deref())

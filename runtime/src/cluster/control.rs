@@ -6,7 +6,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
@@ -191,7 +191,7 @@ impl Cluster {
             return self.end_if_left(&head).await;
         }
         let changes = json!({"metadata": {"annotations": {annotation::CANCEL: reason}}});
-        match self.merge(namespace, id, &changes).await {
+        match self.merge_build(namespace, id, &changes).await {
             Ok(head) => self.end_if_left(&head).await,
             Err(error) if error.is_not_found() => Ok(Cancelled::Missing),
             Err(error) => Err(error),
@@ -209,7 +209,8 @@ impl Cluster {
         match phase.as_deref() {
             // Its worker may be a task of a process that lives on.
             None if head.accepted && !head.is_detached() => return Ok(Cancelled::Asked),
-            Some("Running") => return Ok(Cancelled::Asked),
+            // Brigade's own worker hears nothing.
+            Some("Running") if head.is_ours() => return Ok(Cancelled::Asked),
             None | Some("Succeeded" | "Failed") => {}
             Some(_) => self.delete_pod(&head.namespace, &head.name()).await?,
         }
@@ -366,24 +367,18 @@ impl Cluster {
         if says_ended(annotations) {
             metadata["labels"] = json!({ENDED.0: ENDED.1});
         }
-        self.merge(namespace, id, &json!({ "metadata": metadata })).await.map(drop)
+        self.merge_build(namespace, id, &json!({ "metadata": metadata })).await.map(drop)
     }
 
     /// Changes a build's Secret, and says how it is then.
-    pub(super) async fn merge(
+    pub(super) async fn merge_build(
         &self,
         namespace: &str,
         id: BuildId,
         changes: &serde_json::Value,
     ) -> Result<Head, ClusterError> {
-        let api = self.api::<Secret>(namespace);
-        let (name, patch) = (format!("brigade-worker-{id}"), Patch::Merge(changes));
-        let patched = self
-            .call(&format!("patch build {id}"), || async {
-                api.patch_metadata(&name, &PatchParams::default(), &patch).await
-            })
-            .await?;
-        Ok(Head::of(&patched.metadata)?)
+        let metadata = self.merge(namespace, &format!("brigade-worker-{id}"), changes).await?;
+        Ok(Head::of(&metadata)?)
     }
 
     async fn list<K: Object>(&self, namespace: &str, labels: &str) -> Result<Vec<K>, ClusterError> {

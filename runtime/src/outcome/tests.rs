@@ -19,7 +19,6 @@ fn a_pod_without_a_status_is_pending() {
     let creating = container("brigaderun", json!({ "waiting": { "reason": "ContainerCreating" } }));
     let status = json!({ "phase": "Pending", "containerStatuses": creating });
     assert_eq!(standing(status), Standing::Pending);
-    assert_eq!(standing(json!({ "phase": "Unknown" })), Standing::Pending);
 }
 
 #[test]
@@ -84,6 +83,70 @@ fn a_job_is_over_when_its_own_container_is() {
     assert!(matches!(standing(status), Standing::Succeeded(_)));
     let status = json!({ "phase": "Running", "containerStatuses": proxy });
     assert_eq!(standing(status), Standing::Running);
+}
+
+#[test]
+fn a_pod_whose_node_does_not_answer_is_lost() {
+    for status in [
+        json!({ "phase": "Unknown" }),
+        json!({ "phase": "Running", "reason": "NodeLost", "message": "" }),
+    ] {
+        let Standing::Stuck(stuck) = standing(status) else { panic!("it is not lost") };
+        assert_eq!((stuck.reason.as_str(), stuck.hope), ("NodeLost", Hope::Node));
+    }
+    let leaving = json!({
+        "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" },
+        "status": { "phase": "Running" },
+    });
+    let Standing::Stuck(stuck) = of(&serde_json::from_value(leaving).unwrap()) else {
+        panic!("it stays")
+    };
+    assert_eq!((stuck.reason.as_str(), stuck.hope), ("Terminating", Hope::Node));
+}
+
+#[test]
+fn what_a_pod_failed_by_is_told_apart() {
+    let fault = |status: Value| match standing(status) {
+        Standing::Failed(end) => (end.fault, end.began),
+        other => panic!("{other:?}"),
+    };
+    let ended = |code: i32| container("brigaderun", json!({ "terminated": { "exitCode": code } }));
+    let waits = container("brigaderun", json!({ "waiting": { "reason": "PodInitializing" } }));
+    let disrupted = json!([{ "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager" }]);
+    let init = json!([{ "name": "vcs-sidecar", "image": "i", "imageID": "", "ready": false,
+        "restartCount": 0, "state": { "terminated": { "exitCode": 1 } } }]);
+    for (status, expected) in [
+        (json!({ "phase": "Failed", "containerStatuses": ended(3) }), (Fault::Job, true)),
+        (
+            json!({ "phase": "Failed", "containerStatuses": ended(137), "conditions": disrupted }),
+            (Fault::Node, true),
+        ),
+        (
+            json!({ "phase": "Failed", "containerStatuses": waits, "conditions": disrupted }),
+            (Fault::Node, false),
+        ),
+        // Nobody knows how far it had come.
+        (
+            json!({ "phase": "Failed", "reason": "Evicted", "startTime": "2026-01-01T00:00:00Z" }),
+            (Fault::Node, true),
+        ),
+        (
+            json!({ "phase": "Failed", "reason": "OutOfcpu", "startTime": "2026-01-01T00:00:00Z" }),
+            (Fault::Node, false),
+        ),
+        (
+            json!({ "phase": "Failed", "reason": "Evicted", "containerStatuses": ended(137),
+                "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi." }),
+            (Fault::Job, true),
+        ),
+        (
+            json!({ "phase": "Failed", "containerStatuses": waits, "initContainerStatuses": init }),
+            (Fault::Cluster, false),
+        ),
+        (json!({ "phase": "Failed", "reason": "DeadlineExceeded" }), (Fault::Job, false)),
+    ] {
+        assert_eq!(fault(status.clone()), expected, "{status}");
+    }
 }
 
 #[test]

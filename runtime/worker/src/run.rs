@@ -57,15 +57,15 @@ pub(crate) async fn run(
     project.namespace = build.namespace.clone();
     build.event.log_level = worker.log_level.unwrap_or(build.event.log_level);
     mounted::script(worker, &mut project, &mut build);
+    // What needs no script needs no clone either.
+    if let Some(outcome) = pipeline::settled(cluster, &build).await? {
+        leave(cluster, &project, settings, &build).await;
+        return Ok(code(&outcome));
+    }
     let cloned = [(project.id.clone(), worker.workspace.clone())];
     let cloned = Repository::Folders(cloned.into());
     let Found::Script(script) = script::find(cluster, &project, &build, &cloned).await? else {
-        let folder = worker.workspace.display();
-        let reason = format!("there is no script, and nothing was cloned to {folder}");
-        let outcome = Outcome::failed(reason.clone());
-        cluster.annotate(&build, &outcome.annotations()).await?;
-        leave(cluster, &project, settings, &build).await;
-        bail!(reason);
+        bail!("there is no script, and nothing was cloned to {}", worker.workspace.display());
     };
     let policy = Policy {
         service_account: account.clone(),
@@ -83,12 +83,11 @@ pub(crate) async fn run(
     };
     let outcome = pipeline::run(&context, Arc::new(print), shutdown).await?;
     leave(cluster, &context.project, settings, &context.build).await;
-    Ok(ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1)))
+    Ok(code(&outcome))
 }
 
-/// Prints a line of the worker's own, as Brigade's does.
-pub(crate) fn say(out: &mut impl Write, text: &str) {
-    let _nobody_reads = writeln!(out, "[brigade] {text}");
+fn code(outcome: &Outcome) -> ExitCode {
+    ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1))
 }
 
 /// Starts the builds that have waited for this one to end. What fails is the sweeper's.
@@ -97,4 +96,9 @@ async fn leave(cluster: &Cluster, project: &Project, settings: &Settings, build:
     if let Err(error) = left {
         tracing::warn!(%error, "the builds that wait for this one still wait");
     }
+}
+
+/// Prints a line of the worker's own, as Brigade's does.
+pub(crate) fn say(out: &mut impl Write, text: &str) {
+    let _nobody_reads = writeln!(out, "[brigade] {text}");
 }

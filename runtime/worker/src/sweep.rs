@@ -20,7 +20,7 @@ use runtime::settings::{Settings, SweepSettings};
 use runtime::units;
 use serde::Serialize;
 
-use decide::{Action, Pods, decide};
+use decide::{Action, Pods, decide, is_foreign};
 
 mod decide;
 
@@ -236,10 +236,14 @@ impl Sweep<'_> {
                 self.report.done("revived", head, "its worker had vanished");
             }
             Action::Cancel => {
+                // A worker that is gone, or that is not ours, hears nothing.
+                let project = self.projects.get(&head.project);
+                let foreign = pods.worker.is_some() && project.is_some_and(is_foreign);
+                let deaf = foreign || pods.worker.is_none() && head.worker_is_a_pod();
                 let ended = match dry {
                     true => true,
-                    // A worker that is gone hears nothing.
-                    false if pods.worker.is_none() && head.worker_is_a_pod() => {
+                    false if deaf => {
+                        cluster.delete_pod(&head.namespace, &head.name()).await?;
                         cluster.end_cancelled(head).await?;
                         true
                     }

@@ -1,5 +1,6 @@
 //! What goes into a turn of a script, and what comes out of it.
 
+use jiff::Timestamp;
 use runtime::job::Job;
 
 /// What the script asks the outside for.
@@ -29,7 +30,7 @@ pub(crate) enum Delivery {
     /// An event of this name.
     Fire(String),
     /// The end of a job.
-    Settle { id: usize, result: Result<String, Failure> },
+    Settle { id: usize, result: Result<Returned, Failure> },
     /// A log that was asked for.
     Logs { token: u64, result: Result<String, String> },
     /// The ringing of a timer.
@@ -38,6 +39,22 @@ pub(crate) enum Delivery {
     After,
     /// The build is ended from outside, and why.
     Cancel(String),
+}
+
+/// What a job that did its work gives to the script.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Returned {
+    /// Its log.
+    #[serde(skip)]
+    pub(crate) text: String,
+    pub(crate) pod_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end_time: Option<Timestamp>,
 }
 
 /// Why a job failed, as its promise says.
@@ -52,6 +69,10 @@ pub(crate) struct Failure {
     pub(crate) exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end_time: Option<Timestamp>,
 }
 
 /// What a turn came to.

@@ -115,17 +115,18 @@
     const job = jobs.get(id);
     if (!job) return;
     jobs.delete(id);
-    if (ok) return job.resolve(job.second ? undefined : new Result(text));
     const known = JSON.parse(details);
-    if (job.fallible) {
-      host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
+    if (ok ? job.second : job.fallible) {
+      if (!ok) host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
       return job.resolve();
     }
-    const error = new Error(job.second ? told(text, known) : text);
-    for (const [key, value] of Object.entries(known)) {
-      Object.defineProperty(error, key, { value, writable: true, configurable: true, enumerable: false });
+    const outcome = ok ? new Result(text) : new Error(job.second ? told(text, known) : text);
+    for (const [key, detail] of Object.entries(known)) {
+      const value = key.endsWith("Time") ? new Date(detail) : detail;
+      Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
     }
-    job.reject(error);
+    if (ok) job.resolve(outcome);
+    else job.reject(outcome);
   }
 
   // The same in the words of Brigade 2.
@@ -205,6 +206,7 @@
       this.imagePullSecrets = [];
       this.mountPath = "/src";
       this.timeout = 900000;
+      this.retries = 0;
       this.useSource = true;
       this.privileged = false;
       this.serviceAccount = undefined;
@@ -317,6 +319,7 @@
       env: variables(job),
       mountPath: mount(job.mountPath, "/src"),
       timeout: milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER ? Math.ceil(milliseconds) : 0,
+      retries: Math.min(Math.max(Math.trunc(Number(job.retries)) || 0, 0), 10),
       useSource: Boolean(job.useSource),
       privileged: Boolean(job.privileged),
       serviceAccount: optional(job.serviceAccount),

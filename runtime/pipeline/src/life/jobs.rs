@@ -1,28 +1,32 @@
-//! The jobs of a build: what the script wants of each, and what has become of its pod.
+//! The jobs of a build: what the script wants of each, and what has become of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use runtime::cluster::PodChange;
-use runtime::event::LogLevel;
 use runtime::job::Job;
-use runtime::outcome::{self, Ended, Hope, Standing, Stuck};
+use runtime::journal::{Attempt, End};
+use runtime::outcome::{Ended, Standing, Stuck};
 use tokio::time::Instant;
 
-use super::Patience;
+use super::{Patience, journal};
 use crate::engine::Failure;
 use crate::outcome::{JobEnd, JobResult};
+
+mod pods;
+mod retry;
 
 /// What follows from what has become of a job.
 pub(super) enum Event {
     /// Its promise is to be rejected.
     Failed(usize, Failure),
     /// It has succeeded, and the script wants its log.
-    ReadResult { id: usize, pod: String },
+    ReadResult { id: usize },
+    /// It has succeeded, and nobody asks.
+    Succeeded { id: usize },
     /// The script wants its log, which there is.
-    ReadLog { id: usize, pod: String, token: u64 },
+    ReadLog { id: usize, token: u64 },
     /// The script wants its log, which there is not and will not be.
     NoLog { id: usize, token: u64, message: String },
     /// Its pod is said to exist, and the watch has not shown it.
@@ -31,11 +35,14 @@ pub(super) enum Event {
     StreamLog { pod: String },
     /// Its pod is not wanted any more.
     Delete { pod: String },
+    /// Another pod is to be made for it, for this reason.
+    Retry { id: usize, why: String },
 }
 
 pub(crate) struct Jobs {
     all: Vec<Entry>,
     by_pod: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
     /// How pods stand that no job was made for in this life yet.
     pods: HashMap<String, Pod>,
     patience: Patience,
@@ -45,9 +52,17 @@ pub(crate) struct Jobs {
 
 struct Entry {
     job: Job,
+    /// The name of its Secret, which is that of its first pod.
+    secret: String,
+    /// The pod that stands for it.
     pod: String,
+    attempt: Attempt,
+    /// The build's own time at which it was run.
+    at: i64,
     made: Made,
     adopted: bool,
+    /// Whether its end was noted before this life.
+    recalled: bool,
     /// Whether its pod was seen.
     seen: bool,
     awaited: bool,
@@ -77,6 +92,7 @@ impl Jobs {
         Jobs {
             all: Vec::new(),
             by_pod: HashMap::new(),
+            by_name: HashMap::new(),
             pods: HashMap::new(),
             patience,
             synced: false,
@@ -84,15 +100,20 @@ impl Jobs {
         }
     }
 
-    pub(super) fn add(&mut self, id: usize, job: Job, pod: String) {
+    pub(super) fn add(&mut self, id: usize, job: Job, pod: String, at: i64) {
         debug_assert_eq!(id, self.all.len(), "ids are given in the order of the commands");
-        let deadline = Instant::now() + Duration::from_millis(job.time_limit());
+        let deadline = Instant::now() + limit(&job);
         self.by_pod.insert(pod.clone(), id);
+        self.by_name.entry(job.name.clone()).or_insert(id);
         self.all.push(Entry {
             job,
+            secret: pod.clone(),
             pod,
+            attempt: Attempt::default(),
+            at,
             made: Made::Not,
             adopted: false,
+            recalled: false,
             seen: false,
             awaited: false,
             deadline,
@@ -109,7 +130,7 @@ impl Jobs {
     pub(super) fn refuse(&mut self, id: usize, name: &str, pod: &str) {
         // The pod stays the first job's.
         let first = self.by_pod.get(pod).copied();
-        self.add(id, Job::new(name, ""), pod.to_owned());
+        self.add(id, Job::new(name, ""), pod.to_owned(), 0);
         if let Some(first) = first {
             self.by_pod.insert(pod.to_owned(), first);
         }
@@ -121,6 +142,28 @@ impl Jobs {
         self.all.get(id).map(|entry| &entry.job)
     }
 
+    /// The job of this name that was run.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied().filter(|id| self.all[*id].made != Made::Refused)
+    }
+
+    pub(super) fn pod(&self, id: usize) -> &str {
+        self.all.get(id).map_or("", |entry| &entry.pod)
+    }
+
+    pub(super) fn secret(&self, id: usize) -> &str {
+        self.all.get(id).map_or("", |entry| &entry.secret)
+    }
+
+    /// The build's own time at which a job was run.
+    pub(super) fn at(&self, id: usize) -> i64 {
+        self.all.get(id).map_or(0, |entry| entry.at)
+    }
+
+    pub(super) fn attempt(&self, id: usize) -> Attempt {
+        self.all.get(id).map(|entry| entry.attempt).unwrap_or_default()
+    }
+
     pub(super) fn awaited(&mut self, id: usize) {
         if let Some(entry) = self.all.get_mut(id) {
             entry.awaited = true;
@@ -128,134 +171,38 @@ impl Jobs {
         self.settle(id);
     }
 
-    /// Notes that a job's objects exist.
-    pub(super) fn created(&mut self, id: usize, adopted: bool) {
-        let Some(entry) = self.all.get_mut(id) else { return };
+    /// How many jobs were run.
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Takes over how a job had ended before this life; the script is told when its turn comes.
+    pub(super) fn recall(&mut self, id: usize, end: &End) {
+        let entry = &mut self.all[id];
         entry.made = Made::Yes;
-        entry.adopted = adopted;
-        if let Some(pod) = self.pods.remove(&entry.pod) {
-            self.apply(id, &pod, &mut |_, _| ());
-        }
-        if self.synced {
-            self.look(id);
-        }
-    }
-
-    /// Has a pod looked for that was there before and that nobody has seen.
-    fn look(&mut self, id: usize) {
-        let entry = &self.all[id];
-        if entry.made == Made::Yes && entry.adopted && !entry.seen && entry.result.is_none() {
-            self.events.push_back(Event::Look { id, pod: entry.pod.clone() });
-        }
-    }
-
-    /// Notes what looking for a pod has found; says whether its job must be created again.
-    pub(super) fn looked(&mut self, id: usize, pod: Option<&Pod>) -> bool {
-        if self.all[id].seen || self.all[id].result.is_some() {
-            return false;
-        }
-        match pod {
-            Some(pod) => self.apply(id, pod, &mut |_, _| ()),
-            None => self.all[id].made = Made::Not,
-        }
-        pod.is_none()
-    }
-
-    /// Takes a change of a pod; `log` is told how it stands now.
-    pub(super) fn changed(&mut self, change: PodChange, mut log: impl FnMut(LogLevel, &str)) {
-        match change {
-            PodChange::Applied(pod) => {
-                let name = pod.metadata.name.clone().unwrap_or_default();
-                match self.by_pod.get(&name) {
-                    Some(id) if self.all[*id].made == Made::Yes => {
-                        let id = *id;
-                        self.apply(id, &pod, &mut log);
-                    }
-                    _ => {
-                        self.pods.insert(name, *pod);
-                    }
-                }
-            }
-            PodChange::Gone(name) => {
-                self.pods.remove(&name);
-                if let Some(id) = self.by_pod.get(&name).copied()
-                    && self.all[id].made == Made::Yes
-                    && self.all[id].result.is_none()
-                {
-                    log(LogLevel::Warn, &format!("{name} was deleted"));
-                    self.fail(
-                        id,
-                        format!("Pod {name} was deleted before it ran to completion"),
-                        None,
-                    );
-                }
-            }
-            PodChange::Synced => {
-                let first = !std::mem::replace(&mut self.synced, true);
-                for id in 0..if first { self.all.len() } else { 0 } {
-                    self.look(id);
-                }
-            }
-        }
-    }
-
-    fn apply(&mut self, id: usize, pod: &Pod, log: &mut dyn FnMut(LogLevel, &str)) {
-        let limit = Duration::from_millis(self.all[id].job.time_limit());
-        let entry = &mut self.all[id];
+        entry.adopted = true;
+        entry.recalled = true;
         entry.seen = true;
-        if entry.result.is_some() {
-            return;
-        }
-        // Its time began when it was created, which may have been in another life.
-        if let Some(created) = &pod.metadata.creation_timestamp {
-            let age = Timestamp::now().duration_since(created.0);
-            let age = Duration::try_from(age).unwrap_or_default();
-            entry.deadline = Instant::now() + limit.saturating_sub(age);
-        }
-        let standing = outcome::of(pod);
-        if standing != entry.standing {
-            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-            log(LogLevel::Log, &format!("{} phase {}", entry.pod, phase.unwrap_or("Pending")));
-        }
-        entry.standing = standing.clone();
-        let version = pod.metadata.resource_version.as_ref();
-        entry.version = version.and_then(|version| version.parse().ok()).unwrap_or(u64::MAX);
-        let name = &entry.pod;
-        match standing {
-            Standing::Pending => entry.stuck = None,
-            Standing::Stuck(stuck) => {
-                // The words change from one try to the next; the patience is for all of them.
-                let since = entry.stuck.take().map_or_else(Instant::now, |(_, since)| since);
-                if entry.stuck.is_none() {
-                    log(LogLevel::Warn, &format!("{name} {}: {}", stuck.reason, stuck.message));
-                }
-                entry.stuck = Some((stuck, since));
-                self.tick(Instant::now());
+        entry.pod.clone_from(&end.pod);
+        let ended = Ended {
+            exit_code: end.exit_code,
+            reason: end.reason.clone(),
+            message: end.message.clone(),
+            started: end.started,
+            finished: end.finished,
+            began: end.ran,
+            ..Ended::default()
+        };
+        entry.settled = end.told.is_some();
+        if end.succeeded {
+            entry.standing = Standing::Succeeded(ended.clone());
+            entry.result = Some(Ok(ended));
+            self.settle(id);
+        } else {
+            if end.ran {
+                entry.standing = Standing::Failed(ended.clone());
             }
-            Standing::Running => {
-                entry.stuck = None;
-                self.stream(id);
-            }
-            Standing::Succeeded(ended) => {
-                self.stream(id);
-                self.all[id].result = Some(Ok(ended));
-                self.settle(id);
-            }
-            Standing::Failed(ended) => {
-                self.stream(id);
-                let entry = &self.all[id];
-                let message = failure(&entry.pod, &ended, entry.job.time_limit());
-                self.fail(id, message, Some(ended));
-            }
-        }
-        self.flush_logs(id);
-    }
-
-    fn stream(&mut self, id: usize) {
-        let entry = &mut self.all[id];
-        if entry.job.stream_logs && !entry.streams {
-            entry.streams = true;
-            self.events.push_back(Event::StreamLog { pod: entry.pod.clone() });
+            self.fail(id, end.message.clone().unwrap_or_default(), Some(ended));
         }
     }
 
@@ -267,11 +214,13 @@ impl Jobs {
         }
         let ended = ended.unwrap_or_default();
         entry.result = Some(Err(Failure {
-            message,
+            message: journal::short(message),
             job: entry.job.name.clone(),
             pod_name: entry.pod.clone(),
             exit_code: ended.exit_code,
             reason: ended.reason,
+            start_time: ended.started,
+            end_time: ended.finished,
         }));
         self.settle(id);
         self.flush_logs(id);
@@ -313,7 +262,7 @@ impl Jobs {
         match &entry.result {
             Some(Ok(_)) if entry.awaited => {
                 entry.settled = true;
-                self.events.push_back(Event::ReadResult { id, pod: entry.pod.clone() });
+                self.events.push_back(Event::ReadResult { id });
             }
             // A failure is told even if nobody asked: it is what nobody caught.
             Some(Err(failure)) => {
@@ -325,40 +274,38 @@ impl Jobs {
         }
     }
 
-    /// Ends the jobs whose time or whose patience is over.
-    pub(super) fn tick(&mut self, now: Instant) {
-        for id in 0..self.all.len() {
-            let entry = &self.all[id];
-            if entry.made != Made::Yes || entry.result.is_some() {
-                continue;
-            }
-            let pod = entry.pod.clone();
-            if let Some((stuck, since)) = &entry.stuck
-                && now >= *since + self.patience.of(stuck.hope)
-            {
-                let message =
-                    format!("Pod {pod} cannot start: {}: {}", stuck.reason, stuck.message);
-                let reason = Some(stuck.reason.clone());
-                self.events.push_back(Event::Delete { pod });
-                self.fail(id, message, Some(Ended { reason, ..Ended::default() }));
-            } else if now >= entry.deadline {
-                let limit = entry.job.time_limit();
-                let message = format!("time limit ({limit} ms) exceeded");
-                let reason = Some("DeadlineExceeded".to_owned());
-                self.events.push_back(Event::Delete { pod });
-                self.fail(id, message, Some(Ended { reason, ..Ended::default() }));
-            }
+    /// How a job ended, as it is noted.
+    pub(super) fn end(&self, id: usize) -> End {
+        let Some(entry) = self.all.get(id) else { return End::default() };
+        let pod = entry.pod.clone();
+        let ran = ran(&entry.standing);
+        match &entry.result {
+            Some(Err(failure)) => End {
+                pod,
+                ran,
+                message: Some(failure.message.clone()),
+                exit_code: failure.exit_code,
+                reason: failure.reason.clone(),
+                started: failure.start_time,
+                finished: failure.end_time,
+                ..End::default()
+            },
+            Some(Ok(ended)) => End {
+                pod,
+                ran,
+                succeeded: true,
+                exit_code: ended.exit_code,
+                reason: ended.reason.clone(),
+                started: ended.started,
+                finished: ended.finished,
+                ..End::default()
+            },
+            None => End { pod, ran, ..End::default() },
         }
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let open =
-            self.all.iter().filter(|entry| entry.made == Made::Yes && entry.result.is_none());
-        open.map(|entry| match &entry.stuck {
-            Some((stuck, since)) => entry.deadline.min(*since + self.patience.of(stuck.hope)),
-            None => entry.deadline,
-        })
-        .min()
+    pub(super) fn failure(&self, id: usize) -> Option<&Failure> {
+        self.all.get(id)?.result.as_ref()?.as_ref().err()
     }
 
     /// Takes the next thing to do. Of the ends that are known, the earliest is told first: after
@@ -370,7 +317,7 @@ impl Jobs {
         creating: bool,
         may_read: bool,
     ) -> Option<Event> {
-        let again = follow && self.all.iter().any(|entry| entry.adopted);
+        let again = follow && self.all.iter().any(|entry| entry.adopted && !entry.recalled);
         if again && (creating || !self.synced) {
             return None;
         }
@@ -419,17 +366,14 @@ impl Jobs {
     /// Reads the logs that were asked for, as soon as there are any.
     fn flush_logs(&mut self, id: usize) {
         let Some(entry) = self.all.get_mut(id) else { return };
-        let ran = matches!(
-            entry.standing,
-            Standing::Running | Standing::Succeeded(_) | Standing::Failed(_)
-        );
+        let ran = ran(&entry.standing);
         if !ran && entry.result.is_none() {
             return;
         }
         let pod = &entry.pod;
         for token in std::mem::take(&mut entry.log_tokens) {
             self.events.push_back(if ran {
-                Event::ReadLog { id, pod: pod.clone(), token }
+                Event::ReadLog { id, token }
             } else {
                 let message = format!(
                     "pod {pod} still unscheduled or pending when job was canceled; no logs to return."
@@ -493,28 +437,16 @@ impl Jobs {
     }
 }
 
-impl Patience {
-    fn of(&self, hope: Hope) -> Duration {
-        match hope {
-            Hope::None => Duration::ZERO,
-            Hope::Little => self.start,
-            Hope::Some => self.schedule,
-        }
-    }
+/// How long a job may take.
+fn limit(job: &Job) -> Duration {
+    Duration::from_millis(job.time_limit())
 }
 
-/// Why a pod that failed did, in Brigade's words and the kubelet's.
-fn failure(pod: &str, ended: &Ended, limit: u64) -> String {
-    let plain = format!("Pod {pod} failed to run to completion");
-    match (ended.reason.as_deref(), &ended.message) {
-        (Some("DeadlineExceeded"), _) => format!("time limit ({limit} ms) exceeded"),
-        (Some(reason), Some(message)) => format!("{plain}: {reason}: {message}"),
-        (Some(reason), None) => format!("{plain}: {reason}"),
-        (None, _) => match (&ended.before, ended.exit_code) {
-            (Some(name), Some(code)) => {
-                format!("{plain}: its init container {name} failed with exit code {code}")
-            }
-            _ => plain,
-        },
+/// Whether there is a log.
+fn ran(standing: &Standing) -> bool {
+    match standing {
+        Standing::Running | Standing::Succeeded(_) => true,
+        Standing::Failed(ended) => ended.began || ended.exit_code.is_some(),
+        Standing::Pending | Standing::Stuck(_) => false,
     }
 }

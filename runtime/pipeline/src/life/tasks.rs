@@ -1,26 +1,27 @@
-//! What is done beside the script: jobs are created, logs are read, pods are deleted.
+//! What is done beside the script, and what comes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use runtime::build::{Phase, annotation};
 use runtime::cluster::{ClusterError, JobCreation};
 use runtime::event::LogLevel;
-use runtime::job::{self, Job};
+use runtime::job::Job;
+use runtime::journal::Record;
+use tokio::time::Instant;
 
+use super::deliver::Arrival;
 use super::jobs::Event;
+use super::journal::{Journal, Note};
 use super::{Life, chain, logs};
-use crate::engine::{Delivery, Failure};
 use crate::{Context, PipelineError};
-
-/// How many jobs are created at once.
-const CREATIONS: usize = 16;
 
 /// What something outside of the script came to.
 pub(super) enum Happened {
+    /// What is known of earlier lives.
+    Past(Result<HashMap<String, Record>, ClusterError>),
     Created {
         id: usize,
         result: Result<JobCreation, ClusterError>,
@@ -32,8 +33,13 @@ pub(super) enum Happened {
     },
     Looked {
         id: usize,
-        pod: Option<Box<Pod>>,
+        pod: Result<Option<Box<Pod>>, ClusterError>,
     },
+    Written {
+        note: Box<Note>,
+        result: Result<bool, ClusterError>,
+    },
+    MadeNoted(Result<usize, ClusterError>),
     /// Something beside the build.
     Aside,
 }
@@ -47,51 +53,10 @@ impl Life<'_> {
         })
     }
 
-    /// Begins to create the jobs that were run, in their order.
-    pub(super) fn create(&mut self, follow: bool) {
-        let Context { cluster, project, build, options, .. } = self.context;
-        while self.creating < CREATIONS
-            && !self.holds_jobs_back()
-            && let Some(id) = self.uncreated.pop_front()
-        {
-            if self.jobs.has_ended(id) {
-                continue;
-            }
-            let Some(job) = self.jobs.job(id) else { continue };
-            if follow && self.watch.is_none() {
-                self.watch = Some(cluster.watch_pods(build).boxed());
-            }
-            let now = Timestamp::now();
-            let pod = match job::pod(job, project, build, &options.policy) {
-                Ok(pod) => pod,
-                Err(error) => {
-                    self.jobs.fail(id, error.to_string(), None);
-                    continue;
-                }
-            };
-            let secret = job::secret(job, project, build, now);
-            let mut claims = Vec::new();
-            if job.cache.enabled {
-                claims.push(job::cache_claim(job, project, build, &options.policy));
-            }
-            if job.storage.enabled {
-                claims.push(job::storage_claim(project, build, &options.policy));
-            }
-            let name = &job.name;
-            let text = format!("creating job {name}: {}/{}", build.namespace, job.pod_name(build));
-            self.printer.worker(LogLevel::Log, "k8s", &text);
-            let cluster = cluster.clone();
-            self.creating += 1;
-            self.tasks.push(Box::pin(async move {
-                let create = async {
-                    for claim in &claims {
-                        cluster.create_claim(claim).await?;
-                    }
-                    cluster.create_job(&secret, &pod).await
-                };
-                Happened::Created { id, result: create.await }
-            }));
-        }
+    /// Looks for what earlier lives have noted.
+    pub(super) fn recollect(&mut self) {
+        let (cluster, build) = (self.context.cluster.clone(), self.context.build.clone());
+        self.tasks.push(Box::pin(async move { Happened::Past(cluster.job_records(&build).await) }));
     }
 
     pub(super) fn finished(
@@ -100,98 +65,89 @@ impl Life<'_> {
         follow: bool,
     ) -> Result<(), PipelineError> {
         match happened {
-            Happened::Created { id, result } => {
-                self.creating -= 1;
-                match result {
-                    Ok(creation) => {
-                        self.jobs.created(id, matches!(creation, JobCreation::Adopted));
-                        if self.cancel.gave_up(id) {
-                            self.jobs.delete(id);
-                        }
-                    }
-                    // The sender is told to deliver again, which makes what is missing.
-                    Err(error) if error.is_passing() && !follow => return Err(error.into()),
-                    Err(error) if error.is_passing() && self.jobs.in_time(id) => {
-                        let text =
-                            format!("a job is not created yet, trying again: {}", chain(&error));
-                        self.printer.worker(LogLevel::Warn, "k8s", &text);
-                        self.uncreated.push_back(id);
-                    }
-                    Err(error) => self.jobs.fail(id, chain(&error), None),
+            Happened::Past(Ok(records)) => {
+                let journal = Journal::new(records);
+                if let Some(latest) = journal.latest() {
+                    self.clock.reach(latest);
                 }
+                self.journal = Some(journal);
+                self.near();
             }
-            Happened::Looked { id, pod } => {
-                let again = self.jobs.looked(id, pod.as_deref());
-                if again && self.jobs.in_time(id) {
-                    self.uncreated.push_back(id);
-                } else if again {
-                    self.jobs.fail(id, "its pod is not there".to_owned(), None);
+            Happened::Past(Err(error)) if error.is_passing() => {
+                self.recollect();
+                return self.away(error);
+            }
+            Happened::Past(Err(error)) => return Err(error.into()),
+            Happened::Created { id, result } => return self.created(id, result, follow),
+            Happened::Looked { id, pod: Ok(pod) } => self.jobs.looked(id, pod.as_deref()),
+            Happened::Looked { id, pod: Err(error) } if error.is_passing() => {
+                self.look(id, self.jobs.pod(id).to_owned());
+                return self.away(error);
+            }
+            Happened::Looked { id, pod: Err(error) } => self.jobs.fail(id, chain(&error), None),
+            Happened::Log { id, token, result } => self.was_read(id, token, result),
+            Happened::Written { note, result } => return self.written(*note, result, follow),
+            Happened::MadeNoted(made) => {
+                self.noting_made = false;
+                match made {
+                    Ok(made) => self.made_noted = made,
+                    Err(error) if error.is_passing() => return self.away(error),
+                    // It is not said a second time.
+                    Err(_refused) => self.made_noted = usize::MAX,
                 }
-            }
-            Happened::Log { id, token: Some(token), result } => {
-                self.reading -= 1;
-                if let Some(at) = self.logs_wanted.iter().position(|wanted| *wanted == id) {
-                    self.logs_wanted.remove(at);
-                }
-                self.ready.push_back(Delivery::Logs { token, result });
-            }
-            Happened::Log { id, token: None, result } => {
-                let text = result.unwrap_or_else(|message| {
-                    let text = format!("{message}; its result is an empty text");
-                    self.printer.worker(LogLevel::Warn, "k8s", &text);
-                    String::new()
-                });
-                self.reading -= 1;
-                self.ready.push_back(Delivery::Settle { id, result: Ok(text) });
             }
             Happened::Aside => {}
         }
         Ok(())
     }
 
+    /// The cluster has answered.
+    pub(super) fn near(&mut self) {
+        self.away = None;
+    }
+
+    /// The cluster has not answered; whether that is borne any longer.
+    pub(super) fn away(&mut self, error: ClusterError) -> Result<(), PipelineError> {
+        let now = Instant::now();
+        let since = *self.away.get_or_insert(now);
+        if now < since + self.context.options.patience.cluster {
+            return Ok(());
+        }
+        Err(error.into())
+    }
+
     /// Does what follows from what has become of a job.
     pub(super) fn happened(&mut self, event: Event) {
-        let Context { cluster, build, options, .. } = self.context;
+        let Context { cluster, build, .. } = self.context;
         let (cluster, namespace) = (cluster.clone(), build.namespace.clone());
-        let limit = options.limits.log;
         match event {
             Event::Failed(id, failure) => {
-                let (job, message) = (&failure.job, &failure.message);
-                self.printer.console("error", &format!("Error: {message}"));
-                let text = format!("job {job} failed");
-                self.printer.worker(LogLevel::Error, "k8s", &text);
-                let message = format!("job {job}({}): Error: {message}", failure.pod_name);
-                let failure = Failure { message, ..failure };
-                self.ready.push_back(Delivery::Settle { id, result: Err(failure) });
+                let result = Err(self.say_failed(failure));
+                self.arrivals.push_back(Arrival::Settled { id, result });
+            }
+            Event::Succeeded { id } => {
+                let end = self.jobs.end(id);
+                if let Some(journal) = &mut self.journal {
+                    let note = journal.end(self.jobs.secret(id), end, None);
+                    self.note(note);
+                }
             }
             // What a script is not given need not be read.
-            Event::ReadResult { id, .. } if self.jobs.job(id).is_some_and(Job::is_silent) => {
-                self.ready.push_back(Delivery::Settle { id, result: Ok(String::new()) });
+            Event::ReadResult { id } if self.jobs.job(id).is_some_and(Job::is_silent) => {
+                let result = Ok(self.returned(id, String::new()));
+                self.arrivals.push_back(Arrival::Settled { id, result });
             }
-            Event::ReadResult { id, pod } => {
-                self.reading += 1;
-                self.tasks.push(Box::pin(async move {
-                    let result = logs::end(&cluster, &namespace, &pod, limit).await;
-                    Happened::Log { id, token: None, result }
-                }));
-            }
-            Event::ReadLog { id, pod, token } => {
-                self.reading += 1;
-                self.tasks.push(Box::pin(async move {
-                    let result = logs::end(&cluster, &namespace, &pod, limit).await;
-                    Happened::Log { id, token: Some(token), result }
-                }));
-            }
-            Event::Look { id, pod } => self.tasks.push(Box::pin(async move {
-                // Where it cannot be told, the job is created again, which tells.
-                let pod = cluster.pod(&namespace, &pod).await.ok().flatten().map(Box::new);
-                Happened::Looked { id, pod }
-            })),
+            Event::ReadResult { id } => self.read(id, None),
+            Event::ReadLog { id, token } => self.read(id, Some(token)),
             Event::NoLog { id, token, message } => {
-                if let Some(at) = self.logs_wanted.iter().position(|wanted| *wanted == id) {
-                    self.logs_wanted.remove(at);
-                }
-                self.ready.push_back(Delivery::Logs { token, result: Ok(message) });
+                self.arrivals.push_back(Arrival::Log { id, token, result: Ok(message) });
+            }
+            Event::Look { id, pod } => self.look(id, pod),
+            Event::Retry { id, why } => {
+                let job = self.jobs.job(id).map_or("", |job| &job.name);
+                let text = format!("job {job} is run again, as {}: {why}", self.jobs.pod(id));
+                self.printer.worker(LogLevel::Warn, "k8s", &text);
+                self.uncreate(id);
             }
             Event::StreamLog { pod } => {
                 let printer = self.printer.clone();
@@ -211,6 +167,15 @@ impl Life<'_> {
                 }));
             }
         }
+    }
+
+    fn look(&mut self, id: usize, pod: String) {
+        let (cluster, namespace) =
+            (self.context.cluster.clone(), self.context.build.namespace.clone());
+        self.tasks.push(Box::pin(async move {
+            let pod = cluster.pod(&namespace, &pod).await;
+            Happened::Looked { id, pod: pod.map(|pod| pod.map(Box::new)) }
+        }));
     }
 
     /// Notes on the build that it runs, beside everything else: no job waits for that.

@@ -1,31 +1,27 @@
 //! The timers of a script.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// The timers that are pending.
+/// The timers that are pending, each with the build's own time at which it rings.
 #[derive(Default)]
 pub(crate) struct Timers {
     by_id: HashMap<u64, Timer>,
     /// In the order in which they ring.
-    order: BTreeMap<(Instant, u64), u64>,
+    order: BTreeMap<(i64, u64), u64>,
     last: u64,
 }
 
 struct Timer {
-    key: (Instant, u64),
+    key: (i64, u64),
     held: bool,
 }
 
 impl Timers {
-    pub(super) fn set(&mut self, id: u64, delay: u64, now: Instant) {
+    pub(super) fn set(&mut self, id: u64, delay: u64, now: i64) {
         self.clear(id);
         self.last += 1;
-        // A millisecond is what `setTimeout(f, 0)` means, and means nothing.
-        let delay = if delay <= 1 { 0 } else { delay };
-        let key = (now + Duration::from_millis(delay), self.last);
+        let at = now.saturating_add(i64::try_from(delay).unwrap_or(i64::MAX));
+        let key = (at, self.last);
         self.order.insert(key, id);
         self.by_id.insert(id, Timer { key, held: true });
     }
@@ -47,18 +43,18 @@ impl Timers {
         }
     }
 
-    /// Takes the timer that rings next, if its time has come.
-    pub(super) fn due(&mut self, now: Instant) -> Option<u64> {
+    /// Takes the timer that rings next, with its time, if that has come.
+    pub(super) fn due(&mut self, now: i64) -> Option<(u64, i64)> {
         let (key, id) = self.order.first_key_value()?;
-        if key.0 > now {
+        let (id, at) = (*id, key.0);
+        if at > now {
             return None;
         }
-        let id = *id;
         self.clear(id);
-        Some(id)
+        Some((id, at))
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<i64> {
         self.order.first_key_value().map(|(key, _)| key.0)
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Life;
 use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn};
 use crate::{Context, PipelineError};
@@ -19,6 +17,7 @@ impl Life<'_> {
         }
         self.cancel.enter(&delivery);
         let engine = self.engine.take();
+        let now = self.clock.now();
         let seed = engine.is_none().then(|| self.seed());
         let left = engine.as_ref().map_or(self.context.options.limits.running, Engine::left);
         let (abandoned, abandon) = std::sync::mpsc::channel();
@@ -28,6 +27,7 @@ impl Life<'_> {
                 (None, Some(seed)) => Engine::new(seed)?,
                 (None, None) => return Ok(None),
             };
+            engine.set_clock(now);
             // Nobody may be waiting any more.
             let _sent = abandoned.send(engine.abandon());
             let turn = engine.turn(delivery);
@@ -93,8 +93,8 @@ impl Life<'_> {
         match command {
             Command::Run { id, job } => {
                 let pod = job.pod_name(&self.context.build);
-                self.jobs.add(id, *job, pod);
-                self.uncreated.push_back(id);
+                self.jobs.add(id, *job, pod, self.clock.now());
+                self.uncreate(id);
             }
             Command::Refuse { id, name, pod, message } => {
                 self.refuse_job(id, name, pod, &message);
@@ -105,10 +105,10 @@ impl Life<'_> {
                     self.ready.push_back(Delivery::Logs { token, result });
                 } else {
                     self.logs_wanted.push(id);
-                    self.jobs.wants_log(id, token);
+                    self.asked.push((id, token));
                 }
             }
-            Command::Timer { id, delay } => self.timers.set(id, delay, Instant::now()),
+            Command::Timer { id, delay } => self.timers.set(id, delay, self.clock.now()),
             Command::Clear { id } => self.timers.clear(id),
             Command::Hold { id, held } => self.timers.hold(id, held),
         }

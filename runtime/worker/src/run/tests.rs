@@ -264,3 +264,18 @@ async fn a_handler_that_reads_what_is_not_there_fails_its_build() {
     assert_eq!(build.phase(), Some(Phase::Failed));
     assert!(printed.contains("creating job tidy"), "{printed}");
 }
+
+#[tokio::test]
+async fn a_cancelled_build_needs_no_script_to_end() {
+    let world = World::new(&[]).await;
+    let build = Build::new(&world.project, Event::new("brigade-cli", "exec", ""), Timestamp::now());
+    let Creation::Made(build) = world.cluster.create_build(&build).await.unwrap() else {
+        panic!("the build exists")
+    };
+    world.worker.lock().unwrap().build = build.id.to_string();
+    let cancel = [("brigantine.dev/cancel".to_owned(), "no".to_owned())];
+    world.cluster.note("default", build.id, &cancel.into()).await.unwrap();
+    let (code, _) = world.again().await;
+    assert_eq!(code.unwrap(), ExitCode::from(1));
+    assert_eq!(world.build().await.phase(), Some(Phase::Cancelled));
+}

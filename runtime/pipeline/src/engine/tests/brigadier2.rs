@@ -328,12 +328,14 @@ fn ended(body: &str, result: Result<&str, &str>) -> (String, bool) {
         "async (event) => {{ const job = new Job('j', 'i', event); {body};
          try {{ console.log('came to', await job.run()); }} catch (error) {{ console.log(error.message, error.exitCode); throw error; }} }}"
     ));
-    let result = result.map(str::to_owned).map_err(|reason| Failure {
+    let returned = |text: &str| Returned { text: text.to_owned(), ..Returned::default() };
+    let result = result.map(returned).map_err(|reason| Failure {
         message: "job j(j-1): Error: Pod j-1 failed to run to completion".to_owned(),
         job: "j".to_owned(),
         pod_name: "j-1".to_owned(),
         exit_code: Some(3),
         reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        ..Failure::default()
     });
     let turn = script.engine.turn(Delivery::Settle { id: 0, result });
     (script.printed(), turn.state.failed)
@@ -374,7 +376,7 @@ fn order(body: &str) -> Vec<Vec<String>> {
         waves.push(wave);
         let mut commands = Vec::new();
         for id in ids {
-            turn = script.engine.turn(Delivery::Settle { id, result: Ok(String::new()) });
+            turn = script.engine.turn(Delivery::Settle { id, result: Ok(Returned::default()) });
             commands.append(&mut turn.commands);
         }
         turn.commands = commands;
