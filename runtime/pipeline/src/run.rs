@@ -67,6 +67,8 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     }
     if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
+        let text = format!("Destroying PVC named {}", build.name());
+        life.printer.worker(LogLevel::Log, "k8s", &text);
         if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
             // It is owned by the build, and goes with that.
             let text = format!("the storage is left for later: {error}");

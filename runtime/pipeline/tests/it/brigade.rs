@@ -382,3 +382,26 @@ async fn an_empty_shell_is_the_usual_one() {
     let command = world.job_pod("one").await.spec.unwrap().containers[0].command.clone();
     assert_eq!(command.unwrap(), ["/bin/sh", "/hook/main.sh"]);
 }
+
+#[tokio::test]
+async fn the_workers_lines_are_brigades() {
+    let body = "events.on('exec', async () => {
+        const j = new Job('one', 'i', ['true']);
+        j.cache.enabled = true; j.storage.enabled = true; j.timeout = 5000;
+        await j.run(); });";
+    let (world, _) = run(PROJECT, event("exec"), body).await;
+    let id = id_of(&world).await;
+    let lines: Vec<String> = world.printed().iter().map(|line| line.replace(&id, "ID")).collect();
+    for line in [
+        "[brigade:k8s] Creating Job Cache PVC github-com-acme-app-one",
+        "[brigade:k8s] Creating PVC named brigade-worker-ID",
+        "[brigade:k8s] Creating secret one-ID",
+        "[brigade:k8s] Creating pod one-ID",
+        "[brigade:k8s] Timeout set at 5000 milliseconds",
+        "[brigade:k8s] default/one-ID phase Succeeded",
+        "[brigade:app] destroying storage",
+        "[brigade:k8s] Destroying PVC named brigade-worker-ID",
+    ] {
+        assert!(lines.iter().any(|printed| printed == line), "{line} is not in {lines:#?}");
+    }
+}
