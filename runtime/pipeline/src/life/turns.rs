@@ -79,7 +79,9 @@ impl Life<'_> {
         if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
             return turn.heard;
         }
+        let summary = self.state.summary.take();
         self.state = turn.state;
+        self.state.summary = self.state.summary.take().or(summary);
         for command in turn.commands {
             self.obey(command);
         }
