@@ -19,10 +19,11 @@ use runtime::event::LogLevel;
 use runtime::journal::annotation;
 use tokio::time::Instant;
 
-use crate::engine::{self, Delivery, Engine, ScriptState, Stop};
+use crate::engine::{self, Delivery, Engine, ScriptState, Stop, Want};
 use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::output::{Output, Printer};
+use crate::packages::Packages;
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
@@ -108,7 +109,8 @@ pub(crate) struct Life<'a> {
     pub(crate) heard: bool,
     stop: Option<Stop>,
     thrown: Option<String>,
-    wants_repository: bool,
+    wants: Option<Want>,
+    pub(crate) packages: Packages,
     clock: Clock,
     /// What was and is told to the script, once it is known what was.
     journal: Option<Journal>,
@@ -163,7 +165,8 @@ impl<'a> Life<'a> {
             heard: false,
             stop: None,
             thrown: None,
-            wants_repository: false,
+            wants: None,
+            packages: Packages::default(),
             clock: Clock::new(engine::begin(build)),
             journal: None,
             ready: VecDeque::new(),
@@ -200,7 +203,7 @@ impl<'a> Life<'a> {
             self.journal = Some(Journal::new(HashMap::new()));
         }
         loop {
-            let over = self.stop.is_some() || self.thrown.is_some() || self.wants_repository;
+            let over = self.stop.is_some() || self.thrown.is_some() || self.wants.is_some();
             if over || self.cancel.is_late() {
                 self.stage = Stage::Over;
             }
@@ -238,7 +241,8 @@ impl<'a> Life<'a> {
     /// Whether something is under way that even a start sees the end of.
     fn begins(&self) -> bool {
         let writes = self.writing > 0 || !self.notes.is_empty();
-        self.creating > 0 || (!self.follows && (writes || !self.uncreated.is_empty()))
+        let creates = !self.uncreated.is_empty() && !self.holds_jobs_back();
+        self.creating > 0 || (!self.follows && (writes || creates))
     }
 
     /// Whether something must happen outside before the build can go on.
@@ -323,8 +327,14 @@ impl<'a> Life<'a> {
         all.into_iter().flatten().min()
     }
 
-    pub(crate) fn wants_repository(&self) -> bool {
-        self.wants_repository
+    /// Ends the life before its script is loaded.
+    pub(crate) fn give_up(&mut self, reason: String) {
+        self.thrown = Some(reason);
+    }
+
+    /// What a worker has to have for the script, and this process has not.
+    pub(crate) fn wants(&self) -> Option<Want> {
+        self.wants
     }
 
     pub(crate) fn timed_out(&self) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use runtime::build::Phase;
 use runtime::journal::annotation;
 
+use crate::engine::Want;
 use crate::life::{self, Life, Pause};
 use crate::{Context, Outcome, Output, PipelineError};
 
@@ -59,9 +60,13 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
     let mut life = Life::new(context, output);
     let pause = life.live(false).await?;
     let end = match pause {
-        Pause::Over if life.wants_repository() => {
-            let reason = "the script reads files of the repository".to_owned();
-            StartEnd::Awaits { reason }
+        Pause::Over if let Some(want) = life.wants() => {
+            let reason = match want {
+                Want::Repository => "the script reads files of the repository",
+                Want::Package => "the script needs packages, which a worker fetches",
+                Want::Compiler => "TypeScript is compiled in the worker",
+            };
+            StartEnd::Awaits { reason: reason.to_owned() }
         }
         Pause::Over if life.timed_out() => {
             let reason = "the script has more to compute than there is time for here".to_owned();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::Life;
-use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn};
-use crate::{Context, PipelineError};
+use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn, Want};
+use crate::{Context, PipelineError, packages};
 
 /// How much longer than its own limit a turn is waited for, before its engine is given up.
 const TURN_GRACE: Duration = Duration::from_secs(2);
@@ -15,7 +15,7 @@ const TURN_GRACE: Duration = Duration::from_secs(2);
 impl Life<'_> {
     /// Runs JavaScript, on a thread that may be kept busy; says whether an event was heard.
     pub(super) async fn turn(&mut self, delivery: Delivery) -> Result<bool, PipelineError> {
-        if self.stop.is_some() || self.wants_repository {
+        if self.stop.is_some() || self.wants.is_some() {
             return Ok(false);
         }
         self.cancel.enter(&delivery);
@@ -66,6 +66,7 @@ impl Life<'_> {
             policy: options.policy.clone(),
             limits: options.limits.clone(),
             workspace: script.workspace.clone(),
+            packages: self.packages.clone(),
             script: script.name.clone(),
             printer: self.printer.clone(),
         }
@@ -74,9 +75,9 @@ impl Life<'_> {
     fn turned(&mut self, turn: Turn) -> bool {
         self.stop = turn.stop;
         self.thrown = turn.thrown.or_else(|| turn.state.thrown.clone());
-        self.wants_repository = turn.wants_repository && !self.follows && self.may_be_cloned();
+        self.wants = turn.wants.filter(|want| !self.follows && self.may_be_had(*want));
         // What a script asked for in a turn that it did not survive is not done.
-        if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+        if self.stop.is_some() || self.thrown.is_some() || self.wants.is_some() {
             return turn.heard;
         }
         let summary = self.state.summary.take();
@@ -88,11 +89,17 @@ impl Life<'_> {
         turn.heard
     }
 
-    /// Whether a worker would have the repository that this process does not have.
-    fn may_be_cloned(&self) -> bool {
+    /// Whether a worker would have what this process does not have.
+    fn may_be_had(&self, want: Want) -> bool {
         let Context { project, build, script, .. } = self.context;
         let url = build.event.clone_url.as_ref().unwrap_or(&project.clone_url);
-        script.workspace.is_none() && !url.is_empty() && !project.vcs_sidecar.is_empty()
+        let cloned =
+            script.workspace.is_none() && !url.is_empty() && !project.vcs_sidecar.is_empty();
+        match want {
+            Want::Compiler => true,
+            Want::Repository => cloned,
+            Want::Package => cloned || packages::may_be_fetched(self.context),
+        }
     }
 
     fn obey(&mut self, command: Command) {

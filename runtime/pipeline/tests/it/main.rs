@@ -8,6 +8,8 @@ mod faults;
 mod hostile;
 mod kill;
 mod life;
+mod limits;
+mod packages;
 mod replay;
 mod start;
 mod types;
