@@ -307,12 +307,20 @@ impl Cluster {
 
     /// Watches all pods of a build, with one watch that is opened again for as long as it is polled.
     pub fn watch_pods(&self, build: &Build) -> impl Stream<Item = PodChange> + Send + use<> {
-        pods::changes(self.api::<Pod>(&build.namespace), &format!("build={}", build.id))
+        self.watch(&build.namespace, &format!("build={}", build.id))
     }
 
     /// Watches the pods of all jobs of a namespace.
     pub fn watch_jobs(&self, namespace: &str) -> impl Stream<Item = PodChange> + Send + use<> {
-        pods::changes(self.api::<Pod>(namespace), "component=job,heritage=brigade")
+        self.watch(namespace, "component=job,heritage=brigade")
+    }
+
+    pub(crate) fn watch(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Stream<Item = PodChange> + Send + use<> {
+        pods::changes(self.api::<Pod>(namespace), selector)
     }
 
     /// Watches the builds of a namespace; what only looks like one is passed over.

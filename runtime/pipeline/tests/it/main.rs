@@ -5,9 +5,11 @@
 mod cancel;
 mod examples;
 mod faults;
+mod hostile;
 mod kill;
 mod life;
 mod limits;
+mod packages;
 mod replay;
 mod start;
 mod types;
