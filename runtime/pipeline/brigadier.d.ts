@@ -236,6 +236,7 @@ declare module "brigadier" {
     toString(): string;
     /** The pod that did the work. */
     podName: string;
+    /** 0, if the cluster said so. */
     exitCode?: number;
     /** When its container was started. */
     startTime?: Date;

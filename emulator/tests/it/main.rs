@@ -1,6 +1,8 @@
 //! The emulator as its users meet it: as a program.
 
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod process;

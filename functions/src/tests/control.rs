@@ -174,3 +174,52 @@ async fn a_build_that_is_cancelled_while_its_function_starts_it_leaves_no_pod() 
     );
     assert_eq!(world.pods().await.len(), 0);
 }
+
+#[tokio::test]
+async fn a_crash_between_any_two_calls_of_a_limited_project_is_repaired_by_a_redelivery() {
+    for when in [When::Before, When::After] {
+        let mut calls = 0;
+        loop {
+            let world = World::without_scripts().await;
+            put(&world, WAITS, &[("max-builds", "1"), ("supersede", "true")]).await;
+            world.fail(calls, 403, when);
+            let told = world.send(delivery("push", push_to("main", 1))).await;
+            world.server.faults().clear();
+            let moment = format!("{when:?} call {calls}");
+            let again = arrive(&world, "main", 1).await;
+            let builds = world.builds().await;
+            let [(id, true)] = &builds[..] else { panic!("{moment}: {builds:?}") };
+            assert_eq!(again.body["build"], *id, "{moment}");
+            assert!(world.pods().await.contains(&format!("brigade-worker-{id}")), "{moment}");
+            assert_eq!(world.pods().await.len(), 1, "{moment}");
+            let project = world.app.cluster.project("ocean/brig").await.unwrap().unwrap();
+            let slots = world.app.cluster.slots(&project).await.unwrap();
+            assert_eq!(slots.len(), 1, "{moment}");
+            if told.code == 200 {
+                break;
+            }
+            calls += 1;
+        }
+        assert!(calls > 8, "{when:?} {calls}");
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_was_cancelled_before_it_was_started_leaves_nothing_when_it_is_started() {
+    let detached = "const { events, Job } = require('brigadier');
+        events.on('push', () => { new Job('only', 'alpine:3', ['true']).run(); });";
+    let world = world(detached, &[]).await;
+    world.fail(2, 403, When::Before);
+    world.send(delivery("push", push_to("main", 1))).await;
+    world.server.faults().clear();
+    let build = world.app.cluster.builds("default").await.unwrap().remove(0);
+    let cancel = [(annotation::CANCEL.to_owned(), "now".to_owned())];
+    world.app.cluster.note("default", build.id, &cancel.into()).await.unwrap();
+    let told = arrive(&world, "main", 1).await;
+    assert_eq!(
+        (&told.body["phase"], &told.body["reason"]),
+        (&json!("Cancelled"), &json!("the build was cancelled: now"))
+    );
+    assert_eq!(world.pods().await, [""; 0]);
+    assert_eq!(phase(&world, &told).await, Some(Phase::Cancelled));
+}

@@ -69,14 +69,9 @@ impl Outcome {
 
     /// How a build ended that was cancelled before anything of it ran here.
     pub(crate) fn cancelled(reason: String) -> Outcome {
-        Outcome { phase: Phase::Cancelled, ..Outcome::failed(reason) }
-    }
-
-    /// How a build ended that could not be run at all.
-    pub fn failed(reason: String) -> Outcome {
         let now = Timestamp::now();
         Outcome {
-            phase: Phase::Failed,
+            phase: Phase::Cancelled,
             exit_code: 1,
             reason: Some(reason),
             jobs: Vec::new(),

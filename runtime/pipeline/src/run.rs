@@ -2,10 +2,12 @@
 
 use std::future::Future;
 
-use runtime::build::{Phase, annotation};
+use runtime::build::{Build, Phase, annotation};
+use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 
-use crate::life::{Life, cancel};
+use crate::life::Life;
+use crate::packages::{self, PackageError};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// Runs a build to its end; jobs that exist are adopted.
@@ -16,16 +18,8 @@ pub async fn run(
     output: Output,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, PipelineError> {
-    // What has ended is not run again: its pods may be gone, and would be made once more.
-    if let Some(outcome) = Outcome::noted(&context.build) {
-        // Whoever noted that it was cancelled may have met it while it made something.
-        if outcome.phase == Phase::Cancelled {
-            context.cluster.end_jobs(&context.build.namespace, context.build.id).await?;
-        }
+    if let Some(outcome) = settled(&context.cluster, &context.build).await? {
         return Ok(outcome);
-    }
-    if let Some(reason) = context.build.cancelled() {
-        return cancel::end(context, reason).await;
     }
     let mut life = Life::new(context, output);
     tokio::select! {
@@ -35,11 +29,34 @@ pub async fn run(
     }
 }
 
+/// How a build has ended that is not to be run, since it has ended or was cancelled before: what it
+/// had made is ended then, and no script is needed for that.
+pub async fn settled(cluster: &Cluster, build: &Build) -> Result<Option<Outcome>, PipelineError> {
+    // What has ended is not run again: its pods may be gone, and would be made once more.
+    if let Some(outcome) = Outcome::noted(build) {
+        // Whoever noted that it was cancelled may have met it while it made something.
+        if outcome.phase == Phase::Cancelled {
+            cluster.end_jobs(&build.namespace, build.id).await?;
+        }
+        return Ok(Some(outcome));
+    }
+    let Some(reason) = build.cancelled() else { return Ok(None) };
+    if let Some(head) = cluster.head(&build.namespace, build.id).await? {
+        cluster.end_cancelled(&head).await?;
+    }
+    Ok(Some(Outcome::cancelled(reason)))
+}
+
 async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, PipelineError> {
     let Context { cluster, build, .. } = context;
     let version = env!("CARGO_PKG_VERSION");
     life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
     life.note_start();
+    match packages::install(context, &life.printer).await {
+        Ok(packages) => life.packages = packages,
+        Err(PackageError::Cluster(error)) => return Err(error.into()),
+        Err(error) => life.give_up(error.to_string()),
+    }
     life.live(true).await?;
     life.report();
     life.settle().await;
@@ -54,13 +71,18 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
         // Also what an earlier life had made, and this one has not come to.
         cluster.end_jobs(&build.namespace, build.id).await?;
     }
-    if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+    let stored = life.jobs.iter().any(|(job, _, _)| job.storage.enabled);
+    if stored {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
-        if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
-            // It is owned by the build, and goes with that.
-            let text = format!("the storage is left for later: {error}");
-            life.printer.worker(LogLevel::Warn, "app", &text);
-        }
+        let text = format!("Destroying PVC named {}", build.name());
+        life.printer.worker(LogLevel::Log, "k8s", &text);
+    }
+    if (stored || cancelled)
+        && let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await
+    {
+        // It is owned by the build, and goes with that.
+        let text = format!("the storage is left for later: {error}");
+        life.printer.worker(LogLevel::Warn, "app", &text);
     }
     match cluster.annotate(build, &outcome.annotations()).await {
         // It was deleted: there is nothing left to note it on.

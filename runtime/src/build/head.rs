@@ -76,7 +76,9 @@ impl Head {
 
     /// Whether Brigantine made or started it, and not Brigade.
     pub fn is_ours(&self) -> bool {
-        self.annotations.keys().any(|key| key.starts_with("brigantine.dev/"))
+        let ours = |key: &&String| key.starts_with("brigantine.dev/");
+        // Anybody may ask that a build of Brigade's be ended.
+        self.annotations.keys().filter(ours).any(|key| key != annotation::CANCEL)
     }
 
     /// Why it is to be ended, as a sentence, if it was cancelled.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Limits, Line, Options, Outcome};
+use pipeline::{Context, Limits, Line, Options, Outcome, PackageOptions};
 use regex::Regex;
 use runtime::build::{Build, BuildId};
 use runtime::cluster::{Cluster, ClusterError};
@@ -57,15 +57,15 @@ pub(crate) async fn run(
     project.namespace = build.namespace.clone();
     build.event.log_level = worker.log_level.unwrap_or(build.event.log_level);
     mounted::script(worker, &mut project, &mut build);
+    // What needs no script needs no clone either.
+    if let Some(outcome) = pipeline::settled(cluster, &build).await? {
+        leave(cluster, &project, settings, &build).await;
+        return Ok(code(&outcome));
+    }
     let cloned = [(project.id.clone(), worker.workspace.clone())];
     let cloned = Repository::Folders(cloned.into());
     let Found::Script(script) = script::find(cluster, &project, &build, &cloned).await? else {
-        let folder = worker.workspace.display();
-        let reason = format!("there is no script, and nothing was cloned to {folder}");
-        let outcome = Outcome::failed(reason.clone());
-        cluster.annotate(&build, &outcome.annotations()).await?;
-        leave(cluster, &project, settings, &build).await;
-        bail!(reason);
+        bail!("there is no script, and nothing was cloned to {}", worker.workspace.display());
     };
     let policy = Policy {
         service_account: account.clone(),
@@ -73,8 +73,13 @@ pub(crate) async fn run(
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
+    let packages = PackageOptions {
+        registry: settings.npm_registry.clone(),
+        folder: settings.package_cache.clone(),
+        ..PackageOptions::default()
+    };
     let limits = Limits::of(&project, &settings.script_limits);
-    let options = Options { policy, limits, ..Options::default() };
+    let options = Options { policy, limits, packages, ..Options::default() };
     let context = Context { cluster: cluster.clone(), project, build, script, options };
     let out = Mutex::new(out);
     let print = move |line: Line| {
@@ -83,7 +88,11 @@ pub(crate) async fn run(
     };
     let outcome = pipeline::run(&context, Arc::new(print), shutdown).await?;
     leave(cluster, &context.project, settings, &context.build).await;
-    Ok(ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1)))
+    Ok(code(&outcome))
+}
+
+fn code(outcome: &Outcome) -> ExitCode {
+    ExitCode::from(u8::try_from(outcome.exit_code).unwrap_or(1))
 }
 
 /// Starts the builds that have waited for this one to end. What fails is the sweeper's.

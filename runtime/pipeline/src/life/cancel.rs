@@ -10,8 +10,8 @@ use runtime::event::LogLevel;
 use tokio::time::Instant;
 
 use super::Life;
+use crate::Context;
 use crate::engine::{Command, Delivery};
-use crate::{Context, Outcome, PipelineError};
 
 /// How long after its start a build begins to listen: the short ones pay nothing.
 const MOMENT: Duration = Duration::from_secs(1);
@@ -112,13 +112,4 @@ impl Life<'_> {
         self.jobs.cancel(&reason);
         self.cancel.reason = Some(reason);
     }
-}
-
-/// Ends a build that was cancelled before anybody followed it, with what it had made.
-pub(crate) async fn end(context: &Context, reason: String) -> Result<Outcome, PipelineError> {
-    let Context { cluster, build, .. } = context;
-    if let Some(head) = cluster.head(&build.namespace, build.id).await? {
-        cluster.end_cancelled(&head).await?;
-    }
-    Ok(Outcome::cancelled(reason))
 }

@@ -11,6 +11,7 @@ use runtime::event::LogLevel;
 use runtime::job::CONTAINER;
 use runtime::outcome::{self, Standing};
 
+use crate::mask::Mask;
 use crate::output::Printer;
 
 /// What a line is cut at.
@@ -96,12 +97,12 @@ pub(super) async fn follow(cluster: &Cluster, namespace: &str, pod: &str, printe
         let text = format!("{namespace}/{pod} logs {}", line.trim_end_matches('\r'));
         printer.worker(LogLevel::Log, "k8s", &text);
     };
-    let mut shown = Shown::default();
+    let (mask, mut shown) = (printer.mask(), Shown::default());
     let mut vain = 0;
     loop {
         let before = shown.lines;
         let reason = match cluster.follow_log(namespace, pod, CONTAINER, shown.second()).await {
-            Ok(log) => match lines(log, &mut shown, show).await {
+            Ok(log) => match lines(log, &mask, &mut shown, show).await {
                 // A stream may also end because a kubelet was started again.
                 Ok(()) if !runs(cluster, namespace, pod).await => return,
                 Ok(()) => "the stream ends, and the pod runs".to_owned(),
@@ -192,9 +193,12 @@ impl Shown {
 
 async fn lines(
     log: impl AsyncBufRead,
+    mask: &Mask,
     shown: &mut Shown,
     show: impl Fn(&[u8]),
 ) -> std::io::Result<()> {
+    // A line that is cut is cut where no secret is, which is seen only with what follows.
+    let most = LINE + mask.longest();
     let mut log = std::pin::pin!(log);
     let mut line: Vec<u8> = Vec::new();
     let mut part = vec![0; 8 << 10];
@@ -209,9 +213,13 @@ async fn lines(
             break;
         }
         for byte in &part[..count] {
-            if *byte == b'\n' || line.len() == LINE {
-                take(&line, *byte == b'\n');
+            if *byte == b'\n' {
+                take(&line, true);
                 line.clear();
+            } else if line.len() == most {
+                let end = mask.cut(&line, LINE);
+                take(&line[..end], false);
+                line.drain(..end);
             }
             if *byte != b'\n' {
                 line.push(*byte);
@@ -239,7 +247,8 @@ async fn lines_are_shown_one_by_one_and_cut_when_they_do_not_end() {
     let log = format!("one\ntwo\r\n{}\nlast", "x".repeat(LINE + 5));
     let shown = std::cell::RefCell::new(Vec::new());
     let show = |line: &[u8]| shown.borrow_mut().push(line.len());
-    lines(futures::io::Cursor::new(log), &mut Shown::default(), show).await.unwrap();
+    let mask = Mask::default();
+    lines(futures::io::Cursor::new(log), &mask, &mut Shown::default(), show).await.unwrap();
     assert_eq!(*shown.borrow(), [3, 4, LINE, 5, 4]);
 }
 
@@ -253,13 +262,14 @@ async fn a_stream_that_is_torn_anywhere_loses_and_doubles_nothing() {
         let mut state = Shown::default();
         // The connection ends in the middle: what there is of a line is no line.
         let torn = futures::io::Cursor::new(&text[..cut]).chain(Torn);
-        lines(futures::io::BufReader::new(torn), &mut state, show).await.unwrap_err();
+        let mask = Mask::default();
+        lines(futures::io::BufReader::new(torn), &mask, &mut state, show).await.unwrap_err();
         let from = state.second();
         let rest: String = text
             .split_inclusive('\n')
             .filter(|line| from.is_none_or(|from| time_of(line) >= from))
             .collect();
-        lines(futures::io::Cursor::new(rest), &mut state, show).await.unwrap();
+        lines(futures::io::Cursor::new(rest), &mask, &mut state, show).await.unwrap();
         assert_eq!(*shown.borrow(), ["one", "one", "two", "", "four", "five"], "{cut}");
     }
 }
@@ -280,5 +290,21 @@ impl futures::io::AsyncRead for Torn {
         _buffer: &mut [u8],
     ) -> std::task::Poll<std::io::Result<usize>> {
         std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_cut_where_a_line_is() {
+    let mask = Mask::of(&crate::engine::tests::project());
+    for at in LINE - 20..LINE + 20 {
+        let log = format!("{}correct horse{}", "x".repeat(at), "y".repeat(LINE));
+        let text = std::cell::RefCell::new(String::new());
+        let show = |line: &[u8]| {
+            let line = String::from_utf8_lossy(line);
+            *text.borrow_mut() += &mask.apply(&line);
+        };
+        let mut shown = Shown::default();
+        lines(futures::io::Cursor::new(log), &mask, &mut shown, show).await.unwrap();
+        assert_eq!(*text.borrow(), format!("{}***{}", "x".repeat(at), "y".repeat(LINE)));
     }
 }

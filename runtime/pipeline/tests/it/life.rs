@@ -33,6 +33,11 @@ async fn a_job_gives_its_log_to_the_script() {
     assert_eq!(world.said(), ["true log of one", " Result { data: 'log of one\\n' }"]);
 }
 
+/// The id of the only build.
+async fn build_id(world: &World) -> String {
+    world.job_pod("one").await.metadata.labels.unwrap().remove("build").unwrap()
+}
+
 #[tokio::test]
 async fn one_watch_follows_all_jobs_and_nothing_is_asked_twice() {
     let (world, _) = run("events.on('push', async () => {
@@ -47,6 +52,11 @@ async fn one_watch_follows_all_jobs_and_nothing_is_asked_twice() {
     assert_eq!(count("GET pods"), 1);
     assert_eq!(count("GET log"), 2);
     assert_eq!((count("POST secrets"), count("POST pods")), (3, 3));
+    // What follows from the end of a job is done after that end is noted.
+    let one = format!("PATCH one-{}", build_id(&world).await);
+    let noted = calls.iter().position(|call| *call == one);
+    let created = calls.iter().enumerate().filter(|(_, call)| *call == "POST secrets");
+    assert!(noted < created.map(|(at, _)| at).nth(1), "{calls:?}");
     // The start and the end of the build, and each job: that it was made, and how it ended.
     calls.retain(|call| call.starts_with("PATCH"));
     assert!(calls.len() <= 2 + 3 * 2, "{calls:?}");
@@ -125,7 +135,10 @@ async fn without_a_handler_nothing_happens_and_that_is_well() {
         events.on('after', () => console.log('after'));")
     .await;
     assert_eq!((outcome.phase, outcome.exit_code), (Phase::Succeeded, 0));
-    assert_eq!(world.printed()[1..], ["[brigade:app] no-after: fired"]);
+    assert_eq!(
+        world.printed()[1..],
+        ["prestart: no dependencies file found", "[brigade:app] no-after: fired"]
+    );
     assert_eq!(world.jobs().await, [""; 0]);
 }
 
@@ -470,7 +483,7 @@ async fn the_worker_logs_no_less_than_its_level() {
     event.log_level = runtime::event::LogLevel::None;
     let context = world.build(PROJECT, event, "console.log('still here')").await;
     world.run(&context, async {}).await;
-    assert_eq!(world.printed(), ["still here"]);
+    assert_eq!(world.said(), ["still here"]);
 }
 
 #[tokio::test]

@@ -145,7 +145,8 @@ impl World {
 
     /// What the script itself printed.
     pub(crate) fn said(&self) -> Vec<String> {
-        let own = |line: &String| !line.starts_with("[brigade") && !line.starts_with("    at ");
+        let others = ["[brigade", "    at ", "prestart: "];
+        let own = |line: &String| !others.iter().any(|start| line.starts_with(start));
         self.printed().into_iter().filter(own).collect()
     }
 
@@ -228,7 +229,7 @@ impl World {
         ended
     }
 
-    fn pods_api(&self) -> Api<Pod> {
+    pub(crate) fn pods_api(&self) -> Api<Pod> {
         Api::default_namespaced(self.server.client())
     }
 

@@ -65,9 +65,9 @@ pub(super) fn decide<'a>(
     }
     if !head.accepted {
         return match project {
+            Some(project) if project.limits.builds.is_some() => Action::Waits,
             _ if age < young => Action::Runs,
             None => Action::Orphan,
-            Some(project) if project.limits.builds.is_some() => Action::Waits,
             Some(project) => Action::Start(project),
         };
     }
@@ -120,7 +120,7 @@ fn worker<'a>(head: &Head, pod: Option<&Pod>, project: Option<&'a Project>) -> A
         return failed("its worker has vanished, and its project does not exist");
     };
     // Another program than ours notes no end, and would run all jobs again.
-    if !project.worker.name.is_empty() || !project.worker_command.is_empty() {
+    if is_foreign(project) {
         return match pod.map(phase) {
             Some("Succeeded") => {
                 Action::End { phase: Phase::Succeeded, reason: String::new(), finished: None }
@@ -137,6 +137,11 @@ fn worker<'a>(head: &Head, pod: Option<&Pod>, project: Option<&'a Project>) -> A
         times if times < REVIVALS => Action::Revive { project, times: times + 1 },
         times => failed(&format!("its worker vanished, and so did {times} others after it")),
     }
+}
+
+/// Whether the worker of a project is another program than ours.
+pub(super) fn is_foreign(project: &Project) -> bool {
+    !project.worker_command.is_empty()
 }
 
 /// The init container that failed, so that the worker was never begun.
