@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use pipeline::script;
 use runtime::project::{Project, values};
 
 /// The names that a values file may have, the first that exists counts.
@@ -58,14 +59,17 @@ impl Folder {
         let text = read(&file)?;
         let (mut project, mut warnings) =
             values::read(&text, home).with_context(|| file.display().to_string())?;
-        let script = folder.join(project.script_file());
-        if project.default_script.is_empty() && script.is_file() {
+        let names = script::names(&project);
+        let script = names.iter().map(|name| folder.join(name)).find(|file| file.is_file());
+        let missing = names[0].to_owned();
+        if project.default_script.is_empty()
+            && let Some(script) = script
+        {
             project.default_script = read(&script)?;
         }
         if project.default_script.is_empty() && project.default_script_name.is_empty() {
             warnings.push(format!(
-                "there is no {} and the values have no defaultScript: nothing will hear its events",
-                project.script_file()
+                "there is no {missing} and the values have no defaultScript: nothing will hear its events"
             ));
         }
         let values = folder.join(file.file_name().unwrap_or_default());

@@ -48,6 +48,12 @@ pub struct Settings {
     pub namespace: String,
     /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
     pub listen: SocketAddr,
+    /// `NPM_REGISTRY`: where workers fetch the packages of scripts, the URL of a registry that
+    /// speaks npm's protocol. Default: `https://registry.npmjs.org`.
+    pub npm_registry: String,
+    /// `PACKAGE_CACHE`: the folder where workers keep packages, which nobody else writes to.
+    /// Default: `/tmp/brigantine/packages`.
+    pub package_cache: PathBuf,
     /// `REGISTRY_ALLOW_UNSIGNED`: takes the webhooks of registries without a token, as Brigade's
     /// own URLs need. Anybody who can reach the function can then start builds of branches and
     /// tags, with a payload of their own. Default: false.
@@ -380,6 +386,11 @@ impl Settings {
                         .map_err(|_unparsed| wrong("PORT", "a port number from 0 to 65535"))?,
                 },
             ),
+            npm_registry: get("NPM_REGISTRY")
+                .unwrap_or_else(|| "https://registry.npmjs.org".to_owned()),
+            package_cache: get("PACKAGE_CACHE")
+                .unwrap_or_else(|| "/tmp/brigantine/packages".to_owned())
+                .into(),
             registry_allow_unsigned: truth(
                 "REGISTRY_ALLOW_UNSIGNED",
                 get("REGISTRY_ALLOW_UNSIGNED"),

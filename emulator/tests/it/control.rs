@@ -116,7 +116,13 @@ async fn builds_wait_for_each_other_and_an_annotation_ends_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_build_of_a_branch_ends_the_older_one_that_runs() {
-    let world = World::new("{supersede: true}").await;
+    for limits in ["{supersede: true}", "{supersede: true, maxBuilds: 1}"] {
+        supersedes(limits).await;
+    }
+}
+
+async fn supersedes(limits: &str) {
+    let world = World::new(limits).await;
     let older = id(&world.push(1).await);
     world.until(older, Phase::Running).await;
     let newer = id(&world.push(2).await);

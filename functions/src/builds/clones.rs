@@ -1,6 +1,6 @@
 //! Decides whether a worker needs a clone of the repository.
 
-use pipeline::script::{Script, ScriptOrigin};
+use pipeline::script::{BUILT_IN, Script, ScriptOrigin};
 use runtime::build::Build;
 use runtime::cluster::{Cluster, ClusterError};
 use runtime::project::Project;
@@ -8,9 +8,6 @@ use runtime::worker_pod::Clone;
 
 #[cfg(test)]
 mod tests;
-
-/// The name that a script has when it came with the build.
-const KEPT_NAME: &str = "brigade.js";
 
 /// Whether the worker of a build needs a clone: for its script, or for what that reads.
 ///
@@ -28,22 +25,42 @@ pub(super) async fn clones(
         _ if project.clone_url.is_empty() || project.vcs_sidecar.is_empty() => Clone::No,
         Some(script) if own_worker || reads(&script.text) => Clone::Yes,
         Some(script) if script.origin != ScriptOrigin::Repository => Clone::No,
-        // By another name it could be another kind of script.
-        Some(script) if script.name == KEPT_NAME => {
-            let kept = cluster.keep_script(build, &script.text, script.origin.name()).await?;
+        Some(script) => {
+            let kept = cluster.keep_script(build, &script.text, &script.noted()).await?;
             if kept { Clone::No } else { Clone::Yes }
         }
-        Some(_) | None => Clone::Yes,
+        None => Clone::Yes,
     })
 }
 
-/// Whether a script may read files: it names one, or the module `fs`, or requires what it does not
-/// name. That it may be wrong about comments and texts only costs a clone.
+/// Whether a script may read files: it names one, or the module `fs`, or a package, or requires what
+/// it does not name. That it may be wrong about comments and texts only costs a clone.
 fn reads(script: &str) -> bool {
     let names = ["./", "../", "/vcs", "fs\"", "fs'", "fs`", "fs/", "node:fs"];
     let quoted =
         |name: &&str| ['"', '\'', '`'].iter().any(|q| script.contains(&format!("{q}{name}")));
-    names.iter().any(quoted) || requires_unnamed(script)
+    names.iter().any(quoted) || names_package(script) || requires_unnamed(script)
+}
+
+/// Whether a package is required or imported: what is not built in may be in the repository, as
+/// may be what says which of them there are.
+fn names_package(script: &str) -> bool {
+    let words =
+        ["require(", "import(", "import ", "import\"", "import'", "from ", "from\"", "from'"];
+    words.iter().any(|word| {
+        script.match_indices(word).any(|(at, _)| {
+            let rest = script[at + word.len()..].trim_start();
+            // The mark may be the last letter of the word.
+            let rest =
+                if word.ends_with(['"', '\'']) { &script[at + word.len() - 1..] } else { rest };
+            let Some(mark) = rest.chars().next().filter(|mark| ['"', '\''].contains(mark)) else {
+                return false;
+            };
+            let name = rest[1..].split(mark).next().unwrap_or_default();
+            let name = name.strip_prefix("node:").unwrap_or(name);
+            !BUILT_IN.contains(&name)
+        })
+    })
 }
 
 /// Whether `require` or `import()` is used in another way than on a text.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script, ScriptOrigin};
-use pipeline::{Context, Limits, Line, Options, Output, Start, StartEnd};
+use pipeline::{Context, Limits, Line, Options, Output, PackageOptions, Start, StartEnd};
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::job::Policy;
@@ -75,7 +75,7 @@ pub(super) async fn start(
     };
     // A script that was kept with the build came from where it was noted then.
     if !build.annotations.contains_key(annotation::SCRIPT) {
-        notes.insert(annotation::SCRIPT.to_owned(), script.origin.name().to_owned());
+        notes.insert(annotation::SCRIPT.to_owned(), script.noted());
     }
     if never {
         NEVER.clone_into(&mut made.reason);
@@ -138,6 +138,11 @@ pub(super) fn context(
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
+    let packages = PackageOptions {
+        registry: settings.npm_registry.clone(),
+        folder: settings.package_cache.clone(),
+        ..PackageOptions::default()
+    };
     Context {
         cluster,
         project: project.clone(),
@@ -145,6 +150,7 @@ pub(super) fn context(
         script,
         options: Options {
             policy,
+            packages,
             limits: Limits::of(project, &settings.script_limits),
             ..Options::default()
         },

@@ -5,8 +5,9 @@
 //! commands. Nothing of the outside is waited for inside, so an engine may be dropped between any
 //! two turns, and moves from thread to thread.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,19 +20,31 @@ use runtime::job::Policy;
 use runtime::project::Project;
 
 use crate::output::Printer;
+use crate::packages::Packages;
 
+use files::Files;
+use graph::Graph;
 use guard::Guard;
+use positions::Positions;
 use random::Random;
-pub(crate) use turn::{Command, Delivery, Failure, Returned, ScriptState, Stop, Turn};
+use sources::{Kind, Source};
+pub(crate) use turn::{Command, Delivery, Failure, Returned, ScriptState, Stop, Turn, Want};
 
 mod builtins;
 mod bytes;
 mod files;
+mod graph;
 mod guard;
 mod host;
 mod modules;
+mod names;
+mod positions;
 mod random;
+mod resolve;
+mod sources;
 mod turn;
+#[cfg(feature = "typescript")]
+mod typescript;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -91,8 +104,10 @@ pub(crate) struct Shared {
     project: Project,
     build: Build,
     policy: Policy,
-    workspace: Option<PathBuf>,
+    files: Files,
     script: String,
+    /// What no script knows, and modules are marked with.
+    mark: String,
     /// The build's own time, in milliseconds since 1970: it stands still while JavaScript runs.
     clock: AtomicI64,
     /// What the clock showed at first.
@@ -111,7 +126,14 @@ struct State {
     modules: usize,
     /// How many bytes the descriptions of the jobs take.
     described: usize,
-    wants_repository: bool,
+    wants: Option<Want>,
+    /// What the files are that modules were made of.
+    kinds: HashMap<String, Kind>,
+    /// The file that was read last.
+    read: Option<(String, Source)>,
+    /// Of the files that were compiled.
+    positions: HashMap<String, Positions>,
+    graph: Graph,
 }
 
 /// What an engine is made of.
@@ -121,6 +143,7 @@ pub(crate) struct Seed {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) workspace: Option<PathBuf>,
+    pub(crate) packages: Packages,
     pub(crate) script: String,
     pub(crate) printer: Printer,
 }
@@ -131,14 +154,13 @@ pub struct EngineError(String);
 
 impl Engine {
     pub(crate) fn new(seed: Seed) -> Result<Engine, EngineError> {
-        let Seed { project, build, policy, limits, workspace, script, printer } = seed;
+        let Seed { project, build, policy, limits, workspace, packages, script, printer } = seed;
         let failed = |error: rquickjs::Error| EngineError(error.to_string());
         let runtime = Runtime::new().map_err(failed)?;
         runtime.set_memory_limit(limits.memory);
         runtime.set_max_stack_size(STACK);
         let context = Context::full(&runtime).map_err(failed)?;
         let guard = Guard::new();
-        let workspace = workspace.and_then(|path| path.canonicalize().ok());
         let began = begin(&build);
         let random = Mutex::new(Random::of(&build));
         let shared = Arc::new(Shared {
@@ -149,8 +171,9 @@ impl Engine {
             project,
             build,
             policy,
-            workspace,
+            files: Files::new(workspace, packages),
             script,
+            mark: unguessed(),
             clock: AtomicI64::new(began),
             began,
             random,
@@ -186,7 +209,7 @@ impl Engine {
         self.spent += started.elapsed();
         let mut state = self.shared.state();
         turn.commands = std::mem::take(&mut state.commands);
-        turn.wants_repository = state.wants_repository;
+        turn.wants = state.wants;
         drop(state);
         turn.stop = self.shared.guard.stop().or(turn.stop);
         turn
@@ -316,17 +339,53 @@ impl Shared {
         Err(Exception::throw_range(ctx, &text))
     }
 
-    /// The repository, if it is at hand; that it was asked for is noted.
-    fn workspace(&self) -> Option<&Path> {
-        if self.workspace.is_none() {
-            self.state().wants_repository = true;
+    /// The files, of which this one is to be read. That a repository is missing is noted.
+    fn files(&self, path: &str) -> &Files {
+        if self.files.lacks(path) {
+            self.state().want(Want::Repository);
         }
-        self.workspace.as_deref()
+        &self.files
+    }
+
+    /// What a file is as a module.
+    fn kind(&self, ctx: &Ctx<'_>, path: &str) -> rquickjs::Result<Kind> {
+        if let Some(kind) = self.state().kinds.get(path) {
+            return Ok(*kind);
+        }
+        let source = self.source(ctx, path)?;
+        let kind = source.kind;
+        self.state().read = Some((path.to_owned(), source));
+        Ok(kind)
+    }
+
+    /// A file as a module.
+    fn source(&self, ctx: &Ctx<'_>, path: &str) -> rquickjs::Result<Source> {
+        let kept = self.state().read.take();
+        if let Some((_, source)) = kept.filter(|(name, _)| name == path) {
+            return Ok(source);
+        }
+        self.may_compile(ctx)?;
+        let source = sources::read(self, ctx, path)?;
+        self.state().kinds.insert(path.to_owned(), source.kind);
+        Ok(source)
     }
 
     fn log(&self, level: LogLevel, part: &str, text: &str) {
         self.printer.worker(level, part, text);
     }
+}
+
+impl State {
+    /// Notes what is missing here; the first thing counts.
+    fn want(&mut self, want: Want) {
+        self.wants.get_or_insert(want);
+    }
+}
+
+/// A name that nobody guesses. It is seen nowhere, so it need not be the same in a replay.
+fn unguessed() -> String {
+    let keyed = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", keyed(), keyed())
 }
 
 /// What the clock of a build shows first: a time that everybody knows who evaluates its script.
@@ -361,7 +420,7 @@ fn explain<'js>(ctx: &Ctx<'js>, error: CaughtError<'js>) -> String {
         CaughtError::Exception(exception) => exception.into_object().into_value(),
         // The engine throws it where there is no memory left for an error.
         CaughtError::Value(value) if value.is_null() => {
-            return "null, which may mean that the script is out of memory".to_owned();
+            return "null, which a script that is out of memory throws, too".to_owned();
         }
         CaughtError::Value(value) => value,
         CaughtError::Error(error) => return error.to_string(),

@@ -15,6 +15,7 @@ mod limits;
 mod mask;
 mod outcome;
 mod output;
+mod packages;
 mod run;
 mod start;
 mod view;
@@ -23,6 +24,7 @@ pub use engine::{EngineError, Limits};
 pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
+pub use packages::PackageOptions;
 pub use run::{run, settled};
 pub use start::{Created, Start, StartEnd, start};
 
@@ -43,6 +45,8 @@ pub struct Options {
     pub policy: Policy,
     pub limits: Limits,
     pub patience: Patience,
+    /// Where packages come from. They are fetched by `run` alone.
+    pub packages: PackageOptions,
     /// Whether somebody is told how builds end, so that each must be followed to its end.
     pub notifies: bool,
 }

@@ -7,6 +7,7 @@ use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 
 use crate::life::Life;
+use crate::packages::{self, PackageError};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// Runs a build to its end; jobs that exist are adopted.
@@ -51,6 +52,11 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     let version = env!("CARGO_PKG_VERSION");
     life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
     life.note_start();
+    match packages::install(context, &life.printer).await {
+        Ok(packages) => life.packages = packages,
+        Err(PackageError::Cluster(error)) => return Err(error.into()),
+        Err(error) => life.give_up(error.to_string()),
+    }
     life.live(true).await?;
     life.report();
     life.settle().await;
@@ -65,10 +71,13 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
         // Also what an earlier life had made, and this one has not come to.
         cluster.end_jobs(&build.namespace, build.id).await?;
     }
-    if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+    let stored = life.jobs.iter().any(|(job, _, _)| job.storage.enabled);
+    if stored {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
         let text = format!("Destroying PVC named {}", build.name());
         life.printer.worker(LogLevel::Log, "k8s", &text);
+    }
+    if stored || cancelled {
         if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
             // It is owned by the build, and goes with that.
             let text = format!("the storage is left for later: {error}");

@@ -12,13 +12,44 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, USER_AGENT};
-use runtime::build::Build;
+use runtime::build::{Build, annotation};
 use runtime::cluster::{Cluster, ClusterError};
 use runtime::project::Project;
 use secrecy::ExposeSecret;
 
 #[cfg(test)]
 mod tests;
+
+/// The modules that every script has, as `require` and `import` name them; those of Node are known
+/// with `node:` too.
+pub const BUILT_IN: [&str; 26] = [
+    "@brigadecore/brigadier",
+    "assert",
+    "async_hooks",
+    "brigade",
+    "brigadier",
+    "buffer",
+    "console",
+    "crypto",
+    "events",
+    "fs",
+    "fs/promises",
+    "module",
+    "os",
+    "path",
+    "perf_hooks",
+    "process",
+    "querystring",
+    "string_decoder",
+    "timers",
+    "timers/promises",
+    "tty",
+    "url",
+    "util",
+    "util/types",
+    "assert/strict",
+    "path/posix",
+];
 
 /// How large a script may be, in bytes: it must fit the build's Secret.
 const SCRIPT_LIMIT: usize = 512 * 1024;
@@ -74,13 +105,16 @@ pub enum Repository {
     Ignore,
 }
 
+/// A script's name and its text.
+type Named = (String, String);
+
 /// Fetches scripts from GitHub, and remembers those of a commit.
 #[derive(Debug)]
 pub struct Fetcher {
     http: reqwest::Client,
     budget: Duration,
     api: String,
-    cache: Mutex<HashMap<String, Option<String>>>,
+    cache: Mutex<HashMap<String, Option<Named>>>,
 }
 
 impl ScriptOrigin {
@@ -94,6 +128,47 @@ impl ScriptOrigin {
             ScriptOrigin::None => "none",
         }
     }
+
+    /// Reads what `Script::noted` wrote; what is unknown came with the event.
+    fn noted(text: &str) -> (ScriptOrigin, &str) {
+        let (origin, name) = text.split_once(':').unwrap_or((text, "brigade.js"));
+        let all = [
+            ScriptOrigin::Repository,
+            ScriptOrigin::DefaultScript,
+            ScriptOrigin::ConfigMap,
+            ScriptOrigin::None,
+        ];
+        let origin = all.into_iter().find(|known| known.name() == origin);
+        (origin.unwrap_or(ScriptOrigin::Event), name)
+    }
+}
+
+impl Script {
+    /// Where the script is from, as it is noted on builds: with its name, where that says what kind
+    /// of script it is.
+    pub fn noted(&self) -> String {
+        match self.origin {
+            ScriptOrigin::Repository if self.name != "brigade.js" => {
+                format!("{}:{}", self.origin.name(), self.name)
+            }
+            origin => origin.name().to_owned(),
+        }
+    }
+}
+
+/// Where the repository's script may be: where the project says, or by these names, of which the
+/// first counts.
+pub fn names(project: &Project) -> Vec<&str> {
+    const NAMES: [&str; 7] = [
+        "brigade.js",
+        "brigade.ts",
+        "brigade.mjs",
+        "brigade.cjs",
+        "brigade.mts",
+        ".brigade/brigade.js",
+        ".brigade/brigade.ts",
+    ];
+    if project.script_path.is_empty() { NAMES.to_vec() } else { vec![&project.script_path] }
 }
 
 /// Finds the script of a build.
@@ -107,21 +182,25 @@ pub async fn find(
         Repository::Folders(folders) => folders.get(&project.id).cloned(),
         Repository::Fetch(_) | Repository::Clone | Repository::Ignore => None,
     };
-    let found = |text: String, origin| {
-        let name = match origin {
-            ScriptOrigin::Repository => project.script_file(),
-            _ => "brigade.js",
-        };
+    let named = |name: String, text: String, origin| {
         let workspace = workspace.clone();
-        Ok(Found::Script(Script { text, name: name.to_owned(), origin, workspace }))
+        Ok(Found::Script(Script { text, name, origin, workspace }))
     };
+    let found = |text: String, origin| named("brigade.js".to_owned(), text, origin);
     if let Some(script) = &build.event.script {
-        return found(script.clone(), ScriptOrigin::Event);
+        // A function may have kept it with the build.
+        let (origin, name) = build.annotations.get(annotation::SCRIPT).map_or_else(
+            || (ScriptOrigin::Event, "brigade.js"),
+            |noted| ScriptOrigin::noted(noted),
+        );
+        return named(name.to_owned(), script.clone(), origin);
     }
-    if let Some(folder) = &workspace
-        && let Some(script) = read(folder, project.script_file())
-    {
-        return found(script, ScriptOrigin::Repository);
+    if let Some(folder) = &workspace {
+        for name in names(project) {
+            if let Some(script) = read_file(folder, name) {
+                return named(name.to_owned(), script, ScriptOrigin::Repository);
+            }
+        }
     }
     if !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty() {
         match repository {
@@ -131,7 +210,7 @@ pub async fn find(
             }
             Repository::Folders(_) => {}
             Repository::Fetch(fetcher) => match fetcher.fetch(project, build).await {
-                Ok(Some(script)) => return found(script, ScriptOrigin::Repository),
+                Ok(Some((name, script))) => return named(name, script, ScriptOrigin::Repository),
                 Ok(None) => {}
                 Err(reason) => return Ok(Found::Clone(reason)),
             },
@@ -166,7 +245,7 @@ impl Fetcher {
     }
 
     /// The script, or `None` where the repository has none; an error is a reason to clone it.
-    async fn fetch(&self, project: &Project, build: &Build) -> Result<Option<String>, String> {
+    async fn fetch(&self, project: &Project, build: &Build) -> Result<Option<Named>, String> {
         let Some((api, repository)) = self.repository(project) else {
             return Err("the repository is not at GitHub".to_owned());
         };
@@ -176,21 +255,21 @@ impl Fetcher {
         else {
             return Err("the event names no commit".to_owned());
         };
-        let path = project.script_file();
-        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        let names = names(project);
+        if names.iter().any(|name| name.split('/').any(|part| matches!(part, "" | "." | ".."))) {
             return Err("the path of the script is not a plain one".to_owned());
         }
-        let key = format!("{api}/{repository}/{path}@{at}");
+        let key = format!("{api}/{repository}/{}@{at}", names[0]);
         // What a branch points to changes; what a commit holds does not.
         if commit.is_some()
             && let Some(known) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
         {
             return Ok(known.clone());
         }
-        let script =
-            tokio::time::timeout(self.budget, self.get(&api, &repository, path, at, project))
-                .await
-                .unwrap_or_else(|_elapsed| Err("GitHub did not answer in time".to_owned()))?;
+        let fetching = self.first(&names, |name| self.get(&api, &repository, name, at, project));
+        let script = tokio::time::timeout(self.budget, fetching)
+            .await
+            .unwrap_or_else(|_elapsed| Err("GitHub did not answer in time".to_owned()))?;
         if commit.is_some() {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             if cache.len() >= CACHE_LIMIT {
@@ -199,6 +278,25 @@ impl Fetcher {
             cache.insert(key, script.clone());
         }
         Ok(script)
+    }
+
+    /// The first of some files that there is. Nearly every repository has the first.
+    async fn first<'a, F: Future<Output = Result<Option<String>, String>>>(
+        &self,
+        names: &[&'a str],
+        get: impl Fn(&'a str) -> F,
+    ) -> Result<Option<Named>, String> {
+        let Some((first, others)) = names.split_first() else { return Ok(None) };
+        if let Some(text) = get(first).await? {
+            return Ok(Some(((*first).to_owned(), text)));
+        }
+        let found = futures::future::join_all(others.iter().map(|name| get(name))).await;
+        for (name, found) in others.iter().zip(found) {
+            if let Some(text) = found? {
+                return Ok(Some(((*name).to_owned(), text)));
+            }
+        }
+        Ok(None)
     }
 
     /// The API and the `owner/name` of the project's repository, if GitHub has it.
@@ -265,8 +363,8 @@ impl Fetcher {
     }
 }
 
-/// The script in a clone, if there is one. A path cannot lead out of the clone, nor can a link.
-fn read(folder: &Path, path: &str) -> Option<String> {
+/// A text in a clone, if there is one. A path cannot lead out of the clone, nor can a link.
+pub(crate) fn read_file(folder: &Path, path: &str) -> Option<String> {
     let folder = folder.canonicalize().ok()?;
     let file = folder.join(path).canonicalize().ok()?;
     if !file.starts_with(&folder) || file.metadata().ok()?.len() > SCRIPT_LIMIT as u64 {

@@ -44,9 +44,15 @@ enum Role {
     Clone,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode> {
-    let Arguments { role } = Arguments::parse_from(arguments(std::env::args_os()));
+fn main() -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(play(Arguments::parse_from(arguments(std::env::args_os()))));
+    // A script that does not stop must not keep a process whose work is done.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn play(Arguments { role }: Arguments) -> Result<ExitCode> {
     let settings = Settings::from_environment()?;
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)

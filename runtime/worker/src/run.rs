@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Limits, Line, Options, Outcome};
+use pipeline::{Context, Limits, Line, Options, Outcome, PackageOptions};
 use regex::Regex;
 use runtime::build::{Build, BuildId};
 use runtime::cluster::{Cluster, ClusterError};
@@ -73,8 +73,13 @@ pub(crate) async fn run(
         cache_storage_class: settings.cache_storage_class.clone(),
         build_storage_class: settings.build_storage_class.clone(),
     };
+    let packages = PackageOptions {
+        registry: settings.npm_registry.clone(),
+        folder: settings.package_cache.clone(),
+        ..PackageOptions::default()
+    };
     let limits = Limits::of(&project, &settings.script_limits);
-    let options = Options { policy, limits, ..Options::default() };
+    let options = Options { policy, limits, packages, ..Options::default() };
     let context = Context { cluster: cluster.clone(), project, build, script, options };
     let out = Mutex::new(out);
     let print = move |line: Line| {

@@ -230,8 +230,7 @@ impl Sweep<'_> {
                     if let Some(worker) = &pods.worker {
                         cluster.delete_this_pod(worker).await?;
                     }
-                    let reason = "its worker had vanished";
-                    line::start(cluster, project, self.settings, head, reason).await?;
+                    line::make_worker(cluster, project, self.settings, head).await?;
                 }
                 self.report.done("revived", head, "its worker had vanished");
             }

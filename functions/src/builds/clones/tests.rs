@@ -55,6 +55,10 @@ fn a_script_reads_what_it_names_or_does_not_name() {
         "require(`${folder}/x`)",
         "const get = require; get(x)",
         "require.resolve('x')",
+        "require('@brigadecore/brigade-utils')",
+        "import { Check } from \"@brigadecore/brigade-utils\"",
+        "import 'left-pad'",
+        "import'left-pad'",
     ] {
         assert!(reads(script), "{script}");
     }
@@ -62,6 +66,7 @@ fn a_script_reads_what_it_names_or_does_not_name() {
         "",
         PLAIN,
         "import { events, Job } from 'brigadier'",
+        "import path from 'node:path'; import'node:util'; import crypto from\"crypto\"",
         "const path = require(\"path\");",
         "const offset = buffs.length; required(x); important(y)",
         "job.tasks = ['cd /src', 'git diff refs/heads/main', 'npm test -- --fs x']",
@@ -82,11 +87,18 @@ async fn a_script_of_the_repository_is_kept_in_place_of_a_clone() {
 }
 
 #[tokio::test]
+async fn a_script_that_is_kept_keeps_its_name() {
+    let world = world("", b"{}").await;
+    assert_eq!(world.clones(PLAIN, "ci/brigade.ts", ScriptOrigin::Repository).await, Clone::No);
+    let build = world.cluster.build("default", world.build.id).await.unwrap().unwrap();
+    assert_eq!(build.annotations["brigantine.dev/script"], "repository:ci/brigade.ts");
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_is_cloned() {
     let own = "worker: {name: brigadecore/brigade-worker}";
     for (values, text, name) in [
         ("", "require('./lib')", "brigade.js"),
-        ("", PLAIN, "ci/brigade.mjs"),
         (own, PLAIN, "brigade.js"),
         ("workerCommand: yarn start", PLAIN, "brigade.js"),
     ] {

@@ -18,10 +18,12 @@ struct File {
 /// The name and the bytecode of one module.
 type Code = &'static [(&'static str, &'static [u8])];
 
-static FILES: [File; 10] = [
+static FILES: [File; 12] = [
     File::new("brigantine:boot.js", include_str!("../js/boot.js")),
+    File::new("brigantine:modules.js", include_str!("../js/modules.js")),
     File::new("brigantine:events.js", include_str!("../js/events.js")),
     File::new("brigantine:brigadier.js", include_str!("../js/brigadier.js")),
+    File::new("brigantine:fs.js", include_str!("../js/fs.js")),
     File::new("brigantine:brigadier2.js", include_str!("../js/brigadier2.js")),
     File::new("brigantine:util.js", include_str!("../js/util.js")),
     File::new("brigantine:path.js", include_str!("../js/path.js")),

@@ -10,8 +10,11 @@ use rquickjs::{Ctx, Exception, Function, Object, Result, TypedArray};
 use runtime::event::LogLevel;
 use runtime::job::Job;
 
-use super::{Command, Shared, builtins, bytes, files};
+use super::resolve::Asked;
+use super::sources::Kind;
+use super::{Command, Shared, Want, builtins, bytes, modules, resolve};
 use crate::output::Stream;
+use crate::script::BUILT_IN;
 use crate::view;
 
 /// What a CommonJS file begins with, on its first line.
@@ -32,7 +35,7 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     timers(ctx, &host, shared)?;
     sources(ctx, &host, shared)?;
     repository(ctx, &host, shared)?;
-    content(ctx, &host)?;
+    content(ctx, &host, shared)?;
     chance(ctx, &host, shared)?;
     let boot: Option<Function<'js>> = builtins::evaluate(ctx, "brigantine:boot.js")?;
     let boot = boot.ok_or(rquickjs::Error::Unknown)?;
@@ -40,6 +43,23 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     // Nothing was stored before, and nothing is being read.
     let _stored = ctx.store_userdata(dispatch);
     Ok(())
+}
+
+/// Compiles a CommonJS file to its function.
+pub(super) fn compile_text<'js, V: rquickjs::FromJs<'js>>(
+    ctx: &Ctx<'js>,
+    name: &str,
+    text: &str,
+) -> Result<V> {
+    // A line that is for a shell.
+    let comment = if text.starts_with("#!") { "//" } else { "" };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.contains('\0') {
+        return Err(Exception::throw_syntax(ctx, &format!("{name} is no text: it contains a NUL")));
+    }
+    let head = format!("{WRAPPER}{comment}");
+    super::dispatch::<()>(ctx, ("wrapped", name, head.len()))?;
+    evaluate(ctx, &format!("{head}{text}\n}})"), name)
 }
 
 fn evaluate<'js, V: rquickjs::FromJs<'js>>(ctx: &Ctx<'js>, text: &str, name: &str) -> Result<V> {
@@ -50,8 +70,8 @@ fn evaluate<'js, V: rquickjs::FromJs<'js>>(ctx: &Ctx<'js>, text: &str, name: &st
 }
 
 fn values(host: &Object<'_>, shared: &Shared) -> Result<()> {
-    let workspace = shared.workspace.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let workspace = workspace.unwrap_or_default();
+    let root = shared.files.root();
+    let workspace = if shared.files.has_repository() { root.clone() } else { String::new() };
     let environment = view::environment(&shared.project, &shared.build, &shared.policy, &workspace);
     let seed: Vec<u32> = shared
         .random(16)
@@ -61,9 +81,10 @@ fn values(host: &Object<'_>, shared: &Shared) -> Result<()> {
     host.set("context", view::context(&shared.project, &shared.build, &shared.policy))?;
     host.set("environment", environment)?;
     host.set("workspace", workspace)?;
+    host.set("root", root)?;
+    host.set("builtins", BUILT_IN.to_vec())?;
     host.set("script", shared.script.as_str())?;
     host.set("seed", seed)?;
-    host.set("wrapper", WRAPPER.len())?;
     host.set("arch", if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" })
 }
 
@@ -146,7 +167,10 @@ fn run(shared: &Shared, ctx: &Ctx<'_>, job: Job) -> Result<usize> {
     if state.pods.len() >= shared.limits.jobs {
         let limit = shared.limits.jobs;
         drop(state);
-        let text = format!("a build may run {limit} jobs, and job {} would be one more", job.name);
+        let text = format!(
+            "a build may run {limit} jobs, and job {} would be one more; limits.scriptJobs of the project raises that",
+            job.name
+        );
         return Err(Exception::throw_range(ctx, &text));
     }
     let id = state.pods.len();
@@ -176,7 +200,9 @@ fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
         if state.timers.len() >= own.limits.timers && !state.timers.contains(&id) {
             let limit = own.limits.timers;
             drop(state);
-            let text = format!("a build may have {limit} timers pending at once");
+            let text = format!(
+                "a build may have {limit} timers pending at once; limits.scriptTimers of the project raises that"
+            );
             return Err(Exception::throw_range(&ctx, &text));
         }
         state.timers.insert(id);
@@ -226,21 +252,59 @@ fn sources<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Res
     };
     host.set("builtin", Function::new(ctx.clone(), builtin)?)?;
     let own = Arc::clone(shared);
-    let compile =
-        move |ctx: Ctx<'js>, name: String, text: String| compile(&own, &ctx, &name, &text);
-    host.set("compile", Function::new(ctx.clone(), compile)?)
-}
-
-/// Compiles a CommonJS file to its function.
-fn compile<'js>(shared: &Shared, ctx: &Ctx<'js>, name: &str, text: &str) -> Result<Function<'js>> {
-    shared.one_more_module(ctx)?;
-    // A line that is for a shell.
-    let text = if text.starts_with("#!") { format!("//{text}") } else { text.to_owned() };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if text.contains('\0') {
-        return Err(Exception::throw_syntax(ctx, &format!("{name} is no text: it contains a NUL")));
-    }
-    evaluate(ctx, &format!("{WRAPPER}{text}\n}})"), name)
+    let compile = move |ctx: Ctx<'js>, name: String, text: String| -> Result<Function<'js>> {
+        own.one_more_module(&ctx)?;
+        compile_text(&ctx, &name, &text)
+    };
+    host.set("compile", Function::new(ctx.clone(), compile)?)?;
+    let own = Arc::clone(shared);
+    let resolve = move |ctx: Ctx<'js>, base: String, name: String, imports: bool| {
+        let asked = if imports { Asked::Import } else { Asked::Require };
+        // A package may be in the repository, or be one that is fetched.
+        let path = resolve::is_path(&name);
+        let files = if path { own.files(&name) } else { &own.files };
+        let found = resolve::resolve(files, &base, &name, asked);
+        if found.is_err() && !path {
+            own.state().want(Want::Package);
+        }
+        found.map_err(|error| error.throw(&ctx))
+    };
+    host.set("resolve", Function::new(ctx.clone(), resolve)?)?;
+    let own = Arc::clone(shared);
+    let load = move |ctx: Ctx<'js>, path: String| -> Result<Object<'js>> {
+        own.one_more_module(&ctx)?;
+        let source = own.source(&ctx, &path)?;
+        let found = Object::new(ctx.clone())?;
+        match source.kind {
+            Kind::Module => found.set("kind", "module")?,
+            Kind::Json => {
+                found.set("kind", "json")?;
+                found.set("text", source.text)?;
+            }
+            Kind::CommonJs => {
+                let run: Function<'js> = compile_text(&ctx, &path, &source.text)?;
+                found.set("kind", "commonjs")?;
+                found.set("run", run)?;
+            }
+        }
+        Ok(found)
+    };
+    host.set("load", Function::new(ctx.clone(), load)?)?;
+    let own = Arc::clone(shared);
+    let namespace = move |ctx: Ctx<'js>, path: String| modules::require(&own, &ctx, &path);
+    host.set("namespace", Function::new(ctx.clone(), namespace)?)?;
+    let own = Arc::clone(shared);
+    let relative = move |path: String| own.files.relative(&path);
+    host.set("relative", Function::new(ctx.clone(), relative)?)?;
+    let own = Arc::clone(shared);
+    let place = move |file: String, line: u32, column: u32| {
+        let (line, column) = match own.state().positions.get(&file) {
+            Some(positions) => positions.source(line, column),
+            None => (line, column),
+        };
+        format!("{line}:{column}")
+    };
+    host.set("place", Function::new(ctx.clone(), place)?)
 }
 
 impl Shared {
@@ -263,8 +327,17 @@ impl Shared {
         Err(Exception::throw_range(ctx, &text))
     }
 
+    /// Refuses work that takes long once the script's time is over: the engine asks only now and
+    /// then whether it is.
+    fn in_time(&self, ctx: &Ctx<'_>) -> Result<()> {
+        if self.guard.interrupts() {
+            return Err(Exception::throw_range(ctx, "the script has run for as long as it may"));
+        }
+        Ok(())
+    }
+
     /// Refuses to compile where the stack could be overrun by what is compiled.
-    fn may_compile(&self, ctx: &Ctx<'_>) -> Result<()> {
+    pub(super) fn may_compile(&self, ctx: &Ctx<'_>) -> Result<()> {
         if self.guard.may_compile() {
             return Ok(());
         }
@@ -288,46 +361,50 @@ impl Shared {
 
 fn repository<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
     let own = Arc::clone(shared);
-    let resolve = move |ctx: Ctx<'js>, base: String, name: String| -> Result<String> {
-        files::resolve(own.workspace(), &base, &name).map_err(|error| error.throw(&ctx))
-    };
-    host.set("resolve", Function::new(ctx.clone(), resolve)?)?;
-    let own = Arc::clone(shared);
-    let read = move |ctx: Ctx<'js>, path: String| -> Result<String> {
-        files::text(own.workspace(), &path).map_err(|error| error.throw(&ctx))
-    };
-    host.set("read", Function::new(ctx.clone(), read)?)?;
-    let own = Arc::clone(shared);
     let file = move |ctx: Ctx<'js>, path: String| -> Result<TypedArray<'js, u8>> {
-        let content = files::read(own.workspace(), &path).map_err(|error| error.throw(&ctx))?;
+        let content = own.files(&path).read(&path).map_err(|error| error.throw(&ctx))?;
         TypedArray::new(ctx, content)
     };
     host.set("file", Function::new(ctx.clone(), file)?)?;
     let own = Arc::clone(shared);
-    let kind = move |path: String| files::kind(own.workspace(), &path);
+    let kind = move |path: String| own.files(&path).kind(&path);
     host.set("kind", Function::new(ctx.clone(), kind)?)?;
     let own = Arc::clone(shared);
+    let status = move |ctx: Ctx<'js>, path: String| -> Result<String> {
+        let status = own.files(&path).status(&path).map_err(|error| error.throw(&ctx))?;
+        Ok(serde_json::to_string(&status).unwrap_or_default())
+    };
+    host.set("status", Function::new(ctx.clone(), status)?)?;
+    let own = Arc::clone(shared);
     let list = move |ctx: Ctx<'js>, path: String| -> Result<String> {
-        files::list(own.workspace(), &path).map_err(|error| error.throw(&ctx))
+        let names = own.files(&path).list(&path).map_err(|error| error.throw(&ctx))?;
+        Ok(serde_json::to_string(&names).unwrap_or_default())
     };
     host.set("list", Function::new(ctx.clone(), list)?)
 }
 
-fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>) -> Result<()> {
-    let encode = |ctx: Ctx<'js>, text: String, encoding: String| -> Result<TypedArray<'js, u8>> {
-        TypedArray::new(ctx, bytes::encode(&text, &encoding))
-    };
+fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let encode =
+        move |ctx: Ctx<'js>, text: String, encoding: String| -> Result<TypedArray<'js, u8>> {
+            own.in_time(&ctx)?;
+            TypedArray::new(ctx, bytes::encode(&text, &encoding))
+        };
     host.set("encode", Function::new(ctx.clone(), encode)?)?;
     // Bytes come in as a text of characters below 256.
-    let decode = |binary: String, encoding: String| -> String {
-        bytes::decode(&bytes::from_binary(&binary), &encoding)
+    let own = Arc::clone(shared);
+    let decode = move |ctx: Ctx<'js>, binary: String, encoding: String| -> Result<String> {
+        own.in_time(&ctx)?;
+        Ok(bytes::decode(&bytes::from_binary(&binary), &encoding))
     };
     host.set("decode", Function::new(ctx.clone(), decode)?)?;
-    let digest = |ctx: Ctx<'js>,
-                  name: String,
-                  binary: String,
-                  key: Opt<Option<String>>|
-     -> Result<TypedArray<'js, u8>> {
+    let own = Arc::clone(shared);
+    let digest = move |ctx: Ctx<'js>,
+                       name: String,
+                       binary: String,
+                       key: Opt<Option<String>>|
+          -> Result<TypedArray<'js, u8>> {
+        own.in_time(&ctx)?;
         let key = key.0.flatten().map(|key| bytes::from_binary(&key));
         match bytes::digest(&name, &bytes::from_binary(&binary), key.as_deref()) {
             Some(digest) => TypedArray::new(ctx, digest),
@@ -349,6 +426,7 @@ fn chance<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
         if size > 65_536 {
             return Err(Exception::throw_range(&ctx, "at most 65536 random bytes at once"));
         }
+        own.in_time(&ctx)?;
         TypedArray::new(ctx, own.random(size))
     };
     host.set("random", Function::new(ctx.clone(), random)?)

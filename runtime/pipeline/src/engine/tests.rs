@@ -15,7 +15,11 @@ mod brigadier;
 mod brigadier2;
 mod hostile;
 mod language;
+mod modules;
 mod node;
+mod random;
+#[cfg(feature = "typescript")]
+mod typescript;
 
 /// A script with what it printed.
 pub(crate) struct Script {
@@ -59,6 +63,10 @@ pub(crate) fn push() -> Event {
 
 impl Script {
     pub(crate) fn new(limits: Limits, workspace: Option<PathBuf>) -> Script {
+        Script::with(limits, workspace, Packages::default())
+    }
+
+    pub(crate) fn with(limits: Limits, workspace: Option<PathBuf>, packages: Packages) -> Script {
         let project = project();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&lines);
@@ -74,6 +82,7 @@ impl Script {
             policy: Policy::default(),
             limits,
             workspace,
+            packages,
             script: "brigade.js".to_owned(),
             printer,
         })
@@ -82,7 +91,11 @@ impl Script {
     }
 
     pub(crate) fn load(&mut self, text: &str) -> Turn {
-        self.engine.turn(Delivery::Load { name: "brigade.js".to_owned(), text: text.to_owned() })
+        self.load_as("brigade.js", text)
+    }
+
+    pub(crate) fn load_as(&mut self, name: &str, text: &str) -> Turn {
+        self.engine.turn(Delivery::Load { name: name.to_owned(), text: text.to_owned() })
     }
 
     pub(crate) fn printed(&self) -> String {

@@ -85,9 +85,21 @@ pub(crate) struct Turn {
     pub(crate) thrown: Option<String>,
     /// Why the script may not run any more.
     pub(crate) stop: Option<Stop>,
-    /// Whether it asked for a file, and there is no repository to read it from.
-    pub(crate) wants_repository: bool,
+    /// What it asked for that is not here.
+    pub(crate) wants: Option<Want>,
     pub(crate) state: ScriptState,
+}
+
+/// What a script needs and not every process has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Want {
+    /// A file of the repository.
+    Repository,
+    /// A package that may be one of those that the build depends on.
+    Package,
+    /// A compiler of TypeScript.
+    #[cfg_attr(feature = "typescript", expect(dead_code, reason = "it is here"))]
+    Compiler,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

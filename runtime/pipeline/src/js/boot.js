@@ -18,8 +18,9 @@
   // --- errors -------------------------------------------------------------------------------
 
   const inner = "brigantine:";
-  const wrapped = new Set(); // files inside a function wrapper, whose first line is shifted
-  internal.wrapped = wrapped;
+  const shifts = new Map(); // by how much the first line of a file is shifted by what is before it
+
+  const compiled = new Set(); // files whose places are found by their source maps
 
   Error.stackTraceLimit = 20;
   Error.prepareStackTrace = function (error, sites) {
@@ -45,8 +46,8 @@
       between = "";
       const line = site.getLineNumber();
       let column = site.getColumnNumber();
-      if (line === 1 && wrapped.has(file)) column = Math.max(1, column - host.wrapper);
-      const place = `${file}:${line}:${column}`;
+      if (line === 1) column = Math.max(1, column - (shifts.get(file) ?? 0));
+      const place = `${file}:${compiled.has(file) ? host.place(file, line, column) : `${line}:${column}`}`;
       text += name && name !== "<anonymous>" ? `\n    at ${name} (${place})` : `\n    at ${place}`;
     }
     return text;
@@ -72,118 +73,22 @@
 
   // --- modules ------------------------------------------------------------------------------
 
-  const aliases = {
-    brigade: "brigadier",
-    "@brigadecore/brigadier": "brigadier",
-    "path/posix": "path",
-    "assert/strict": "assert",
-  };
-  const names = [
-    "assert", "brigadier", "buffer", "console", "crypto", "events", "fs", "os", "path", "process",
-    "querystring", "timers", "timers/promises", "url", "util",
-  ];
-  const loaded = new Map();
-
-  function builtin(name) {
-    const known = loaded.get(name);
-    if (known) return known.exports;
-    const module = { exports: {} };
-    loaded.set(name, module);
+  // What of the built-in modules is made here.
+  const modules = host.builtin("modules")(host, internal, (name) => {
     switch (name) {
       case "console":
-        module.exports = console;
-        break;
+        return console;
       case "process":
-        module.exports = process;
-        break;
+        return process;
       case "timers":
-        module.exports = {
-          setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate,
-        };
-        break;
+        return { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate };
       default:
-        host.builtin(name)(host, internal, builtin, module);
+        return undefined;
     }
-    return module.exports;
-  }
+  });
+  const { builtin } = modules;
   internal.builtin = builtin;
-
-  function canonical(name) {
-    const plain = name.startsWith("node:") ? name.slice(5) : name;
-    const found = Object.hasOwn(aliases, plain) ? aliases[plain] : plain;
-    return names.includes(found) ? found : undefined;
-  }
-  internal.canonical = canonical;
-
-  internal.unknownModule = function (name) {
-    const list = ["@brigadecore/brigadier", "brigade", ...names].sort().join(", ");
-    const files = host.workspace
-      ? "and files of the repository by a path that starts with ./ or ../"
-      : "and no files, because this build has no checked out repository";
-    const error = new Error(`Cannot find module '${name}'. There are: ${list}; ${files}`);
-    error.code = "MODULE_NOT_FOUND";
-    return error;
-  };
-
-  const files = new Map();
-
-  function requireFrom(base) {
-    const require = function (name) {
-      if (typeof name !== "string" || name === "") {
-        throw new TypeError("require takes the name of a module");
-      }
-      const known = canonical(name);
-      if (known) return builtin(known);
-      if (name.startsWith("./") || name.startsWith("../") || name === "." || name === "..") {
-        return file(base, name);
-      }
-      throw internal.unknownModule(name);
-    };
-    require.resolve = (name) => canonical(name) ?? host.resolve(base, name);
-    require.cache = Object.create(null);
-    return require;
-  }
-  internal.requireFrom = requireFrom;
-
-  function file(base, name) {
-    if (!host.workspace) {
-      host.kind(name); // notes that the repository is wanted
-      throw internal.unknownModule(name);
-    }
-    const path = host.resolve(base, name);
-    const known = files.get(path);
-    if (known) return known.exports;
-    const text = host.read(path);
-    if (path.endsWith(".json")) {
-      const module = { exports: undefined };
-      try {
-        module.exports = JSON.parse(text);
-      } catch (error) {
-        throw new SyntaxError(`${path}: ${error.message}`);
-      }
-      files.set(path, module);
-      return module.exports;
-    }
-    return evaluate(path, text, false).exports;
-  }
-
-  function evaluate(path, text, main) {
-    wrapped.add(path);
-    const run = host.compile(path, text);
-    const module = { exports: {}, id: main ? "." : path, filename: path, loaded: false, children: [] };
-    const require = requireFrom(path);
-    if (main) require.main = module;
-    files.set(path, module);
-    const slash = path.lastIndexOf("/");
-    try {
-      run.call(module.exports, module.exports, require, module, path, slash < 0 ? "." : path.slice(0, slash));
-    } catch (error) {
-      files.delete(path);
-      throw error;
-    }
-    module.loaded = true;
-    return module;
-  }
+  internal.canonical = modules.canonical;
 
   // --- timers -------------------------------------------------------------------------------
 
@@ -316,7 +221,7 @@
   EventEmitter.call(process);
   Object.assign(process, {
     title: "brigantine",
-    argv: ["node", host.script],
+    argv: ["node", `${host.root}/${host.script}`],
     argv0: "node",
     execArgv: [],
     exitCode: undefined,
@@ -329,7 +234,7 @@
     env: Object.assign({}, JSON.parse(host.environment)),
     stdout: out(1),
     stderr: out(2),
-    cwd: () => host.workspace || "/",
+    cwd: () => host.root,
     exit(code) {
       const number = code === undefined ? process.exitCode : code;
       host.exit(Number.isInteger(Number(number)) ? Number(number) & 255 : 0);
@@ -464,7 +369,7 @@
   const later = (name, module, key = name) =>
     Object.defineProperty(globalThis, name, {
       get() {
-        const value = builtin(module)[key];
+        const value = key === null ? builtin(module) : builtin(module)[key];
         put(name, value);
         return value;
       },
@@ -494,6 +399,11 @@
   later("atob", "buffer");
   later("btoa", "buffer");
   later("crypto", "crypto", "webcrypto");
+  later("AbortController", "abort");
+  later("AbortSignal", "abort");
+  later("Event", "abort");
+  later("EventTarget", "abort");
+  later("babelHelpers", "decorators", null); // what TypeScript's decorators become
 
   // --- how Rust drives a script -----------------------------------------------------------------
 
@@ -514,8 +424,13 @@
   let thrown = null;
 
   const actions = {
-    load(path, text) {
-      evaluate(path, text, true);
+    ...modules.actions,
+    compiled: (path) => void compiled.add(path),
+    wrapped: (path, length) => void shifts.set(path, length),
+    // A promise that is nobody's.
+    handled(promise) {
+      rejected.delete(promise);
+      then.call(promise, () => {}, () => {});
     },
     // A module that awaits something at its top is loaded when that has come.
     loading(promise) {
@@ -554,15 +469,7 @@
     after: (name) => app.after(name),
     cancel: (reason) => app.fail(new Error(reason), "cancelled"),
     explain,
-    state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
-    // An ES module: the names under which a built-in module exports its members.
-    members(name) {
-      const known = canonical(name);
-      if (!known) throw internal.unknownModule(name);
-      const members = builtin(known);
-      return stringify(Object.keys(members).filter((key) => key !== "default" && /^[A-Za-z_$][\w$]*$/.test(key)));
-    },
-    member: (name) => builtin(canonical(name)),
+    state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode & 255 : null }),
   };
   return (action, ...args) => actions[action](...args);
 });

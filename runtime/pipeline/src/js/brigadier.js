@@ -76,7 +76,7 @@
 
   // --- results --------------------------------------------------------------------------------
 
-  class Result {
+  class K8sResult {
     constructor(data) {
       this.data = data;
     }
@@ -120,7 +120,7 @@
       if (!ok) host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
       return job.resolve();
     }
-    const outcome = ok ? new Result(text) : new Error(job.second ? told(text, known) : text);
+    const outcome = ok ? new K8sResult(text) : new Error(job.second ? told(text, known) : text);
     for (const [key, detail] of Object.entries(known)) {
       const value = key.endsWith("Time") ? new Date(detail) : detail;
       Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
@@ -172,12 +172,20 @@
   const nameIsValid = (name) =>
     typeof name === "string" && name.length <= longest && /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/.test(name);
 
+  const ran = new WeakMap(); // job, or what stands for one -> { id, podName }
+
+  function start(job, described, second) {
+    const id = host.run(stringify(described));
+    ran.set(job, { id, podName: host.pod(id) });
+    const fallible = second && described.fallible;
+    return running(
+      (resolve, reject) => jobs.set(id, { resolve, reject, second, fallible }),
+      () => host.awaited(id),
+    );
+  }
+
   class Job {
     static MAX_JOB_NAME_LENGTH = longest;
-
-    #podName = "";
-    #id = undefined;
-    #second = false; // whether it is Brigade 2's
 
     static container(name, image, event) {
       return new Job(name, image, event);
@@ -191,7 +199,6 @@
 
     constructor(name, image, tasks, imageForcePull = false) {
       if (isEvent(tasks)) {
-        this.#second = true;
         second().prepare(this, name, image, tasks);
         return;
       }
@@ -223,32 +230,21 @@
     }
 
     get podName() {
-      return this.#podName;
+      return ran.get(this)?.podName ?? "";
     }
 
     run() {
-      if (!this.#second) return this.#start(describe(this), false);
+      if (!("primaryContainer" in this)) return start(this, describe(this), false);
       // What is wrong with a job of Brigade 2 rejects its promise.
       try {
-        return this.#start(second().describe(this), true);
+        return start(this, second().describe(this), true);
       } catch (error) {
         return Promise.reject(new Error(`Error creating job "${text(this.name)}": ${error?.message}`));
       }
     }
 
-    #start(described, second) {
-      const id = host.run(stringify(described));
-      this.#podName = host.pod(id);
-      this.#id = id;
-      const fallible = second && described.fallible;
-      return running(
-        (resolve, reject) => jobs.set(id, { resolve, reject, second, fallible }),
-        () => host.awaited(id),
-      );
-    }
-
     logs() {
-      const id = this.#id;
+      const id = ran.get(this)?.id;
       if (id === undefined) return Promise.reject(new Error(`job ${this.name} was not run yet, so it has no logs`));
       return new Promise((resolve, reject) => {
         const token = ++lastToken;
@@ -487,7 +483,8 @@
       after() {
         if (!events.has("after")) return;
         try {
-          fire(cause("after", { event: last, trigger: "success" }), project);
+          const trigger = Number(builtin("process").exitCode ?? 0) === 0 ? "success" : "failure";
+          fire(cause("after", { event: last, trigger }), project);
         } catch (error) {
           internal.raise(error, "unhandledRejection");
         }

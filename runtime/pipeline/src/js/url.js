@@ -344,7 +344,14 @@
     },
     format: (url) => (typeof url === "string" ? url : (url.href ?? `${url.protocol}//${url.host ?? url.hostname}${url.pathname ?? ""}${url.search ?? ""}`)),
     resolve: (from, to) => new URL(to, from).href,
-    fileURLToPath: (url) => decodeURIComponent(new URL(url).pathname),
-    pathToFileURL: (path) => new URL(`file://${path}`),
+    fileURLToPath(url) {
+      const { protocol, pathname } = new URL(url);
+      if (protocol !== "file:") {
+        throw Object.assign(new TypeError("The URL must be of scheme file"), { code: "ERR_INVALID_URL_SCHEME" });
+      }
+      return decodeURIComponent(pathname);
+    },
+    pathToFileURL: (path) =>
+      new URL(`file://${builtin("path").resolve(path).replace(/[%\\\n\r\t?# ]/g, (letter) => encodeURIComponent(letter))}`),
   };
 });

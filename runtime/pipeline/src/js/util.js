@@ -532,6 +532,9 @@
     return copy;
   }
 
+  const asyncFunction = (async () => {}).constructor;
+  const generatorFunction = function* () {}.constructor;
+
   module.exports = {
     inspect,
     format,
@@ -549,13 +552,26 @@
     isArray: Array.isArray,
     isDeepStrictEqual: (left, right) => builtin("assert").same(left, right, true),
     stripVTControlCharacters: (text) => text.replace(/\u001b\[[0-9;]*[A-Za-z]/g, ""),
+    debuglog: () => Object.assign(() => {}, { enabled: false }),
+    toUSVString: internal.wellFormed,
     types: {
       isDate: (value) => value instanceof Date,
       isPromise: (value) => value instanceof Promise,
       isRegExp: (value) => value instanceof RegExp,
       isMap: (value) => value instanceof Map,
       isSet: (value) => value instanceof Set,
+      isWeakMap: (value) => value instanceof WeakMap,
+      isWeakSet: (value) => value instanceof WeakSet,
       isNativeError: (value) => value instanceof Error,
+      isArrayBuffer: (value) => value instanceof ArrayBuffer,
+      isAnyArrayBuffer: (value) => value instanceof ArrayBuffer || value instanceof SharedArrayBuffer,
+      isArrayBufferView: (value) => ArrayBuffer.isView(value),
+      isTypedArray: (value) => ArrayBuffer.isView(value) && !(value instanceof DataView),
+      isUint8Array: (value) => value instanceof Uint8Array,
+      isAsyncFunction: (value) => value instanceof asyncFunction,
+      isGeneratorFunction: (value) => value instanceof generatorFunction,
+      isBoxedPrimitive: (value) => [Boolean, Number, String, Symbol, BigInt].some((kind) => value instanceof kind),
+      isProxy: () => false,
     },
     TextEncoder,
     TextDecoder,

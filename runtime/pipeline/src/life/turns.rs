@@ -1,10 +1,13 @@
 //! The turns of the script, on threads that may be kept busy, and what it asks for in them.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
+
 use super::Life;
-use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn};
-use crate::{Context, PipelineError};
+use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn, Want};
+use crate::{Context, PipelineError, packages};
 
 /// How much longer than its own limit a turn is waited for, before its engine is given up.
 const TURN_GRACE: Duration = Duration::from_secs(2);
@@ -12,7 +15,7 @@ const TURN_GRACE: Duration = Duration::from_secs(2);
 impl Life<'_> {
     /// Runs JavaScript, on a thread that may be kept busy; says whether an event was heard.
     pub(super) async fn turn(&mut self, delivery: Delivery) -> Result<bool, PipelineError> {
-        if self.stop.is_some() || self.wants_repository {
+        if self.stop.is_some() || self.wants.is_some() {
             return Ok(false);
         }
         self.cancel.enter(&delivery);
@@ -33,6 +36,7 @@ impl Life<'_> {
             let turn = engine.turn(delivery);
             Ok::<_, crate::EngineError>(Some((engine, turn)))
         });
+        let thread = running.abort_handle();
         let mut guard = Abandon(Some(abandon));
         let ended = tokio::time::timeout(left + TURN_GRACE, running).await;
         let turn = match ended {
@@ -46,7 +50,10 @@ impl Life<'_> {
                 let stop = Stop::Broken("the JavaScript engine stopped".to_owned());
                 Turn { stop: Some(stop), ..Turn::default() }
             }
-            Err(_elapsed) => Turn { stop: Some(Stop::Time), ..Turn::default() },
+            Err(_elapsed) => {
+                linger(thread);
+                Turn { stop: Some(Stop::Time), ..Turn::default() }
+            }
         };
         Ok(self.turned(turn))
     }
@@ -59,6 +66,7 @@ impl Life<'_> {
             policy: options.policy.clone(),
             limits: options.limits.clone(),
             workspace: script.workspace.clone(),
+            packages: self.packages.clone(),
             script: script.name.clone(),
             printer: self.printer.clone(),
         }
@@ -67,9 +75,9 @@ impl Life<'_> {
     fn turned(&mut self, turn: Turn) -> bool {
         self.stop = turn.stop;
         self.thrown = turn.thrown.or_else(|| turn.state.thrown.clone());
-        self.wants_repository = turn.wants_repository && !self.follows && self.may_be_cloned();
+        self.wants = turn.wants.filter(|want| !self.follows && self.may_be_had(*want));
         // What a script asked for in a turn that it did not survive is not done.
-        if self.stop.is_some() || self.thrown.is_some() || self.wants_repository {
+        if self.stop.is_some() || self.thrown.is_some() || self.wants.is_some() {
             return turn.heard;
         }
         self.state = turn.state;
@@ -79,11 +87,17 @@ impl Life<'_> {
         turn.heard
     }
 
-    /// Whether a worker would have the repository that this process does not have.
-    fn may_be_cloned(&self) -> bool {
+    /// Whether a worker would have what this process does not have.
+    fn may_be_had(&self, want: Want) -> bool {
         let Context { project, build, script, .. } = self.context;
         let url = build.event.clone_url.as_ref().unwrap_or(&project.clone_url);
-        script.workspace.is_none() && !url.is_empty() && !project.vcs_sidecar.is_empty()
+        let cloned =
+            script.workspace.is_none() && !url.is_empty() && !project.vcs_sidecar.is_empty();
+        match want {
+            Want::Compiler => true,
+            Want::Repository => cloned,
+            Want::Package => cloned || packages::may_be_fetched(self.context),
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -139,6 +153,21 @@ impl Life<'_> {
     }
 }
 
+/// The threads that scripts keep busy whose builds have been ended: some of the engine's own
+/// functions are not interrupted, and run to their end.
+static LINGERING: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
+
+fn linger(thread: AbortHandle) {
+    LINGERING.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+}
+
+/// How many threads such scripts keep busy.
+pub(crate) fn lingering() -> usize {
+    let mut threads = LINGERING.lock().unwrap_or_else(PoisonError::into_inner);
+    threads.retain(|thread| !thread.is_finished());
+    threads.len()
+}
+
 /// Makes a turn that nobody waits for any more end soon.
 struct Abandon<F: Fn()>(Option<std::sync::mpsc::Receiver<F>>);
 
@@ -148,4 +177,16 @@ impl<F: Fn()> Drop for Abandon<F> {
             abandon();
         }
     }
+}
+
+#[tokio::test]
+async fn a_thread_that_does_not_stop_is_counted_until_it_does() {
+    let before = lingering();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let thread = tokio::task::spawn_blocking(move || released.recv().is_err());
+    linger(thread.abort_handle());
+    assert_eq!(lingering(), before + 1);
+    drop(release);
+    assert!(thread.await.unwrap());
+    assert_eq!(lingering(), before);
 }

@@ -24,7 +24,8 @@ async fn a_script_is_fetched_once_for_a_commit() {
     let fetcher = fetcher(&github);
     for _ in 0..2 {
         let script = fetcher.fetch(&project("github: {token: t0ken}"), &build(COMMIT)).await;
-        assert_eq!(script.unwrap().as_deref(), Some("console.log(1)"));
+        let (name, text) = script.unwrap().unwrap();
+        assert_eq!((name.as_str(), text.as_str()), ("brigade.js", "console.log(1)"));
     }
 }
 
@@ -72,6 +73,77 @@ async fn only_a_token_can_tell_that_there_is_no_script() {
     assert_eq!(known.unwrap(), None);
 }
 
+#[tokio::test]
+async fn a_script_by_another_name_is_fetched_too() {
+    let github = MockServer::start().await;
+    for (file, status) in [("brigade.mjs", 200), (".brigade/brigade.ts", 200), ("brigade.ts", 200)]
+    {
+        let answer = ResponseTemplate::new(status).set_body_string(file);
+        let at = path(format!("/repos/acme/app/contents/{file}"));
+        Mock::given(method("GET")).and(at).respond_with(answer).mount(&github).await;
+    }
+    let project = project("github: {token: t}");
+    let found = fetcher(&github).fetch(&project, &build(COMMIT)).await.unwrap().unwrap();
+    assert_eq!(found, ("brigade.ts".to_owned(), "brigade.ts".to_owned()));
+    let named = Project { script_path: "ci/own.mts".into(), ..project };
+    assert_eq!(fetcher(&github).fetch(&named, &build(COMMIT)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_script_is_found_in_a_folder_by_any_of_its_names() {
+    let cluster = unreachable_cluster();
+    let project = project("");
+    let names = [
+        ".brigade/brigade.ts",
+        ".brigade/brigade.js",
+        "brigade.mts",
+        "brigade.cjs",
+        "brigade.mjs",
+        "brigade.ts",
+        "brigade.js",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".brigade")).unwrap();
+    let folders = Repository::Folders([(project.id.clone(), folder.path().to_owned())].into());
+    for name in names {
+        std::fs::write(folder.path().join(name), name).unwrap();
+        let found = find(&cluster, &project, &build(COMMIT), &folders).await.unwrap();
+        let Found::Script(script) = found else { panic!("{name} is not found") };
+        assert_eq!((script.name.as_str(), script.text.as_str()), (name, name));
+        assert_eq!(script.origin, ScriptOrigin::Repository);
+        let plain = name == "brigade.js";
+        let noted = if plain { "repository".into() } else { format!("repository:{name}") };
+        assert_eq!(script.noted(), noted);
+    }
+    let named = Project { script_path: "brigade.cjs".into(), ..project };
+    let Found::Script(script) = find(&cluster, &named, &build(COMMIT), &folders).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(script.name, "brigade.cjs");
+}
+
+#[tokio::test]
+async fn a_script_that_was_kept_with_the_build_keeps_its_name() {
+    for (noted, name, origin) in [
+        (Some("repository:ci/own.ts"), "ci/own.ts", ScriptOrigin::Repository),
+        (Some("repository"), "brigade.js", ScriptOrigin::Repository),
+        (Some("defaultScript"), "brigade.js", ScriptOrigin::DefaultScript),
+        (Some("event"), "brigade.js", ScriptOrigin::Event),
+        (None, "brigade.js", ScriptOrigin::Event),
+    ] {
+        let mut build = build(COMMIT);
+        build.event.script = Some("1".to_owned());
+        let noted = noted.map(|noted| (annotation::SCRIPT.to_owned(), noted.to_owned()));
+        build.annotations.extend(noted);
+        // It beats what the project names in the repository.
+        let project = Project { script_path: "other.js".into(), ..project("") };
+        let found = find(&unreachable_cluster(), &project, &build, &Repository::Ignore).await;
+        let Found::Script(script) = found.unwrap() else { panic!("it is there") };
+        assert_eq!((script.name.as_str(), script.origin), (name, origin));
+    }
+}
+
 #[test]
 fn a_repository_is_found_by_its_clone_url() {
     let fetcher = Fetcher::new(Duration::from_secs(1)).unwrap();
@@ -103,10 +175,18 @@ fn a_script_is_read_from_a_clone_and_from_nowhere_else() {
     std::fs::write(clone.join("ci/brigade.js"), "1").unwrap();
     std::fs::write(folder.path().join("secret.js"), "2").unwrap();
     std::os::unix::fs::symlink(folder.path().join("secret.js"), clone.join("link.js")).unwrap();
-    assert_eq!(read(&clone, "ci/brigade.js").as_deref(), Some("1"));
+    assert_eq!(read_file(&clone, "ci/brigade.js").as_deref(), Some("1"));
     for path in ["brigade.js", "../secret.js", "link.js", "/etc/hostname"] {
-        assert_eq!(read(&clone, path), None, "{path}");
+        assert_eq!(read_file(&clone, path), None, "{path}");
     }
+}
+
+/// A cluster that nobody asks for anything.
+fn unreachable_cluster() -> Cluster {
+    let service = tower::service_fn(|_request: axum::http::Request<kube::client::Body>| async {
+        Err::<axum::http::Response<kube::client::Body>, _>(std::io::Error::other("nobody asks"))
+    });
+    Cluster::new(kube::Client::new(service, "default"), "default")
 }
 
 fn fetcher(github: &MockServer) -> Fetcher {

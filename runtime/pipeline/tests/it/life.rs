@@ -30,7 +30,7 @@ async fn a_job_gives_its_log_to_the_script() {
     })")
     .await;
     assert_eq!(outcome.exit_code, 0);
-    assert_eq!(world.said(), ["true log of one", " Result { data: 'log of one\\n' }"]);
+    assert_eq!(world.said(), ["true log of one", " K8sResult { data: 'log of one\\n' }"]);
 }
 
 #[tokio::test]
@@ -125,7 +125,10 @@ async fn without_a_handler_nothing_happens_and_that_is_well() {
         events.on('after', () => console.log('after'));")
     .await;
     assert_eq!((outcome.phase, outcome.exit_code), (Phase::Succeeded, 0));
-    assert_eq!(world.printed()[1..], ["[brigade:app] no-after: fired"]);
+    assert_eq!(
+        world.printed()[1..],
+        ["prestart: no dependencies file found", "[brigade:app] no-after: fired"]
+    );
     assert_eq!(world.jobs().await, [""; 0]);
 }
 
@@ -470,7 +473,7 @@ async fn the_worker_logs_no_less_than_its_level() {
     event.log_level = runtime::event::LogLevel::None;
     let context = world.build(PROJECT, event, "console.log('still here')").await;
     world.run(&context, async {}).await;
-    assert_eq!(world.printed(), ["still here"]);
+    assert_eq!(world.said(), ["still here"]);
 }
 
 #[tokio::test]

@@ -5,8 +5,13 @@
 mod brigade;
 mod cancel;
 mod examples;
+mod faults;
+mod hostile;
 mod kill;
 mod life;
+mod limits;
+mod packages;
+mod replay;
 mod start;
 mod types;
 mod v2;

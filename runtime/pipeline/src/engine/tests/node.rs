@@ -157,7 +157,7 @@ fn the_process_is_that_of_a_worker() {
              process.stdout.write('no '); process.stdout.write('end\\nof line\\n');
              console.log(typeof setTimeout, typeof queueMicrotask, global === globalThis, typeof require, typeof module.exports, __filename);"
         ),
-        "true 01kag00000000000000000000a push refs/heads/main https://github.com/org/app.git LOG undefined undefined\n2 linux number /\nno end\nof line\nfunction function true function object brigade.js\ntick"
+        "true 01kag00000000000000000000a push refs/heads/main https://github.com/org/app.git LOG undefined undefined\n2 linux number /vcs\nno end\nof line\nfunction function true function object /vcs/brigade.js\ntick"
     );
 }
 
