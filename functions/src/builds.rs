@@ -164,6 +164,7 @@ pub async fn resume(app: &App, build: &Build) {
         Ok(None)
     };
     match resumed.await {
+        Ok(Some(made)) if made.phase.as_deref() == Some(Phase::Waiting.name()) => {}
         Ok(Some(made)) => tracing::info!(
             build.id = made.build,
             project.name = made.project,

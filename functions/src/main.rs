@@ -32,6 +32,8 @@ Everything is set by environment variables, because that is what every host has:
   INLINE                    never starts scripts only in worker pods (default: auto)
   REQUEST_BUDGET            seconds until a request is answered (default: 8)
   SCRIPT_FETCH_BUDGET       seconds to wait for a script from GitHub; 0 always clones (default: 3)
+  SCRIPT_LIMITS             the most that projects may let scripts have (default:
+                            memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000)
   WORKER_IMAGE, WORKER_PULL_POLICY, WORKER_SERVICE_ACCOUNT, JOB_SERVICE_ACCOUNT
   LOG, LOG_FORMAT           what is logged (default: info) and how: json or text
 

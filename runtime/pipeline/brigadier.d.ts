@@ -187,6 +187,8 @@ declare module "brigadier" {
     mountPath: string;
     /** How long it may take, in milliseconds: 900000, which is 15 minutes. */
     timeout: number;
+    /** How often it is run again if not its own container but the cluster failed it: 0. */
+    retries: number;
     /** Whether it gets the source: true. */
     useSource: boolean;
     /** Whether it is privileged, where the project allows it: false. */
@@ -231,6 +233,13 @@ declare module "brigadier" {
     data: string;
     /** The same. */
     toString(): string;
+    podName: string;
+    /** 0, if the cluster said so. */
+    exitCode?: number;
+    /** When its container was started. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   /** What the promise of a job is rejected with. */
@@ -242,6 +251,10 @@ declare module "brigadier" {
     exitCode?: number;
     /** Kubernetes' word: `OOMKilled`, `DeadlineExceeded`, `Evicted`, `ImagePullBackOff`, ... */
     reason?: string;
+    /** When its container was started, if it was. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   /** A text, or where Kubernetes takes it from. `null` is an empty text; `undefined` is left out. */
@@ -500,6 +513,10 @@ declare module "@brigadecore/brigadier" {
     exitCode?: number;
     /** Kubernetes' word: `OOMKilled`, `DeadlineExceeded`, `Evicted`, `ImagePullBackOff`, ... */
     reason?: string;
+    /** When its container was started, if it was. */
+    startTime?: Date;
+    /** When it ended. */
+    endTime?: Date;
   }
 
   // --- groups ---------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ pub const SECRET_LIMIT: usize = 1024 * 1024;
 /// What a compressed payload may become; a larger one was not written by us.
 const PAYLOAD_LIMIT: u64 = 64 * 1024 * 1024;
 
+/// How many characters of a reason are kept that somebody gives.
+pub(crate) const REASON: usize = 500;
+
 /// The annotations of a build's Secret.
 pub mod annotation {
     /// The action that made the event fire a second name.
@@ -405,7 +408,7 @@ fn phase(annotations: &BTreeMap<String, String>, accepted: bool) -> Option<Phase
 fn cancelled(annotations: &BTreeMap<String, String>) -> Option<String> {
     let reason = annotations.get(annotation::CANCEL)?.trim();
     let reason: String =
-        reason.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        reason.chars().take(REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Some(match reason.as_str() {
         "" | "true" => "the build was cancelled".to_owned(),
         reason => format!("the build was cancelled: {reason}"),

@@ -4,7 +4,7 @@
 //! cluster's deadline. All of them may be: names follow from the build, so that what a lost answer
 //! had already created is met as 409 and taken as done.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
@@ -32,6 +32,7 @@ pub use control::{Cancelled, JobCounts, Slot};
 
 mod control;
 mod jobs;
+mod pods;
 
 #[cfg(test)]
 mod tests;
@@ -314,6 +315,14 @@ impl Cluster {
         self.watch(namespace, "component=job,heritage=brigade")
     }
 
+    pub(crate) fn watch(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Stream<Item = PodChange> + Send + use<> {
+        pods::changes(self.api::<Pod>(namespace), selector)
+    }
+
     /// Watches the builds of a namespace; what only looks like one is passed over.
     pub fn watch_builds(&self, namespace: &str) -> impl Stream<Item = Build> + Send + use<> {
         let builds = format!("type={}", build::SECRET_TYPE);
@@ -332,48 +341,6 @@ impl Cluster {
                 tracing::debug!(%error, "the watch of builds is opened again");
                 None
             }
-        })
-    }
-
-    pub(crate) fn watch(
-        &self,
-        namespace: &str,
-        selector: &str,
-    ) -> impl Stream<Item = PodChange> + Send + use<> {
-        let config = watcher::Config::default().labels(selector);
-        let changes = watcher(self.api::<Pod>(namespace), config).default_backoff();
-        let mut known = BTreeSet::new();
-        let mut listed = BTreeSet::new();
-        changes.flat_map(move |change| {
-            let told = match change {
-                Ok(watcher::Event::Init) => {
-                    listed.clear();
-                    Vec::new()
-                }
-                Ok(watcher::Event::InitApply(pod)) => {
-                    listed.insert(pod.name_any());
-                    vec![PodChange::Applied(Box::new(pod))]
-                }
-                Ok(watcher::Event::InitDone) => {
-                    let gone = known.difference(&listed).cloned().map(PodChange::Gone);
-                    let told = gone.chain([PodChange::Synced]).collect();
-                    known = std::mem::take(&mut listed);
-                    told
-                }
-                Ok(watcher::Event::Apply(pod)) => {
-                    known.insert(pod.name_any());
-                    vec![PodChange::Applied(Box::new(pod))]
-                }
-                Ok(watcher::Event::Delete(pod)) => {
-                    known.remove(&pod.name_any());
-                    vec![PodChange::Gone(pod.name_any())]
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "the watch of pods is opened again");
-                    Vec::new()
-                }
-            };
-            futures::stream::iter(told)
         })
     }
 

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use ulid::Ulid;
 
-use crate::build::{BuildId, Head, annotation};
+use crate::build::{Build, BuildId, Head, Phase, annotation};
 use crate::cluster::{Cancelled, Cluster, ClusterError, Slot};
 use crate::project::Project;
 use crate::settings::Settings;
@@ -31,6 +31,9 @@ mod tests;
 
 /// How long who took a slot has to start the build, before somebody else does.
 pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How often a line is looked at before it is given up, which nothing but damaged slots leads to.
+const ROUNDS: usize = 1000;
 
 /// How the line of a project stands.
 #[derive(Debug, Default)]
@@ -56,7 +59,8 @@ pub async fn tend(
 ) -> Result<Line, ClusterError> {
     let taker = Ulid::generate().to_string();
     let mut superseded = !project.limits.supersede;
-    loop {
+    // Every round changes something, or meets a change by others.
+    for _ in 0..ROUNDS {
         // In this order: whoever holds a slot that is seen has a build that can be seen.
         let slots = match project.limits.builds {
             Some(_) => cluster.slots(project).await?,
@@ -109,6 +113,7 @@ pub async fn tend(
             cluster.take_slot(project, number, head, &taker).await?;
         }
     }
+    Err(ClusterError::Late)
 }
 
 /// Tends the line of a project, and gives a worker pod to each build that is to be started.
@@ -158,16 +163,7 @@ pub async fn start(
     head: &Head,
     reason: &str,
 ) -> Result<(), ClusterError> {
-    let Some(build) = cluster.build(&head.namespace, head.id).await? else { return Ok(()) };
-    if build.phase().is_some_and(crate::build::Phase::is_terminal) {
-        return Ok(());
-    }
-    let clone = if project.clone_url.is_empty() && build.event.clone_url.is_none() {
-        Clone::No
-    } else {
-        Clone::Yes
-    };
-    cluster.create_worker(&worker_pod::pod(project, &build, clone, settings)).await?;
+    let Some(build) = make_worker(cluster, project, settings, head).await? else { return Ok(()) };
     let told = json!({
         "build": build.id.to_string(),
         "project": project.name,
@@ -177,6 +173,27 @@ pub async fn start(
     });
     let notes = BTreeMap::from([(annotation::EXPLANATION.to_owned(), told.to_string())]);
     cluster.accept(&build, &notes).await.map(drop)
+}
+
+/// Gives a worker pod to a build that has not ended.
+pub async fn make_worker(
+    cluster: &Cluster,
+    project: &Project,
+    settings: &Settings,
+    head: &Head,
+) -> Result<Option<Build>, ClusterError> {
+    let Some(build) = cluster.build(&head.namespace, head.id).await? else { return Ok(None) };
+    if build.phase().is_some_and(Phase::is_terminal) {
+        return Ok(None);
+    }
+    // What the script reads is not known here.
+    let clone = if project.clone_url.is_empty() && build.event.clone_url.is_none() {
+        Clone::No
+    } else {
+        Clone::Yes
+    };
+    cluster.create_worker(&worker_pod::pod(project, &build, clone, settings)).await?;
+    Ok(Some(build))
 }
 
 /// Ends what was cancelled before it was started, if who cancelled it did not come to that.

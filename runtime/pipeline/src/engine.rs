@@ -420,7 +420,7 @@ fn explain<'js>(ctx: &Ctx<'js>, error: CaughtError<'js>) -> String {
         CaughtError::Exception(exception) => exception.into_object().into_value(),
         // The engine throws it where there is no memory left for an error.
         CaughtError::Value(value) if value.is_null() => {
-            return "null, which may mean that the script is out of memory".to_owned();
+            return "null, which a script that is out of memory throws, too".to_owned();
         }
         CaughtError::Value(value) => value,
         CaughtError::Error(error) => return error.to_string(),

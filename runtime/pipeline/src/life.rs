@@ -34,6 +34,7 @@ use jobs::Jobs;
 use journal::{Journal, Note};
 use tasks::Happened;
 use timers::Timers;
+pub(crate) use turns::lingering;
 
 mod cancel;
 mod clock;
@@ -240,7 +241,8 @@ impl<'a> Life<'a> {
     /// Whether something is under way that even a start sees the end of.
     fn begins(&self) -> bool {
         let writes = self.writing > 0 || !self.notes.is_empty();
-        self.creating > 0 || (!self.follows && (writes || !self.uncreated.is_empty()))
+        let creates = !self.uncreated.is_empty() && !self.holds_jobs_back();
+        self.creating > 0 || (!self.follows && (writes || creates))
     }
 
     /// Whether something must happen outside before the build can go on.
@@ -347,12 +349,11 @@ impl<'a> Life<'a> {
             _ if cancelled.is_some() => (1, cancelled.clone()),
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
-            (Some(Stop::Time), _) => (
-                1,
-                Some(format!("the script computed for more than {limit:?}, which is its limit")),
-            ),
-            (Some(Stop::Broken(text)), _) => (1, Some(text.clone())),
-            (None, Some(text)) => (1, Some(text.clone())),
+            (Some(Stop::Time), _) => {
+                let way_out = "limits.scriptTime of the project raises that";
+                (1, Some(format!("the script computed for more than {limit:?}; {way_out}")))
+            }
+            (Some(Stop::Broken(text)), _) | (None, Some(text)) => (1, Some(self.explained(text))),
             (None, None) if self.state.failed => {
                 (1, self.jobs.first_failure().or_else(|| Some("the script failed".to_owned())))
             }
@@ -371,7 +372,7 @@ impl<'a> Life<'a> {
             exit_code,
             reason: reason.map(|reason| self.printer.masked(&reason)),
             summary: self.summary(),
-            jobs: self.jobs.ends(),
+            jobs: self.jobs.ends(|text| self.printer.masked(text)),
             started: self.started,
             finished: Timestamp::now(),
             log: self.printer.tail(),
@@ -381,6 +382,16 @@ impl<'a> Life<'a> {
     /// What the script says of the build, if it said something.
     pub(crate) fn summary(&self) -> Option<String> {
         self.state.summary.as_deref().map(|text| self.printer.masked(text))
+    }
+
+    /// Why the script cannot go on; that there is no memory left is said with the limit.
+    fn explained(&self, text: &str) -> String {
+        if !text.contains("out of memory") {
+            return text.to_owned();
+        }
+        let memory = self.context.options.limits.memory >> 20;
+        let way_out = "limits.scriptMemory of the project raises that";
+        format!("{text}\nthe script may use {memory} MiB of memory; {way_out}")
     }
 
     /// Prints why the script came to no good end.

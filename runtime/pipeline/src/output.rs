@@ -10,6 +10,9 @@ use crate::mask::Mask;
 /// What the end of the printed text is kept to.
 const TAIL: usize = 16 * 1024;
 
+/// What an error, or another line of the worker itself, is cut at.
+const LONGEST: usize = 32 * 1024;
+
 /// Where a line belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stream {
@@ -108,6 +111,7 @@ impl Printer {
         }
         let stream = if level >= LogLevel::Warn { Stream::Err } else { Stream::Out };
         let prefix = if part.is_empty() { "[brigade]" } else { &format!("[brigade:{part}]") };
+        let text = cut(inner.mask.apply(text).into_owned());
         inner.print(stream, level, &format!("{prefix} {text}"));
     }
 
@@ -128,14 +132,29 @@ impl Printer {
         inner.tail.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
-    /// Masks the project's secrets in a text that is not printed.
+    pub(crate) fn mask(&self) -> Mask {
+        self.inner().mask.clone()
+    }
+
+    /// Masks the project's secrets in a text that is not printed, and cuts it.
     pub(crate) fn masked(&self, text: &str) -> String {
-        self.inner().mask.apply(text).into_owned()
+        cut(self.inner().mask.apply(text).into_owned())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A text that no error needs to be longer than; it was masked before.
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let kept = text.floor_char_boundary(LONGEST);
+        let rest = text.len() - kept;
+        text.truncate(kept);
+        text += &format!("... and {rest} more bytes");
+    }
+    text
 }
 
 impl Inner {
@@ -150,8 +169,9 @@ impl Inner {
                 self.full = true;
                 self.left = 0;
                 let limit = self.limit;
-                let text =
-                    format!("[brigade] the build has printed {limit} bytes; the rest is not shown");
+                let text = format!(
+                    "[brigade] the build has printed {limit} bytes; the rest is not shown; limits.scriptOutput of the project raises that"
+                );
                 self.emit(Stream::Err, LogLevel::Warn, text);
                 return;
             }

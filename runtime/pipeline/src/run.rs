@@ -71,13 +71,18 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
         // Also what an earlier life had made, and this one has not come to.
         cluster.end_jobs(&build.namespace, build.id).await?;
     }
-    if cancelled || life.jobs.iter().any(|(job, _, _)| job.storage.enabled) {
+    let stored = life.jobs.iter().any(|(job, _, _)| job.storage.enabled);
+    if stored {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
-        if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
-            // It is owned by the build, and goes with that.
-            let text = format!("the storage is left for later: {error}");
-            life.printer.worker(LogLevel::Warn, "app", &text);
-        }
+        let text = format!("Destroying PVC named {}", build.name());
+        life.printer.worker(LogLevel::Log, "k8s", &text);
+    }
+    if (stored || cancelled)
+        && let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await
+    {
+        // It is owned by the build, and goes with that.
+        let text = format!("the storage is left for later: {error}");
+        life.printer.worker(LogLevel::Warn, "app", &text);
     }
     match cluster.annotate(build, &outcome.annotations()).await {
         // It was deleted: there is nothing left to note it on.

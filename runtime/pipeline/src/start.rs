@@ -6,7 +6,7 @@ use runtime::build::Phase;
 use runtime::journal::annotation;
 
 use crate::engine::Want;
-use crate::life::{Life, Pause};
+use crate::life::{self, Life, Pause};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// What starting a build came to.
@@ -46,10 +46,17 @@ pub enum StartEnd {
     Awaits { reason: String },
 }
 
+/// How many threads scripts may keep busy that were told to stop, before no more are started here.
+const LINGERING: usize = 4;
+
 /// Runs the script until it would have to wait. Its first jobs are in the cluster then.
 ///
 /// Nothing of this is lost if it fails or is dropped: started again, it adopts what it had made.
 pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineError> {
+    if life::lingering() >= LINGERING {
+        let reason = "other scripts keep this process busy, and do not stop".to_owned();
+        return Ok(Start::elsewhere(context, reason));
+    }
     let mut life = Life::new(context, output);
     let pause = life.live(false).await?;
     let end = match pause {
@@ -80,7 +87,7 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
         adopted,
     };
     Ok(Start {
-        handlers: life.state.handlers.clone(),
+        handlers: life.state.handlers.iter().map(|name| life.printer.masked(name)).collect(),
         fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
         summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),
@@ -135,6 +142,19 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// Nothing was done: a worker starts the build.
+    fn elsewhere(context: &Context, reason: String) -> Start {
+        Start {
+            handlers: Vec::new(),
+            fired: context.build.fires(),
+            summary: None,
+            jobs: Vec::new(),
+            end: StartEnd::Awaits { reason },
+            log: String::new(),
+            made: 0,
+        }
+    }
+
     /// What is noted on the build for whoever goes on: the pods of so many jobs were made, so that
     /// one that is not there was deleted.
     pub fn annotations(&self) -> BTreeMap<String, String> {

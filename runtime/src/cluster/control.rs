@@ -93,7 +93,8 @@ impl Cluster {
         &self,
     ) -> Result<Vec<(String, Result<Project, ProjectError>)>, ClusterError> {
         let api = self.api::<Secret>(&self.namespace);
-        let wanted = ListParams::default().labels("app=brigade,component=project");
+        let projects = format!("type={}", project::SECRET_TYPE);
+        let wanted = ListParams::default().fields(&projects);
         let list = self.call("list projects", || api.list(&wanted)).await?;
         let secrets = list.items.into_iter();
         let own = secrets.filter(|each| each.type_.as_deref() == Some(project::SECRET_TYPE));
@@ -190,6 +191,7 @@ impl Cluster {
         if head.cancelled().is_some() {
             return self.end_if_left(&head).await;
         }
+        let reason: String = reason.chars().take(build::REASON).collect();
         let changes = json!({"metadata": {"annotations": {annotation::CANCEL: reason}}});
         match self.merge_build(namespace, id, &changes).await {
             Ok(head) => self.end_if_left(&head).await,

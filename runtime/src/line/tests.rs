@@ -4,18 +4,21 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use apiserver::{Options, Server};
+use apiserver::{Fault, Options, Server, When};
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, Response};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, ResourceExt};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
 use super::*;
-use crate::build::{Build, Phase};
-use crate::cluster::{Creation, PodChange};
+use crate::cluster::Creation;
 use crate::event::{Event, Identity};
 use crate::project::values;
-use futures::StreamExt;
 
 /// A ceiling for what takes a moment.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,9 +155,8 @@ impl World {
     /// Ends the worker of every build that has one, until so many have ended; but only when so many
     /// run `together`, or none is left to come.
     async fn work(&self, cluster: &Cluster, count: usize, together: usize) {
-        let plain = self.plain();
         let mut ends = futures::stream::FuturesUnordered::new();
-        let mut changes = Box::pin(plain.watch_builds_pods());
+        let mut changes = Box::pin(self.workers());
         let (mut seen, mut run, mut ended) = (BTreeSet::new(), Vec::new(), 0);
         while ended < count {
             tokio::select! {
@@ -171,6 +173,15 @@ impl World {
         }
     }
 
+    /// The builds of the worker pods that there are, and of those that come.
+    fn workers(&self) -> impl Stream<Item = BuildId> + use<> {
+        let pods = Api::<Pod>::namespaced(self.server.client(), "default");
+        let workers = watcher(pods, watcher::Config::default().labels("component=build"));
+        workers
+            .applied_objects()
+            .filter_map(async |pod| BuildId::parse(&pod.unwrap().name_any()).ok())
+    }
+
     async fn running(&self) -> Vec<BuildId> {
         running(&self.plain(), &self.project).await
     }
@@ -183,16 +194,6 @@ impl World {
 
     async fn phases(&self) -> Vec<Option<Phase>> {
         self.plain().heads("default").await.unwrap().iter().map(Head::phase).collect()
-    }
-}
-
-impl Cluster {
-    /// The builds of the worker pods that there are, and of those that come.
-    fn watch_builds_pods(&self) -> impl futures::Stream<Item = BuildId> + use<> {
-        self.watch("default", "component=build").filter_map(async |change| match change {
-            PodChange::Applied(pod) => BuildId::parse(&pod.metadata.name.unwrap()).ok(),
-            _ => None,
-        })
     }
 }
 
@@ -378,4 +379,40 @@ async fn a_limit_that_is_lifted_lets_all_run() {
     world.project.limits.builds = None;
     next(&cluster, &world.project, &Settings::default(), GRACE).await.unwrap();
     assert_eq!(world.running().await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_when_a_slot_is_taken_is_no_refusal() {
+    let world = World::new("{maxBuilds: 1}").await;
+    let cluster = world.cluster();
+    let build = world.create(0).await;
+    let lost = Fault { when: When::After, ..Fault::next("POST", "/secrets", 504) };
+    world.server.faults().lay(lost);
+    let started = next(&cluster, &world.project, &Settings::default(), GRACE).await.unwrap();
+    assert_eq!(started, [build.id]);
+}
+
+#[tokio::test]
+async fn faults_of_the_cluster_forget_nobody() {
+    let luck = AtomicU64::new(7);
+    for round in 0..10 {
+        let world = World::new("{maxBuilds: 2}").await;
+        let cluster = world.cluster();
+        for _ in 0..6 {
+            let code = [429, 500, 503, 504][usize::try_from(random(&luck) % 4).unwrap()];
+            let skip = u32::try_from(random(&luck) * 8 + random(&luck)).unwrap();
+            let when = if random(&luck) < 4 { When::Before } else { When::After };
+            let (method, path) = (String::new(), String::new());
+            world.server.faults().lay(Fault { method, path, skip, times: 1, code, when });
+        }
+        let arrivals = async {
+            for number in 0..8 {
+                world.arrive(&cluster, number).await;
+            }
+        };
+        let all = async { tokio::join!(arrivals, world.work(&cluster, 8, 1)) };
+        tokio::time::timeout(PATIENCE, all).await.unwrap();
+        assert_eq!(world.phases().await, [Some(Phase::Succeeded); 8], "{round}");
+        assert!(*world.most.lock().unwrap() <= 2, "{round}");
+    }
 }

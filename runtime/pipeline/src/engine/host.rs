@@ -35,7 +35,7 @@ pub(super) fn install<'js>(ctx: &Ctx<'js>, shared: &Arc<Shared>) -> Result<()> {
     timers(ctx, &host, shared)?;
     sources(ctx, &host, shared)?;
     repository(ctx, &host, shared)?;
-    content(ctx, &host)?;
+    content(ctx, &host, shared)?;
     chance(ctx, &host, shared)?;
     let boot: Option<Function<'js>> = builtins::evaluate(ctx, "brigantine:boot.js")?;
     let boot = boot.ok_or(rquickjs::Error::Unknown)?;
@@ -167,7 +167,10 @@ fn run(shared: &Shared, ctx: &Ctx<'_>, job: Job) -> Result<usize> {
     if state.pods.len() >= shared.limits.jobs {
         let limit = shared.limits.jobs;
         drop(state);
-        let text = format!("a build may run {limit} jobs, and job {} would be one more", job.name);
+        let text = format!(
+            "a build may run {limit} jobs, and job {} would be one more; limits.scriptJobs of the project raises that",
+            job.name
+        );
         return Err(Exception::throw_range(ctx, &text));
     }
     let id = state.pods.len();
@@ -197,7 +200,9 @@ fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
         if state.timers.len() >= own.limits.timers && !state.timers.contains(&id) {
             let limit = own.limits.timers;
             drop(state);
-            let text = format!("a build may have {limit} timers pending at once");
+            let text = format!(
+                "a build may have {limit} timers pending at once; limits.scriptTimers of the project raises that"
+            );
             return Err(Exception::throw_range(&ctx, &text));
         }
         state.timers.insert(id);
@@ -322,6 +327,15 @@ impl Shared {
         Err(Exception::throw_range(ctx, &text))
     }
 
+    /// Refuses work that takes long once the script's time is over: the engine asks only now and
+    /// then whether it is.
+    fn in_time(&self, ctx: &Ctx<'_>) -> Result<()> {
+        if self.guard.interrupts() {
+            return Err(Exception::throw_range(ctx, "the script has run for as long as it may"));
+        }
+        Ok(())
+    }
+
     /// Refuses to compile where the stack could be overrun by what is compiled.
     pub(super) fn may_compile(&self, ctx: &Ctx<'_>) -> Result<()> {
         if self.guard.may_compile() {
@@ -369,21 +383,28 @@ fn repository<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> 
     host.set("list", Function::new(ctx.clone(), list)?)
 }
 
-fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>) -> Result<()> {
-    let encode = |ctx: Ctx<'js>, text: String, encoding: String| -> Result<TypedArray<'js, u8>> {
-        TypedArray::new(ctx, bytes::encode(&text, &encoding))
-    };
+fn content<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Result<()> {
+    let own = Arc::clone(shared);
+    let encode =
+        move |ctx: Ctx<'js>, text: String, encoding: String| -> Result<TypedArray<'js, u8>> {
+            own.in_time(&ctx)?;
+            TypedArray::new(ctx, bytes::encode(&text, &encoding))
+        };
     host.set("encode", Function::new(ctx.clone(), encode)?)?;
     // Bytes come in as a text of characters below 256.
-    let decode = |binary: String, encoding: String| -> String {
-        bytes::decode(&bytes::from_binary(&binary), &encoding)
+    let own = Arc::clone(shared);
+    let decode = move |ctx: Ctx<'js>, binary: String, encoding: String| -> Result<String> {
+        own.in_time(&ctx)?;
+        Ok(bytes::decode(&bytes::from_binary(&binary), &encoding))
     };
     host.set("decode", Function::new(ctx.clone(), decode)?)?;
-    let digest = |ctx: Ctx<'js>,
-                  name: String,
-                  binary: String,
-                  key: Opt<Option<String>>|
-     -> Result<TypedArray<'js, u8>> {
+    let own = Arc::clone(shared);
+    let digest = move |ctx: Ctx<'js>,
+                       name: String,
+                       binary: String,
+                       key: Opt<Option<String>>|
+          -> Result<TypedArray<'js, u8>> {
+        own.in_time(&ctx)?;
         let key = key.0.flatten().map(|key| bytes::from_binary(&key));
         match bytes::digest(&name, &bytes::from_binary(&binary), key.as_deref()) {
             Some(digest) => TypedArray::new(ctx, digest),
@@ -405,6 +426,7 @@ fn chance<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
         if size > 65_536 {
             return Err(Exception::throw_range(&ctx, "at most 65536 random bytes at once"));
         }
+        own.in_time(&ctx)?;
         TypedArray::new(ctx, own.random(size))
     };
     host.set("random", Function::new(ctx.clone(), random)?)

@@ -17,6 +17,7 @@ mod hostile;
 mod language;
 mod modules;
 mod node;
+mod random;
 #[cfg(feature = "typescript")]
 mod typescript;
 

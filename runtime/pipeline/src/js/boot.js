@@ -469,7 +469,7 @@
     after: (name) => app.after(name),
     cancel: (reason) => app.fail(new Error(reason), "cancelled"),
     explain,
-    state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode : null }),
+    state: () => stringify({ ...app.state(), loading, thrown, watches: process.listenerCount("unhandledRejection") > 0, exitCode: Number.isInteger(process.exitCode) ? process.exitCode & 255 : null }),
   };
   return (action, ...args) => actions[action](...args);
 });

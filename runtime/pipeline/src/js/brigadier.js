@@ -52,10 +52,11 @@
       if (typeof answer === "string" && answer !== "") summary = wellFormed(answer);
     }
   }
+  const shown = (name) => wellFormed(name.length > 253 ? `${name.slice(0, 250)}...` : name);
   const handlers = new Map(); // of Brigade 2's: `source:type` -> function
   let processed; // the name that `process` was called for
   let heard = false; // and whether it had a handler
-  let summary;
+  let summary; // what it came to, until that was told
   function ping() {
     builtin("console").log("ping");
   }
@@ -172,12 +173,20 @@
   const nameIsValid = (name) =>
     typeof name === "string" && name.length <= longest && /^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/.test(name);
 
+  const ran = new WeakMap(); // job, or what stands for one -> { id, podName }
+
+  function start(job, described, second) {
+    const id = host.run(stringify(described));
+    ran.set(job, { id, podName: host.pod(id) });
+    const fallible = second && described.fallible;
+    return running(
+      (resolve, reject) => jobs.set(id, { resolve, reject, second, fallible }),
+      () => host.awaited(id),
+    );
+  }
+
   class Job {
     static MAX_JOB_NAME_LENGTH = longest;
-
-    #podName = "";
-    #id = undefined;
-    #second = false; // whether it is Brigade 2's
 
     static container(name, image, event) {
       return new Job(name, image, event);
@@ -191,7 +200,6 @@
 
     constructor(name, image, tasks, imageForcePull = false) {
       if (isEvent(tasks)) {
-        this.#second = true;
         second().prepare(this, name, image, tasks);
         return;
       }
@@ -223,32 +231,21 @@
     }
 
     get podName() {
-      return this.#podName;
+      return ran.get(this)?.podName ?? "";
     }
 
     run() {
-      if (!this.#second) return this.#start(describe(this), false);
+      if (!("primaryContainer" in this)) return start(this, describe(this), false);
       // What is wrong with a job of Brigade 2 rejects its promise.
       try {
-        return this.#start(second().describe(this), true);
+        return start(this, second().describe(this), true);
       } catch (error) {
         return Promise.reject(new Error(`Error creating job "${text(this.name)}": ${error?.message}`));
       }
     }
 
-    #start(described, second) {
-      const id = host.run(stringify(described));
-      this.#podName = host.pod(id);
-      this.#id = id;
-      const fallible = second && described.fallible;
-      return running(
-        (resolve, reject) => jobs.set(id, { resolve, reject, second, fallible }),
-        () => host.awaited(id),
-      );
-    }
-
     logs() {
-      const id = this.#id;
+      const id = ran.get(this)?.id;
       if (id === undefined) return Promise.reject(new Error(`job ${this.name} was not run yet, so it has no logs`));
       return new Promise((resolve, reject) => {
         const token = ++lastToken;
@@ -496,12 +493,13 @@
         const names = events
           .eventNames()
           .filter((name) => typeof name === "string" && events.listeners(name).some((listener) => listener !== ping));
-        return {
-          handlers: [...names, ...handlers.keys()],
-          processed,
-          summary,
-          failed,
-        };
+        // Of many, some; but what a build waits for is always told.
+        const told = [...names, ...handlers.keys()].filter(
+          (name, at) => at < 1000 || name === "after" || name === "error",
+        );
+        const news = summary; // once, for it may be long
+        summary = undefined;
+        return { handlers: told.map(shown), processed, summary: news, failed };
       },
     },
   });

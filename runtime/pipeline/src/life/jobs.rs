@@ -422,14 +422,14 @@ impl Jobs {
         })
     }
 
-    pub(super) fn ends(&self) -> Vec<JobEnd> {
+    pub(super) fn ends(&self, masked: impl Fn(&str) -> String) -> Vec<JobEnd> {
         let run = self.all.iter().filter(|entry| entry.made != Made::Refused);
         run.map(|entry| JobEnd {
             name: entry.job.name.clone(),
             pod: entry.pod.clone(),
             result: match &entry.result {
                 Some(Ok(_)) => JobResult::Succeeded,
-                Some(Err(failure)) => JobResult::Failed(failure.message.clone()),
+                Some(Err(failure)) => JobResult::Failed(masked(&failure.message)),
                 None => JobResult::Left,
             },
         })

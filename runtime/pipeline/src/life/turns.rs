@@ -1,6 +1,9 @@
 //! The turns of the script, on threads that may be kept busy, and what it asks for in them.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::task::AbortHandle;
 
 use super::Life;
 use crate::engine::{Command, Delivery, Engine, Failure, Seed, Stop, Turn, Want};
@@ -33,6 +36,7 @@ impl Life<'_> {
             let turn = engine.turn(delivery);
             Ok::<_, crate::EngineError>(Some((engine, turn)))
         });
+        let thread = running.abort_handle();
         let mut guard = Abandon(Some(abandon));
         let ended = tokio::time::timeout(left + TURN_GRACE, running).await;
         let turn = match ended {
@@ -46,7 +50,10 @@ impl Life<'_> {
                 let stop = Stop::Broken("the JavaScript engine stopped".to_owned());
                 Turn { stop: Some(stop), ..Turn::default() }
             }
-            Err(_elapsed) => Turn { stop: Some(Stop::Time), ..Turn::default() },
+            Err(_elapsed) => {
+                linger(thread);
+                Turn { stop: Some(Stop::Time), ..Turn::default() }
+            }
         };
         Ok(self.turned(turn))
     }
@@ -73,7 +80,9 @@ impl Life<'_> {
         if self.stop.is_some() || self.thrown.is_some() || self.wants.is_some() {
             return turn.heard;
         }
+        let summary = self.state.summary.take();
         self.state = turn.state;
+        self.state.summary = self.state.summary.take().or(summary);
         for command in turn.commands {
             self.obey(command);
         }
@@ -146,6 +155,21 @@ impl Life<'_> {
     }
 }
 
+/// The threads that scripts keep busy whose builds have been ended: some of the engine's own
+/// functions are not interrupted, and run to their end.
+static LINGERING: Mutex<Vec<AbortHandle>> = Mutex::new(Vec::new());
+
+fn linger(thread: AbortHandle) {
+    LINGERING.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+}
+
+/// How many threads such scripts keep busy.
+pub(crate) fn lingering() -> usize {
+    let mut threads = LINGERING.lock().unwrap_or_else(PoisonError::into_inner);
+    threads.retain(|thread| !thread.is_finished());
+    threads.len()
+}
+
 /// Makes a turn that nobody waits for any more end soon.
 struct Abandon<F: Fn()>(Option<std::sync::mpsc::Receiver<F>>);
 
@@ -155,4 +179,16 @@ impl<F: Fn()> Drop for Abandon<F> {
             abandon();
         }
     }
+}
+
+#[tokio::test]
+async fn a_thread_that_does_not_stop_is_counted_until_it_does() {
+    let before = lingering();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let thread = tokio::task::spawn_blocking(move || released.recv().is_err());
+    linger(thread.abort_handle());
+    assert_eq!(lingering(), before + 1);
+    drop(release);
+    assert!(thread.await.unwrap());
+    assert_eq!(lingering(), before);
 }

@@ -6,7 +6,7 @@ use pipeline::{Context, Outcome, PipelineError};
 use runtime::build::Phase;
 use runtime::cluster::{Cancelled, Cluster};
 
-use crate::world::{PROJECT, World, event};
+use crate::world::{Hang, PROJECT, World, event};
 
 const HEAD: &str = "const { events, Job, Group } = require('brigadier');
     const job = (name) => new Job(name, 'alpine', ['true']);\n";
@@ -125,7 +125,7 @@ async fn a_worker_that_finds_its_build_cancelled_ends_what_was_made_and_runs_not
     let world = World::new();
     let mut context = world.build(PROJECT, event("push"), &script).await;
     world.start(&context).await;
-    world.lines.lock().unwrap().clear();
+    world.forget();
     assert_eq!((world.jobs().await.len(), world.claims().await.len()), (1, 1));
     context.cluster.accept(&context.build, &[].into()).await.unwrap();
     assert_eq!(cancel(&world, &context, "true").await, Cancelled::Asked);
@@ -172,4 +172,43 @@ async fn a_detached_build_is_ended_by_who_cancels_it() {
     assert_eq!(build.phase(), Some(Phase::Cancelled));
     assert_eq!(build.annotations["brigantine.dev/jobs"], "2 run, 1 succeeded, 0 failed");
     assert_eq!(build.annotations["brigantine.dev/reason"], "the build was cancelled: too late");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_its_build_is_cancelled_is_survived() {
+    const SCRIPT: &str = "const { events, Job, Group } = require('brigadier');
+        const job = (name) => new Job(name, 'alpine', ['true']);
+        events.on('push', () => Group.runAll([job('one'), job('two'), job('three')]));
+        events.on('error', () => { job('tidy').run(); });";
+    let die = async |after: usize, carried_out: bool| {
+        let world = World::new();
+        let mut context = world.build(PROJECT, event("push"), SCRIPT).await;
+        context.options.patience.cancelled = Duration::from_secs(1);
+        context.cluster.accept(&context.build, &[].into()).await.unwrap();
+        let before = Cluster::new(world.server.client(), "default");
+        let meanwhile = async {
+            world.wait_for(&["one", "two", "three"]).await;
+            before.cancel("default", context.build.id, "").await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let lived = {
+            let hang = Hang { after, carried_out };
+            tokio::select! {
+                ended = world.run_until(&context, hang) => ended.is_some(),
+                () = meanwhile => unreachable!("it waits for ever"),
+            }
+        };
+        // Where it died before anybody could cancel it.
+        before.cancel("default", context.build.id, "").await.unwrap();
+        context.build = before.build("default", context.build.id).await.unwrap().unwrap();
+        let outcome = run(&world, &context, async {}).await.unwrap();
+        assert_eq!(outcome.phase, Phase::Cancelled, "{after} {carried_out}");
+        assert_eq!(phase(&world, &context).await, Some(Phase::Cancelled), "{after}");
+        assert_eq!(world.jobs().await, [""; 0], "{after} {carried_out}");
+        lived
+    };
+    let fates = (0..28).flat_map(|after| [(after, false), (after, true)]);
+    let all = futures::future::join_all(fates.map(|(after, done)| die(after, done))).await;
+    let deaths = all.iter().filter(|lived| !**lived).count();
+    assert!(deaths > 20 && deaths < all.len(), "{deaths} of {}", all.len());
 }

@@ -28,7 +28,7 @@ async fn a_worker_that_dies_at_any_call_is_survived() {
                 let outcome = match ended {
                     Some(outcome) => outcome.unwrap(),
                     None => {
-                        world.lines.lock().unwrap().clear();
+                        world.forget();
                         world.run(&context, async {}).await
                     }
                 };
@@ -68,7 +68,7 @@ async fn a_function_and_then_a_worker_that_die_are_survived() {
                 break;
             }
         }
-        world.lines.lock().unwrap().clear();
+        world.forget();
         world.run(&context, async {}).await
     };
     let outcome = tokio::select! {

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod brigade;
 mod cancel;
 mod examples;
+mod faults;
+mod hostile;
 mod kill;
 mod life;
+mod limits;
 mod packages;
+mod replay;
 mod start;
 mod types;
 mod v2;

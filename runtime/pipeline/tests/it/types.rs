@@ -140,7 +140,10 @@ async fn the_types_have_what_the_objects_have() {
         world.end("three", 0).await;
         world.end("one", 0).await;
         world.wait_for(&["two"]).await;
-        let state = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        let state = json!({ "terminated": {
+            "exitCode": 137, "reason": "OOMKilled",
+            "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z",
+        }});
         let status = json!({ "phase": "Failed", "containerStatuses": [container(state)] });
         world.report("two", status).await;
     };

@@ -1,10 +1,11 @@
 //! A cluster in memory whose calls are counted and whose pods the test lets end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apiserver::Server;
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use futures::TryStreamExt;
@@ -40,7 +41,9 @@ pub(crate) struct World {
     pub(crate) calls: Arc<Mutex<Vec<String>>>,
     /// The logs of the jobs; a job without one has said its own name.
     pub(crate) logs: Arc<Mutex<HashMap<String, String>>>,
-    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    /// Jobs whose logs are gone.
+    pub(crate) logless: Arc<Mutex<BTreeSet<String>>>,
+    lines: Mutex<Arc<Mutex<Vec<String>>>>,
     /// The calls, by their number, that are answered with an error of this code; and whether they
     /// are carried out.
     pub(crate) faults: Arc<Mutex<HashMap<usize, (u16, bool)>>>,
@@ -61,7 +64,8 @@ impl World {
             server: Server::new(apiserver::Options::default()).unwrap(),
             calls: Arc::default(),
             logs: Arc::default(),
-            lines: Arc::default(),
+            logless: Arc::default(),
+            lines: Mutex::default(),
             faults: Arc::default(),
             hang: Arc::default(),
             hanging: Arc::default(),
@@ -73,10 +77,10 @@ impl World {
         let router = self.server.router();
         let (calls, logs) = (Arc::clone(&self.calls), Arc::clone(&self.logs));
         let (hang, hanging) = (Arc::clone(&self.hang), Arc::clone(&self.hanging));
-        let faults = Arc::clone(&self.faults);
+        let (faults, logless) = (Arc::clone(&self.faults), Arc::clone(&self.logless));
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let request = request.map(Body::new);
-            let (router, logs) = (router.clone(), Arc::clone(&logs));
+            let (router, logs, logless) = (router.clone(), Arc::clone(&logs), Arc::clone(&logless));
             let path = request.uri().path().to_owned();
             let part = path.rsplit('/').next().unwrap_or_default().to_owned();
             let query = request.uri().query().unwrap_or_default();
@@ -105,15 +109,7 @@ impl World {
                 if let Some((code, false)) = fault {
                     return Ok(failure(code));
                 }
-                let response = match path.strip_suffix("/log") {
-                    Some(path) => {
-                        let pod = path.rsplit('/').next().unwrap_or_default();
-                        let own = logs.lock().unwrap().get(pod).cloned();
-                        let text = own.unwrap_or_else(|| format!("log of {}\n", name_of(pod)));
-                        Response::builder().status(StatusCode::OK).body(Body::from(text)).unwrap()
-                    }
-                    None => router.oneshot(request).await.unwrap(),
-                };
+                let response = answer(router, &logs, &logless, request).await;
                 if let Some((true, true)) = fate {
                     hanging.notify_one();
                     std::future::pending::<()>().await;
@@ -132,12 +128,19 @@ impl World {
     }
 
     pub(crate) fn output(&self) -> Output {
-        let lines = Arc::clone(&self.lines);
+        let lines = Arc::clone(&*self.lines.lock().unwrap());
         Arc::new(move |line| lines.lock().unwrap().push(line.text))
     }
 
+    /// Forgets what was printed; what lives of builds that were dropped still print is not heard.
+    pub(crate) fn forget(&self) {
+        *self.lines.lock().unwrap() = Arc::default();
+    }
+
     pub(crate) fn printed(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        let lines = self.lines.lock().unwrap();
+        let printed = lines.lock().unwrap();
+        printed.clone()
     }
 
     /// What the script itself printed.
@@ -226,7 +229,7 @@ impl World {
         ended
     }
 
-    fn pods_api(&self) -> Api<Pod> {
+    pub(crate) fn pods_api(&self) -> Api<Pod> {
         Api::default_namespaced(self.server.client())
     }
 
@@ -295,6 +298,56 @@ impl World {
         }
     }
 
+    /// Waits for a pod that is not one of these, and adds it to them.
+    pub(crate) async fn wait_for_another(&self, seen: &mut BTreeSet<String>) -> String {
+        let watch = WatchParams::default().labels("component=job");
+        let mut changes = Box::pin(self.pods_api().watch(&watch, "0").await.unwrap());
+        let another = async {
+            while let Some(change) = changes.try_next().await.unwrap() {
+                let (WatchEvent::Added(pod) | WatchEvent::Modified(pod)) = change else { continue };
+                let name = pod.metadata.name.unwrap();
+                if seen.insert(name.clone()) {
+                    return name;
+                }
+            }
+            panic!("the watch ended")
+        };
+        match tokio::time::timeout(PATIENCE, another).await {
+            Ok(name) => name,
+            Err(_) => panic!("there is no other pod than {seen:?}; {:#?}", self.printed()),
+        }
+    }
+
+    /// Waits until this annotation is on the Secret of a job.
+    pub(crate) async fn secret_with(&self, job: &str, annotation: &str) {
+        self.annotated(&format!("component=job,jobname={job}"), annotation).await;
+    }
+
+    /// Waits until this annotation is on a build.
+    pub(crate) async fn build_with(&self, context: &Context, annotation: &str) {
+        self.annotated(&format!("component=build,build={}", context.build.id), annotation).await;
+    }
+
+    async fn annotated(&self, selector: &str, annotation: &str) {
+        let api: Api<Secret> = Api::default_namespaced(self.server.client());
+        let watch = WatchParams::default().labels(selector);
+        let mut changes = Box::pin(api.watch(&watch, "0").await.unwrap());
+        let seen = async {
+            while let Some(change) = changes.try_next().await.unwrap() {
+                let (WatchEvent::Added(secret) | WatchEvent::Modified(secret)) = change else {
+                    continue;
+                };
+                let noted = secret.metadata.annotations.unwrap_or_default();
+                if noted.contains_key(annotation) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, seen).await.is_err() {
+            panic!("{annotation} is not on {selector}; {:#?}", self.printed());
+        }
+    }
+
     /// Lets the pod of a job end.
     pub(crate) async fn end(&self, job: &str, exit_code: i32) {
         let (phase, reason) =
@@ -308,8 +361,12 @@ impl World {
 
     pub(crate) async fn report(&self, job: &str, status: Value) {
         let name = self.job_pod(job).await.metadata.name.unwrap();
+        self.report_pod(&name, status).await;
+    }
+
+    pub(crate) async fn report_pod(&self, name: &str, status: Value) {
         let patch = Patch::Merge(json!({ "status": status }));
-        self.pods_api().patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+        self.pods_api().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, job: &str) {
@@ -339,8 +396,32 @@ impl World {
     }
 }
 
-fn failure(code: u16) -> Response<Body> {
-    let reason = if code == 409 { "AlreadyExists" } else { "InternalError" };
+/// What the cluster answers; logs are the test's.
+pub(crate) async fn answer(
+    router: Router,
+    logs: &Mutex<HashMap<String, String>>,
+    logless: &Mutex<BTreeSet<String>>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let Some(path) = path.strip_suffix("/log") else {
+        return router.oneshot(request).await.unwrap();
+    };
+    let pod = path.rsplit('/').next().unwrap_or_default();
+    if logless.lock().unwrap().contains(name_of(pod)) {
+        return failure(404);
+    }
+    let own = logs.lock().unwrap().get(pod).cloned();
+    let text = own.unwrap_or_else(|| format!("log of {}\n", name_of(pod)));
+    Response::builder().status(StatusCode::OK).body(Body::from(text)).unwrap()
+}
+
+pub(crate) fn failure(code: u16) -> Response<Body> {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "AlreadyExists",
+        _ => "InternalError",
+    };
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": "a fault of the test", "reason": reason, "code": code,

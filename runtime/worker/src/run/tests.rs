@@ -263,7 +263,7 @@ async fn a_handler_that_reads_what_is_not_there_fails_its_build() {
     assert_eq!(code.unwrap(), ExitCode::from(1), "{printed}");
     let build = world.build().await;
     assert_eq!(build.phase(), Some(Phase::Failed));
-    assert!(printed.contains("creating job tidy"), "{printed}");
+    assert!(printed.contains("[brigade:k8s] Creating pod tidy-"), "{printed}");
 }
 
 #[tokio::test]
@@ -279,4 +279,31 @@ async fn a_cancelled_build_needs_no_script_to_end() {
     let (code, _) = world.again().await;
     assert_eq!(code.unwrap(), ExitCode::from(1));
     assert_eq!(world.build().await.phase(), Some(Phase::Cancelled));
+}
+
+#[tokio::test]
+async fn a_worker_that_has_ended_its_build_starts_the_one_that_waits_for_it() {
+    let mut world = World::new(&[]).await;
+    world.project.limits.builds = Some(1);
+    world.cluster.put_project(&world.project).await.unwrap();
+    // Both wait; the first is started, as a function or the sweeper does.
+    for script in ["console.log('first')", TWO_JOBS] {
+        let event =
+            Event { script: Some(script.to_owned()), ..Event::new("brigade-cli", "exec", "") };
+        let build = Build::new(&world.project, event, Timestamp::now());
+        world.cluster.create_build(&build).await.unwrap();
+    }
+    let settings = Settings::default();
+    let started = line::next(&world.cluster, &world.project, &settings, line::GRACE);
+    let [first] = started.await.unwrap()[..] else { panic!("one may run") };
+    world.worker.lock().unwrap().build = first.to_string();
+    world.again().await.0.unwrap();
+    assert!(world.build().await.phase().is_some_and(Phase::is_terminal));
+    let slots = world.cluster.slots(&world.project).await.unwrap();
+    let [slot] = &slots[..] else { panic!("{slots:?}") };
+    let second = slot.build.unwrap();
+    assert_ne!(second, first);
+    let name = format!("brigade-worker-{second}");
+    assert!(world.cluster.pod("default", &name).await.unwrap().is_some());
+    assert!(world.cluster.build("default", second).await.unwrap().unwrap().accepted);
 }

@@ -65,9 +65,9 @@ pub(super) fn decide<'a>(
     }
     if !head.accepted {
         return match project {
+            Some(project) if project.limits.builds.is_some() => Action::Waits,
             _ if age < young => Action::Runs,
             None => Action::Orphan,
-            Some(project) if project.limits.builds.is_some() => Action::Waits,
             Some(project) => Action::Start(project),
         };
     }

@@ -15,6 +15,7 @@ events.on("push", async (e: BrigadeEvent, project: Project) => {
     POD: { fieldRef: { fieldPath: "metadata.name" } },
   };
   build.timeout = 30 * 60 * 1000;
+  build.retries = 2;
   build.cache.enabled = true;
   build.cache.size = "1Gi";
   build.storage.enabled = true;
@@ -35,7 +36,8 @@ events.on("push", async (e: BrigadeEvent, project: Project) => {
 
   try {
     const result = await build.run();
-    const text: string = result.toString() + result.data + (await build.logs()) + build.podName;
+    const took = Number(result.endTime) - Number(result.startTime);
+    const text: string = `${took} ${result.exitCode} ${result.podName}` + result.toString() + result.data + (await build.logs()) + build.podName;
     build.env = new Map([["TEXT", text]]);
   } catch (error) {
     const { job, podName, exitCode, reason }: JobError = error as JobError;

@@ -1,0 +1,4 @@
+//! The program `worker`, as a process.
+
+#[cfg(test)]
+mod kills;
