@@ -32,6 +32,9 @@ mod tests;
 /// How long who took a slot has to start the build, before somebody else does.
 pub const GRACE: Duration = Duration::from_secs(30);
 
+/// How often a line is looked at before it is given up, which nothing but damaged slots leads to.
+const ROUNDS: usize = 1000;
+
 /// How the line of a project stands.
 #[derive(Debug, Default)]
 pub struct Line {
@@ -56,7 +59,8 @@ pub async fn tend(
 ) -> Result<Line, ClusterError> {
     let taker = Ulid::generate().to_string();
     let mut superseded = !project.limits.supersede;
-    loop {
+    // Every round changes something, or meets a change by others.
+    for _ in 0..ROUNDS {
         // In this order: whoever holds a slot that is seen has a build that can be seen.
         let slots = match project.limits.builds {
             Some(_) => cluster.slots(project).await?,
@@ -109,6 +113,7 @@ pub async fn tend(
             cluster.take_slot(project, number, head, &taker).await?;
         }
     }
+    Err(ClusterError::Late)
 }
 
 /// Tends the line of a project, and gives a worker pod to each build that is to be started.

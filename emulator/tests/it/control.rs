@@ -1,5 +1,6 @@
 //! Limits and cancelling, where workers are tasks of the emulator.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -26,10 +27,14 @@ struct World {
 
 impl World {
     async fn new(limits: &str) -> World {
+        World::with(limits, SCRIPT).await
+    }
+
+    async fn with(limits: &str, script: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
         let values = format!("project: acme/app\nsharedSecret: s\nlimits: {limits}");
         fs::write(folder.path().join("project.yaml"), values).unwrap();
-        fs::write(folder.path().join("brigade.js"), SCRIPT).unwrap();
+        fs::write(folder.path().join("brigade.js"), script).unwrap();
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let emulator = Emulator::start(Options {
             folders: vec![folder.path().to_owned()],
@@ -42,7 +47,7 @@ impl World {
             kubeconfig: None,
             namespace: "default".to_owned(),
             stand_ins: Vec::new(),
-            settings: Settings::default(),
+            settings: Settings { request_budget: PATIENCE, ..Settings::default() },
         });
         World { emulator: emulator.await.unwrap(), _folder: folder }
     }
@@ -90,6 +95,40 @@ impl World {
         let note = [(annotation::CANCEL.to_owned(), "not needed".to_owned())];
         self.emulator.cluster.note("default", id, &note.into()).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_pushes_at_once_two_run_at_a_time_and_all_do() {
+    let script = "
+        const { events, Job } = require('brigadier');
+        events.on('push', () => new Job('only', 'alpine', ['true']).run());";
+    let world = World::with("{maxBuilds: 2}", script).await;
+    let mut builds = Box::pin(world.emulator.cluster.watch_builds("default"));
+    let watched = async {
+        let (mut running, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let mut most = 0;
+        while ended.len() < 50 {
+            let build = builds.next().await.unwrap();
+            match build.phase() {
+                Some(phase) if phase.is_terminal() => {
+                    assert_eq!(phase, Phase::Succeeded);
+                    running.remove(&build.id);
+                    ended.insert(build.id);
+                }
+                _ if build.accepted => drop(running.insert(build.id)),
+                _ => {}
+            }
+            most = most.max(running.len());
+        }
+        most
+    };
+    let pushes = futures::future::join_all((0..50).map(|number| world.push(number)));
+    let both = async { tokio::join!(pushes, watched) };
+    let (told, most) = tokio::time::timeout(2 * PATIENCE, both).await.unwrap();
+    assert_eq!(most, 2);
+    let waited = told.iter().filter(|told| told["phase"] == "Waiting").count();
+    assert!(waited > 0, "{told:?}");
+    world.emulator.stop().await;
 }
 
 fn id(told: &Value) -> BuildId {

@@ -146,18 +146,22 @@ pub(crate) async fn sweep(
     let mut report = Report { dry_run: rules.dry_run, ..Report::default() };
     report.namespaces.insert(cluster.namespace().to_owned());
     let mut projects = HashMap::new();
+    let mut damaged = HashSet::new();
     for (id, project) in cluster.projects().await? {
         match project {
             Ok(project) => {
                 report.namespaces.insert(project.namespace.clone());
                 projects.insert(id, project);
             }
-            Err(error) => report.fail(format!("load project {id}"), &error),
+            Err(error) => {
+                report.fail(format!("load project {id}"), &error);
+                damaged.insert(id);
+            }
         }
     }
     for namespace in report.namespaces.clone() {
-        let mut swept =
-            Sweep { cluster, rules, settings, projects: &projects, report: &mut report };
+        let (projects, damaged, told) = (&projects, &damaged, &mut report);
+        let mut swept = Sweep { cluster, rules, settings, projects, damaged, report: told };
         if let Err(error) = swept.namespace(&namespace).await {
             report.fail(format!("sweep namespace {namespace}"), &error);
         }
@@ -170,6 +174,8 @@ struct Sweep<'a> {
     rules: &'a Rules,
     settings: &'a Settings,
     projects: &'a HashMap<String, Project>,
+    /// The projects that cannot be loaded: what they want of their builds is not known.
+    damaged: &'a HashSet<String>,
     report: &'a mut Report,
 }
 
@@ -182,7 +188,11 @@ impl Sweep<'_> {
         for head in &heads {
             let pods = pods.remove(&head.id.to_string()).unwrap_or_default();
             let project = self.projects.get(&head.project);
-            let action = decide(head, &pods, project, Timestamp::now(), self.rules.young);
+            let action = match decide(head, &pods, project, Timestamp::now(), self.rules.young) {
+                action @ (Action::Cancel | Action::Ended) => action,
+                _ if self.damaged.contains(&head.project) => Action::Runs,
+                action => action,
+            };
             if pods.any_active() {
                 kept.insert(head.id);
             }

@@ -346,3 +346,33 @@ fn brigades_variables_and_the_options_say_what_is_kept() {
         assert!(read(&[(name, value)]).unwrap_err().to_string().contains(name));
     }
 }
+
+#[tokio::test]
+async fn builds_of_a_project_that_cannot_be_loaded_are_left_as_they_are() {
+    let world = World::new("{}").await;
+    let (vanished, new) = (world.started(&[]).await, world.create().await);
+    let wrong = Patch::Merge(json!({"metadata": {"annotations": {
+        "brigantine.dev/max-builds": "some",
+    }}}));
+    let secrets = world.api::<Secret>();
+    secrets.patch(&world.project.id, &PatchParams::default(), &wrong).await.unwrap();
+    let report = sweep(&world.cluster, &NOW, &Settings::default()).await.unwrap();
+    assert_eq!((report.done.len(), report.running, report.orphans), (0, 2, 0), "{report:?}");
+    assert!(report.failed[0].error.contains("brigantine.dev/max-builds is \"some\""), "{report:?}");
+    for build in [vanished, new] {
+        assert_eq!(world.phase(&build).await, None);
+    }
+    assert!(world.names::<Pod>().await.is_empty());
+}
+
+#[tokio::test]
+async fn two_sweeps_at_once_do_everything_once() {
+    let world = World::new("{maxBuilds: 3}").await;
+    for _ in 0..6 {
+        world.create().await;
+    }
+    let (one, two) = tokio::join!(world.sweep(&NOW), world.sweep(&NOW));
+    assert!(one.done.len() + two.done.len() >= 3, "{one:?} {two:?}");
+    assert_eq!(world.names::<Pod>().await.len(), 3);
+    assert_eq!(world.cluster.slots(&world.project).await.unwrap().len(), 3);
+}
