@@ -75,12 +75,12 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     if stored {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
     }
-    if stored || cancelled {
-        if let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await {
-            // It is owned by the build, and goes with that.
-            let text = format!("the storage is left for later: {error}");
-            life.printer.worker(LogLevel::Warn, "app", &text);
-        }
+    if (stored || cancelled)
+        && let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await
+    {
+        // It is owned by the build, and goes with that.
+        let text = format!("the storage is left for later: {error}");
+        life.printer.worker(LogLevel::Warn, "app", &text);
     }
     match cluster.annotate(build, &outcome.annotations()).await {
         // It was deleted: there is nothing left to note it on.
