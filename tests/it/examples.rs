@@ -42,6 +42,7 @@ async fn every_example_runs_in_the_sandbox() {
         ("17-results told", "the dice say 4\n"),
         ("advanced-04-subclass greeting", "hello world\n"),
         ("advanced-05-subclass-tasks prepared", "preparing\nbuilding\ndone\n"),
+        ("v2-sidecar guest", "welcome\n"),
     ] {
         let read = logs.get(&format!("examples/{job}")).map(String::as_str);
         assert_eq!(read, Some(log), "{job}: {logs:#?}");

@@ -1,5 +1,6 @@
 //! Checks of what the compiler cannot check: the rules of ARCHITECTURE.md.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +89,47 @@ fn every_receiver_has_a_recorded_request() {
             assert!(requests > 0, "{} is empty", recorded.display());
         }
     }
+}
+
+#[test]
+fn every_test_that_a_table_of_the_documentation_names_exists() {
+    let tests: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|file| names_of_tests(&fs::read_to_string(file).unwrap()))
+        .collect();
+    let text = fs::read_to_string(root().join("runtime/pipeline/README.md")).unwrap();
+    let mut named = 0;
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        // Our tests are sentences, and nothing else in the tables is.
+        let words = line.split('`').skip(1).step_by(2);
+        for name in words.filter(|word| word.matches('_').count() >= 3 && is_lower(word)) {
+            assert!(tests.contains(name), "there is no test {name}, which is named in {line}");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "only {named} tests were found in the tables");
+}
+
+fn is_lower(word: &str) -> bool {
+    word.chars()
+        .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+}
+
+/// The functions that are tests: those that follow an attribute that says so.
+fn names_of_tests(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+        } else if let Some(rest) =
+            line.strip_prefix("fn ").or_else(|| line.strip_prefix("async fn "))
+            && std::mem::take(&mut is_test)
+        {
+            found.extend(rest.split('(').next().map(str::to_owned));
+        }
+    }
+    found
 }
 
 fn root() -> PathBuf {

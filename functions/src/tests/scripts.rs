@@ -64,6 +64,32 @@ async fn a_proved_push_makes_the_build_and_its_dind_pod_and_no_worker() {
 }
 
 #[tokio::test]
+async fn what_a_handler_of_brigade_2_returns_is_noted_on_a_build_without_a_worker() {
+    let script = |jobs: &str| {
+        format!(
+            "const {{ events, Job }} = require('@brigadecore/brigadier');
+             events.on('brigade.sh/github', '*', async (event) => {{ {jobs}; return `of ${{event.qualifiers.repo}}`; }});
+             events.process();"
+        )
+    };
+    for (jobs, detached) in [("new Job('dind', 'docker:dind', event).run()", true), ("", false)] {
+        let world = world(&script(jobs), Settings::default()).await;
+        let told = world.send(delivery("push", push())).await;
+        assert_eq!(told.body["detached"], detached, "{told:?}");
+        assert_eq!(told.body["handlers"], json!(["brigade.sh/github:*"]));
+        let build = &world.app.cluster.builds("default").await.unwrap()[0];
+        assert_eq!(build.annotations["brigantine.dev/summary"], "of ocean/brig");
+    }
+    let script = "const { events } = require('@brigadecore/brigadier');
+        events.on('brigade.sh/cli', '*', () => {}); events.process();";
+    let told = world(script, Settings::default()).await.send(delivery("push", push())).await;
+    assert_eq!(
+        told.body["reason"],
+        "the script has no handler for `push`, `brigade.sh/github:push`"
+    );
+}
+
+#[tokio::test]
 async fn a_push_sent_again_says_duplicate_and_names_what_was_made() {
     let world = world(DIND, Settings::default()).await;
     let first = world.send(delivery("push", push())).await;

@@ -74,6 +74,8 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     let stored = life.jobs.iter().any(|(job, _, _)| job.storage.enabled);
     if stored {
         life.printer.worker(LogLevel::Log, "app", "destroying storage");
+        let text = format!("Destroying PVC named {}", build.name());
+        life.printer.worker(LogLevel::Log, "k8s", &text);
     }
     if (stored || cancelled)
         && let Err(error) = cluster.delete_claim(&build.namespace, &build.name()).await

@@ -27,7 +27,7 @@ pub(super) fn job(
             && !project.allow_secret_key_ref
         {
             warnings.push(format!(
-                "Using secretKeyRef is not allowed in this project, not setting env var {name}"
+                "Using secretKeyRef is not allowed in this project, not setting environment variable {name}"
             ));
         }
     }

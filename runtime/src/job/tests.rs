@@ -360,7 +360,7 @@ fn the_environment_keeps_its_order_and_its_secrets() {
     let warnings = job.check(&project, &build, &Policy::default()).unwrap();
     assert_eq!(
         warnings,
-        ["Using secretKeyRef is not allowed in this project, not setting env var Y"]
+        ["Using secretKeyRef is not allowed in this project, not setting environment variable Y"]
     );
     project.allow_secret_key_ref = true;
     assert_eq!(names(&project), ["Z", "Y", "X"]);

@@ -4,6 +4,8 @@ mod clone;
 mod run;
 mod sweep;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -44,7 +46,7 @@ enum Role {
 
 fn main() -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(play(Arguments::parse()));
+    let ended = runtime.block_on(play(Arguments::parse_from(arguments(std::env::args_os()))));
     // A script that does not stop must not keep a process whose work is done.
     runtime.shutdown_background();
     ended
@@ -80,6 +82,18 @@ async fn play(Arguments { role }: Arguments) -> Result<ExitCode> {
     }
 }
 
+/// The arguments of this process. Brigade's controller starts its worker by `yarn -s start`, so a
+/// program of that name is told to run.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let given: Vec<OsString> = given.collect();
+    match given.first() {
+        Some(program) if Path::new(program).file_name() == Some("yarn".as_ref()) => {
+            vec!["worker".into(), "run".into()]
+        }
+        _ => given,
+    }
+}
+
 /// The cluster that this pod, or the user's kubeconfig, belongs to.
 async fn cluster(namespace: &str) -> Result<Cluster> {
     // Installed once for the process; nothing else has had the chance.
@@ -87,4 +101,19 @@ async fn cluster(namespace: &str) -> Result<Cluster> {
     let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
     let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
     Ok(Cluster::new(client, namespace))
+}
+
+#[test]
+fn the_command_of_brigades_controller_runs_a_build() {
+    let role = |given: &[&str]| {
+        let given = given.iter().map(OsString::from);
+        Arguments::try_parse_from(arguments(given)).map(|arguments| arguments.role)
+    };
+    for given in
+        [&["yarn", "-s", "start"][..], &["/usr/local/bin/yarn", "-s", "start"], &["worker", "run"]]
+    {
+        assert!(matches!(role(given), Ok(Role::Run)), "{given:?}");
+    }
+    assert!(matches!(role(&["worker", "clone"]), Ok(Role::Clone)));
+    assert!(role(&["worker", "-s", "start"]).is_err());
 }

@@ -33,7 +33,8 @@ pub(crate) fn changed(shared: &Shared, storage: &str, change: &Change) {
     match storage {
         // What it had, others may wait for.
         "pods" if change.deleted || is_finished(&change.new.value) => {
-            if !Requests::of(&change.new.value).are_none() {
+            let had = Requests::of(&change.new.value);
+            if !had.are_none() {
                 all(shared);
             }
         }

@@ -120,7 +120,7 @@ pub(crate) struct ScriptState {
     pub(crate) handlers: Vec<String>,
     /// The name that it called `events.process` for: `source:type`, of Brigade 2's API.
     pub(crate) processed: Option<String>,
-    /// The text that its handler of Brigade 2's API came to.
+    /// The text that its handler of Brigade 2's API came to, in the turn in which it did.
     pub(crate) summary: Option<String>,
     /// Whether something went wrong that nobody caught.
     pub(crate) failed: bool,

@@ -52,10 +52,11 @@
       if (typeof answer === "string" && answer !== "") summary = wellFormed(answer);
     }
   }
+  const shown = (name) => wellFormed(name.length > 253 ? `${name.slice(0, 250)}...` : name);
   const handlers = new Map(); // of Brigade 2's: `source:type` -> function
   let processed; // the name that `process` was called for
   let heard = false; // and whether it had a handler
-  let summary;
+  let summary; // what it came to, until that was told
   function ping() {
     builtin("console").log("ping");
   }
@@ -492,12 +493,13 @@
         const names = events
           .eventNames()
           .filter((name) => typeof name === "string" && events.listeners(name).some((listener) => listener !== ping));
-        return {
-          handlers: [...names, ...handlers.keys()],
-          processed,
-          summary,
-          failed,
-        };
+        // Of many, some; but what a build waits for is always told.
+        const told = [...names, ...handlers.keys()].filter(
+          (name, at) => at < 1000 || name === "after" || name === "error",
+        );
+        const news = summary; // once, for it may be long
+        summary = undefined;
+        return { handlers: told.map(shown), processed, summary: news, failed };
       },
     },
   });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use runtime::cluster::{Cluster, ClusterError, JobCreation};
 use runtime::event::LogLevel;
 use runtime::job;
@@ -89,14 +89,23 @@ impl Life<'_> {
         let at = (annotation::AT.to_owned(), self.jobs.at(id).to_string());
         secret.metadata.annotations.get_or_insert_default().extend([at]);
         let mut claims = Vec::new();
+        // In Brigade's words, which people and programs look for.
+        let say = |text: &str| self.printer.worker(LogLevel::Log, "k8s", text);
+        let named = |claim: &PersistentVolumeClaim| claim.metadata.name.clone().unwrap_or_default();
         if job.cache.enabled {
-            claims.push(job::cache_claim(job, project, build, &options.policy));
+            let claim = job::cache_claim(job, project, build, &options.policy);
+            say(&format!("Creating Job Cache PVC {}", named(&claim)));
+            claims.push(claim);
         }
         if job.storage.enabled {
-            claims.push(job::storage_claim(project, build, &options.policy));
+            let claim = job::storage_claim(project, build, &options.policy);
+            say(&format!("Creating PVC named {}", named(&claim)));
+            claims.push(claim);
         }
-        let text = format!("creating job {}: {}/{}", job.name, build.namespace, self.jobs.pod(id));
-        self.printer.worker(LogLevel::Log, "k8s", &text);
+        let name = self.jobs.pod(id);
+        say(&format!("Creating secret {name}"));
+        say(&format!("Creating pod {name}"));
+        say(&format!("Timeout set at {} milliseconds", job.time_limit()));
         let cluster = cluster.clone();
         let attempt = self.jobs.attempt(id);
         self.creating += 1;

@@ -80,7 +80,9 @@ impl Life<'_> {
         if self.stop.is_some() || self.thrown.is_some() || self.wants.is_some() {
             return turn.heard;
         }
+        let summary = self.state.summary.take();
         self.state = turn.state;
+        self.state.summary = self.state.summary.take().or(summary);
         for command in turn.commands {
             self.obey(command);
         }

@@ -1,4 +1,5 @@
-//! The examples of Brigade's documentation, written anew: `tests/projects/`.
+//! The examples of Brigade's documentation, written anew, and one of Brigade 2's API:
+//! `tests/projects/`.
 
 use std::path::PathBuf;
 
@@ -130,6 +131,7 @@ const EXAMPLES: &[Example] = &[
             &[&[("prepared", Some("echo preparing\necho building\necho done"))]],
         )
     },
+    work("v2-sidecar", &[&[("guest", None)]]),
 ];
 
 const fn talk(name: &'static str, says: &'static [&'static str]) -> Example {
@@ -153,7 +155,11 @@ async fn context(world: &World, name: &str) -> pipeline::Context {
     let script = std::fs::read_to_string(folder.join("brigade.js")).unwrap();
     let (project, warnings) = values::read(&yaml, "default").unwrap();
     assert_eq!(warnings, [""; 0], "{name}");
-    world.build_of(project, event("exec"), &script).await
+    let mut event = event("exec");
+    if name.starts_with("v2-") {
+        event.provider = "brigade-cli".to_owned();
+    }
+    world.build_of(project, event, &script).await
 }
 
 #[tokio::test]

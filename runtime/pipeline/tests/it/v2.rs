@@ -170,3 +170,15 @@ async fn the_primary_container_decides_while_sidecars_run() {
     assert_eq!(world.key("one", "URL").await.as_deref(), Some("http://localhost"));
     assert_eq!(world.key("one", "db.PASSWORD").await.as_deref(), Some("correct-horse"));
 }
+
+#[tokio::test]
+async fn a_summary_that_comes_early_is_kept_to_the_end() {
+    let world = World::new();
+    let script = format!(
+        "{HEAD}on(async (e) => {{ new Job('one', 'i', e).run().then(() => console.log('late')); return 'early'; }})"
+    );
+    let context = world.build(PROJECT, event("push"), &script).await;
+    let outcome = world.run(&context, world.end_all()).await;
+    assert_eq!(world.said(), ["late"]);
+    assert_eq!(outcome.summary.as_deref(), Some("early"));
+}

@@ -20,7 +20,7 @@ const GIVEN: &str = "Basic eC1hY2Nlc3MtdG9rZW46dDBrM24tb2YtdGhlLXByb2plY3Q=";
 
 #[tokio::test]
 async fn branches_tags_references_and_commits_are_cloned() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let [first, second, hotfix, pull] = &world.commits;
     let short = &first[..9];
     for (commit, reference, expected, branch) in [
@@ -61,7 +61,7 @@ async fn branches_tags_references_and_commits_are_cloned() {
 
 #[tokio::test]
 async fn only_the_commit_itself_is_fetched_unless_more_is_asked_for() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let second = world.commits[1].clone();
     let clone = world.clone(&second, "refs/heads/main").await;
     assert_eq!(clone.git(&["rev-list", "--count", "HEAD"]), "1");
@@ -73,7 +73,7 @@ async fn only_the_commit_itself_is_fetched_unless_more_is_asked_for() {
 
 #[tokio::test]
 async fn a_tag_is_there_to_be_described() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let first = world.commits[0].clone();
     for (commit, reference) in [("", "v0.1.0"), (first.as_str(), "refs/tags/v0.1.0")] {
         let clone = world.clone(commit, reference).await;
@@ -83,7 +83,7 @@ async fn a_tag_is_there_to_be_described() {
 
 #[tokio::test]
 async fn a_server_that_gives_out_no_single_commit_is_searched() {
-    let world = World::new(Manners { old: true, ..Manners::default() }).await;
+    let Some(world) = World::new(Manners { old: true, ..Manners::default() }).await else { return };
     let [first, second, ..] = &world.commits;
     // What a branch or a tag points to is given out by any server.
     let work = world.folder.path().join("app");
@@ -105,7 +105,7 @@ async fn a_server_that_gives_out_no_single_commit_is_searched() {
 
 #[tokio::test]
 async fn what_is_not_there_is_named() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     for (commit, reference, named) in [
         ("", "absent", "has no branch, tag or commit absent"),
         ("", "refs/heads/absent", "has no branch, tag or commit refs/heads/absent"),
@@ -126,7 +126,7 @@ async fn what_is_not_there_is_named() {
 #[tokio::test]
 async fn a_token_is_given_to_its_own_host_and_to_nobody_else() {
     let wants = Manners { authorization: Some(GIVEN.to_owned()), ..Manners::default() };
-    let world = World::new(wants.clone()).await;
+    let Some(world) = World::new(wants.clone()).await else { return };
     let error = world.clone("", "main").await.ended.unwrap_err().to_string();
     assert!(error.contains("needs credentials: give the project a github.token"), "{error}");
     let with_token = |remote: String| CloneSettings {
@@ -157,7 +157,7 @@ async fn a_token_is_given_to_its_own_host_and_to_nobody_else() {
 async fn the_password_of_a_url_is_used_and_shown_nowhere() {
     let given = "Basic Ym9iOnMzY3IzdA==";
     let wants = Manners { authorization: Some(given.to_owned()), ..Manners::default() };
-    let world = World::new(wants).await;
+    let Some(world) = World::new(wants).await else { return };
     let url = world.server.url("app.git").replace("http://", "http://bob:s3cr3t@");
     let clone = world.clone_with(CloneSettings { remote: url, ..world.settings("", "main") }).await;
     clone.ended.as_ref().unwrap();
@@ -172,11 +172,15 @@ async fn the_password_of_a_url_is_used_and_shown_nowhere() {
 
 #[tokio::test]
 async fn the_network_is_tried_again_and_nothing_else() {
-    let world = World::new(Manners { failures: 2, ..Manners::default() }).await;
+    let Some(world) = World::new(Manners { failures: 2, ..Manners::default() }).await else {
+        return;
+    };
     let clone = world.clone("", "main").await;
     clone.ended.as_ref().unwrap();
     assert_eq!(clone.printed.matches("trying again in 0 s").count(), 2, "{}", clone.printed);
-    let world = World::new(Manners { failures: 1000, ..Manners::default() }).await;
+    let Some(world) = World::new(Manners { failures: 1000, ..Manners::default() }).await else {
+        return;
+    };
     let error = world.clone("", "main").await.ended.unwrap_err().to_string();
     assert!(error.contains("could not be reached"), "{error}");
     assert_eq!(world.server.given().len(), 5);
@@ -184,7 +188,7 @@ async fn the_network_is_tried_again_and_nothing_else() {
 
 #[tokio::test]
 async fn a_clone_that_was_interrupted_is_made_anew() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let workspace = world.workspace();
     let settings = CloneSettings { workspace: workspace.clone(), ..world.settings("", "main") };
     world.clone_with(settings.clone()).await.ended.unwrap();
@@ -205,7 +209,7 @@ async fn a_clone_that_was_interrupted_is_made_anew() {
 
 #[tokio::test]
 async fn a_folder_with_something_in_it_is_cloned_to() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let workspace = world.workspace();
     fs::create_dir_all(workspace.join("lost+found")).unwrap();
     fs::write(workspace.join("file"), "other").unwrap();
@@ -219,7 +223,7 @@ async fn a_folder_with_something_in_it_is_cloned_to() {
 async fn submodules_are_cloned_with_the_token_of_their_host() {
     let wants = Manners { authorization: Some(GIVEN.to_owned()), ..Manners::default() };
     for manners in [wants.clone(), Manners { old: true, ..wants }] {
-        let world = World::new(manners).await;
+        let Some(world) = World::new(manners).await else { return };
         world.with_submodule("../library.git");
         let settings = CloneSettings {
             submodules: true,
@@ -239,7 +243,7 @@ async fn submodules_are_cloned_with_the_token_of_their_host() {
 
 #[tokio::test]
 async fn hostile_submodules_are_refused_and_told_nothing() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let stranger = Manners { authorization: Some("nobody".to_owned()), ..Manners::default() };
     let stranger = Server::new(world.folder.path(), stranger).await;
     let touched = world.folder.path().join("touched");
@@ -264,7 +268,7 @@ async fn hostile_submodules_are_refused_and_told_nothing() {
 
 #[tokio::test]
 async fn nothing_of_this_machine_or_of_the_repository_is_run() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let touched = world.folder.path().join("touched");
     let hook = format!("#!/bin/sh\ntouch {}\n", touched.display());
     world.commit_file("hooked", ".githooks/post-checkout", &hook);
@@ -280,7 +284,7 @@ async fn nothing_of_this_machine_or_of_the_repository_is_run() {
 
 #[tokio::test]
 async fn files_of_git_lfs_are_pointers_where_it_is_not_there() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let pointer = "version https://git-lfs.github.com/spec/v1\n\
         oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 5\n";
     world.commit_file("large", "big.bin", pointer);
@@ -319,7 +323,7 @@ async fn files_of_git_lfs_are_fetched_where_it_is_there() {
         return;
     }
     let wants = Manners { authorization: Some(GIVEN.to_owned()), ..Manners::default() };
-    let world = World::new(wants).await;
+    let Some(world) = World::new(wants).await else { return };
     let pointer = format!(
         "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n",
         server::LARGE_ID,
@@ -336,7 +340,7 @@ async fn files_of_git_lfs_are_fetched_where_it_is_there() {
 
 #[tokio::test]
 async fn a_clone_ends_when_its_time_is_over() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let settings = CloneSettings { time_limit: Duration::ZERO, ..world.settings("", "main") };
     let error = world.clone_with(settings).await.ended.unwrap_err().to_string();
     assert!(error.contains("could not be cloned in 0ns; CLONE_TIMEOUT allows more"), "{error}");
@@ -344,7 +348,7 @@ async fn a_clone_ends_when_its_time_is_over() {
 
 #[tokio::test]
 async fn hostile_names_never_reach_git() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     for (remote, reference) in [
         ("ext::touch /tmp/x", "main"),
         ("--upload-pack=touch", "main"),
@@ -362,7 +366,7 @@ async fn hostile_names_never_reach_git() {
 
 #[tokio::test]
 async fn a_key_opens_its_own_host_and_known_hosts_are_kept_to() {
-    let world = World::new(Manners::default()).await;
+    let Some(world) = World::new(Manners::default()).await else { return };
     let Some(ssh) = world.ssh().await else {
         println!("there is no usable sshd here: nothing is tested");
         return;
@@ -424,7 +428,14 @@ impl Write for Printed {
 }
 
 impl World {
-    async fn new(manners: Manners) -> World {
+    /// `None` where the tools are missing that every test here needs.
+    async fn new(manners: Manners) -> Option<World> {
+        let programs = Command::new("git").arg("--exec-path").output().ok();
+        let programs = programs.and_then(|output| String::from_utf8(output.stdout).ok());
+        if !programs.is_some_and(|path| Path::new(path.trim()).join("git-http-backend").exists()) {
+            println!("there is no git with its http-backend here: nothing is tested");
+            return None;
+        }
         let folder = tempfile::tempdir().unwrap();
         for name in ["app", "library"] {
             let work = folder.path().join(name);
@@ -460,7 +471,7 @@ impl World {
         }
         let server = Server::new(folder.path(), manners).await;
         let commits = [first, second, hotfix, pull];
-        World { folder, server, commits, clones: Mutex::default() }
+        Some(World { folder, server, commits, clones: Mutex::default() })
     }
 
     fn workspace(&self) -> PathBuf {

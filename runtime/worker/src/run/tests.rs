@@ -262,7 +262,7 @@ async fn a_handler_that_reads_what_is_not_there_fails_its_build() {
     assert_eq!(code.unwrap(), ExitCode::from(1), "{printed}");
     let build = world.build().await;
     assert_eq!(build.phase(), Some(Phase::Failed));
-    assert!(printed.contains("creating job tidy"), "{printed}");
+    assert!(printed.contains("[brigade:k8s] Creating pod tidy-"), "{printed}");
 }
 
 #[tokio::test]

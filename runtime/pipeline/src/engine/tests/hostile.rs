@@ -351,6 +351,21 @@ fn whatever_rejects_is_told_and_no_error_is_endless() {
 }
 
 #[test]
+fn what_is_told_of_handlers_is_bounded() {
+    let mut script = Script::new(Limits::default(), None);
+    let turn = script.load(
+        "const { events } = require('brigadier');
+         events.on('\\ud800', () => {}); events.on('x'.repeat(1e6), () => {});
+         for (let i = 0; i < 5000; i++) events.on('e' + i, () => {});
+         events.on('after', () => {}); events.on('s', '\\udfff', () => {});",
+    );
+    assert_eq!((turn.thrown, turn.stop), (None, None));
+    let handlers = turn.state.handlers;
+    assert_eq!((handlers.len(), handlers[0].as_str(), handlers[1].len()), (1001, "\u{fffd}", 253));
+    assert_eq!(handlers.last().map(String::as_str), Some("after"));
+}
+
+#[test]
 fn an_exit_code_is_a_byte_of_any_number() {
     for (text, expected) in [
         ("process.exitCode = 3", Some(3)),
