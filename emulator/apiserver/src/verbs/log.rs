@@ -100,15 +100,23 @@ pub(super) fn container<'a>(pod: &'a Value, wanted: &str) -> Result<&'a str, Fai
             ))
         });
     }
-    let containers = object::list(pod, &["spec", "containers"]);
-    match (names.as_slice(), containers) {
-        (_, [only]) if names.len() == 1 => Ok(object::text(only, &["name"])),
-        _ => Err(Failure::bad_request(format!(
-            "a container name must be specified for pod {}, choose one of: [{}]",
-            object::name(pod),
-            names.join(" ")
-        ))),
+    let listed = |list: &str| -> Vec<&str> {
+        let containers = object::list(pod, &["spec", list]);
+        containers.iter().map(|one| object::text(one, &["name"])).collect()
+    };
+    let (own, first) = (listed("containers"), listed("initContainers"));
+    if let [only] = own.as_slice() {
+        return Ok(only);
     }
+    let mut message = format!(
+        "a container name must be specified for pod {}, choose one of: [{}]",
+        object::name(pod),
+        own.join(" ")
+    );
+    if !first.is_empty() {
+        message += &format!(" or one of the init containers: [{}]", first.join(" "));
+    }
+    Err(Failure::bad_request(message))
 }
 
 /// There is no log: an ended container wrote nothing, any other has not started.

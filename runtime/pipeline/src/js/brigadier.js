@@ -414,24 +414,11 @@
 
   internal.brigadier = { text, list, pairs, record, optional, together, context };
 
-  module.exports = {
-    events, fire, Job, Group, ErrorReport,
-    get Container() {
-      return second().Container;
-    },
-    get JobHost() {
-      return second().JobHost;
-    },
-    get ConcurrentGroup() {
-      return second().ConcurrentGroup;
-    },
-    get SerialGroup() {
-      return second().SerialGroup;
-    },
-    get logger() {
-      return second().logger;
-    },
-  };
+  module.exports = { events, fire, Job, Group, ErrorReport };
+  // Brigade 2's names are there, too, where nobody counts Brigade 1's.
+  for (const name of ["Container", "JobHost", "ConcurrentGroup", "SerialGroup", "logger"]) {
+    Object.defineProperty(module.exports, name, { get: () => second()[name], enumerable: false, configurable: true });
+  }
 
   // --- the life of a build ----------------------------------------------------------------------
 

@@ -173,7 +173,11 @@
       member: (name) => builtin(name),
       // The names under which a built-in module exports its members.
       members: (name) =>
-        internal.stringify(Object.keys(builtin(name)).filter((key) => key !== "default" && /^[A-Za-z_$][\w$]*$/.test(key))),
+        internal.stringify(
+          Object.getOwnPropertyNames(builtin(name)).filter(
+            (key) => !["default", "length", "name", "prototype"].includes(key) && /^[A-Za-z_$][\w$]*$/.test(key),
+          ),
+        ),
       url: (path) => builtin("url").pathToFileURL(path).href,
       metaResolve: (base, name) => {
         const found = known(name);

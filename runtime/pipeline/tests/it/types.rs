@@ -78,7 +78,7 @@ const spy = (type, object) => {
     return new Proxy(object, { get(target, name) { note(type, [name]); return target[name]; } });
 };
 
-note("typeof v1 | typeof v2", Object.keys(api));
+note("typeof v1 | typeof v2", Object.getOwnPropertyNames(api));
 keys("v1.EventRegistry | v2.EventRegistry", events);
 note("typeof v1.Job | typeof v2.Job", [...statics(Job), "prototype"]);
 note("typeof v1.Group", [...statics(Group), "prototype"]);
