@@ -7,7 +7,7 @@ use runtime::cluster::{Cluster, ClusterError};
 use runtime::line::{self, GRACE};
 use runtime::project::Project;
 
-use crate::answer::Made;
+use crate::answer::{HERE, Made};
 use crate::app::{App, Workers};
 use crate::rejection::chain;
 
@@ -54,7 +54,10 @@ pub(super) async fn join(
     if line.running.contains(&build.id) && !duplicate {
         // Its slot was taken for it by somebody who ended another, and who starts it now. A
         // delivery that is made again starts it in any case, since they may have died.
-        made.worker = Some(build.name());
+        made.worker = Some(match &app.workers {
+            Workers::Pods => build.name(),
+            Workers::Here(_) => HERE.to_owned(),
+        });
         "its turn has come, and its worker is being made".clone_into(&mut made.reason);
         return Ok(Some(made));
     }
