@@ -299,6 +299,8 @@
     return found;
   }
 
+  internal.retries = (value) => Math.min(Math.max(Math.trunc(Number(value)) || 0, 0), 10);
+
   // A job as Rust reads it.
   function describe(job) {
     const milliseconds = Number(job.timeout);
@@ -316,7 +318,7 @@
       env: variables(job),
       mountPath: mount(job.mountPath, "/src"),
       timeout: milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER ? Math.ceil(milliseconds) : 0,
-      retries: Math.min(Math.max(Math.trunc(Number(job.retries)) || 0, 0), 10),
+      retries: internal.retries(job.retries),
       useSource: Boolean(job.useSource),
       privileged: Boolean(job.privileged),
       serviceAccount: optional(job.serviceAccount),
