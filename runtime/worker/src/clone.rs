@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use runtime::settings::CloneSettings;
 
-use git::{Failure, Git, Kind, last_line};
+use failure::{Failure, Kind, last_line};
+use git::Git;
 use remote::{Remote, RemoteError};
 use revision::{NameError, Wanted, candidates, is_beginning};
 use say::Say;
 
+mod failure;
 mod folder;
 mod git;
 mod remote;
