@@ -7,16 +7,18 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use runtime::settings::CloneSettings;
 
-use git::{Failure, Git, Kind, last_line};
+use failure::{Failure, Kind, last_line};
+use git::Git;
 use remote::{Remote, RemoteError};
 use revision::{NameError, Wanted, candidates, is_beginning};
 use say::Say;
 
+mod failure;
+mod folder;
 mod git;
 mod remote;
 mod revision;
@@ -32,9 +34,6 @@ pub(crate) const WAITS: [Duration; 4] = [
     Duration::from_secs(15),
     Duration::from_secs(20),
 ];
-
-/// The file that tells a clone of ours, which is made anew when an init container runs again.
-const MARK: &str = "brigantine-clone";
 
 /// How much history is fetched to find a commit that the server does not give out by its id.
 const DEPTHS: [&str; 3] = ["--depth=50", "--depth=500", "--depth=5000"];
@@ -99,8 +98,7 @@ pub(crate) async fn clone(
 ) -> Result<(), CloneError> {
     let remote = Remote::parse(&settings.remote)?;
     let wanted = Wanted::of(&settings.commit, &settings.reference)?;
-    let folder = settings.workspace.display().to_string();
-    prepare(&settings.workspace, &folder)?;
+    folder::prepare(&settings.workspace)?;
     let git = Git::new(settings, &remote, waits, Say::new(out)).map_err(CloneError::Temporary)?;
     let cloning = Cloning { git, remote, wanted, settings };
     let limit = settings.time_limit;
@@ -111,30 +109,6 @@ pub(crate) async fn clone(
             Err(CloneError::Time { shown: cloning.remote.shown.clone(), limit })
         }),
     }
-}
-
-/// Makes the folder, and empties it if it is the folder of a clone of ours that was interrupted.
-fn prepare(folder: &Path, name: &str) -> Result<(), CloneError> {
-    let at = |source| CloneError::Folder { folder: name.to_owned(), source };
-    fs::create_dir_all(folder).map_err(at)?;
-    let git = folder.join(".git");
-    if git.symlink_metadata().is_err() {
-        return Ok(());
-    }
-    if !git.join(MARK).is_file() {
-        return Err(CloneError::Foreign(name.to_owned()));
-    }
-    let mut entries: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at)? {
-        entries.push(entry.map_err(at)?.path());
-    }
-    // The mark goes last: until then, another try knows the folder.
-    entries.retain(|entry| *entry != git);
-    for entry in entries {
-        let folder = entry.symlink_metadata().map_err(at)?.is_dir();
-        if folder { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) }.map_err(at)?;
-    }
-    fs::remove_dir_all(&git).map_err(at)
 }
 
 struct Cloning<'a> {
@@ -183,11 +157,6 @@ impl Cloning<'_> {
             git.say.line("no CLONE_KNOWN_HOSTS are given: the host's key is taken as it comes");
         }
         self.run(&["init", "--quiet"]).await?;
-        let mark = settings.workspace.join(".git").join(MARK);
-        fs::write(mark, "").map_err(|source| CloneError::Folder {
-            folder: settings.workspace.display().to_string(),
-            source,
-        })?;
         self.run(&["remote", "add", "--", "origin", &remote.url]).await?;
         let (reference, commit) = self.fetch().await?;
         self.check_out(reference.as_ref(), &commit).await?;

@@ -1,7 +1,7 @@
 //! Tests of clones, by the real git from its real server, on this machine.
 
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::*;
+use folder::MARK;
 use server::{Manners, Server, Ssh};
 
 mod server;
@@ -201,6 +202,15 @@ async fn a_clone_that_was_interrupted_is_made_anew() {
     clone.ended.as_ref().unwrap();
     assert_eq!(clone.git(&["status", "--porcelain"]), "");
     assert_eq!(clone.git(&["rev-parse", "HEAD"]), world.commits[2]);
+    // One that was killed before git began.
+    for left in ["", MARK] {
+        fs::remove_dir_all(&workspace).unwrap();
+        fs::create_dir_all(workspace.join(".git")).unwrap();
+        if !left.is_empty() {
+            fs::write(workspace.join(".git").join(left), "").unwrap();
+        }
+        world.clone_with(settings.clone()).await.ended.unwrap();
+    }
     // Another's repository is left as it is.
     fs::remove_file(workspace.join(".git").join(MARK)).unwrap();
     let error = world.clone_with(settings).await.ended.unwrap_err().to_string();
