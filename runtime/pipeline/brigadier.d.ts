@@ -56,7 +56,7 @@ declare module "brigadier" {
     event: BrigadeEvent;
     /** What was thrown. Only of `error`. */
     reason?: unknown;
-    /** `success`, `unhandledRejection` or `uncaughtException`. */
+    /** `success`, `unhandledRejection`, `uncaughtException`, or `cancelled`. */
     trigger: string;
   }
 
@@ -187,7 +187,8 @@ declare module "brigadier" {
     mountPath: string;
     /** How long it may take, in milliseconds: 900000, which is 15 minutes. */
     timeout: number;
-    /** How often it is run again if not its own container but the cluster failed it: 0. */
+    /** How often another pod is made for it when the cluster loses one or cannot start it, at most
+     * 10: 0. What fails by itself is not run again. */
     retries: number;
     /** Whether it gets the source: true. */
     useSource: boolean;
@@ -233,6 +234,7 @@ declare module "brigadier" {
     data: string;
     /** The same. */
     toString(): string;
+    /** The pod that did the work. */
     podName: string;
     /** 0, if the cluster said so. */
     exitCode?: number;
@@ -459,6 +461,9 @@ declare module "@brigadecore/brigadier" {
     sidecarContainers: { [name: string]: Container };
     /** How long it may take, in seconds: 900, which is 15 minutes. */
     timeoutSeconds: number;
+    /** How often another pod is made for it when the cluster loses one or cannot start it, at most
+     * 10: 0. What fails by itself is not run again. */
+    retries: number;
     host: JobHost;
     /** Whether it may fail without failing the build: false. */
     fallible: boolean;

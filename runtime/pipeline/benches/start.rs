@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made has failed")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use apiserver::Server;
@@ -23,10 +24,18 @@ use runtime::cluster::{Cluster, Creation};
 use runtime::event::Event;
 use runtime::project::values;
 use serde_json::json;
+use tower::ServiceExt;
 
 const ONE_JOB: &str = r#"const { events, Job } = require("brigadier");
 events.on("push", (e, project) => {
   const job = new Job("one", "alpine:3.20", ["echo hello"]);
+  job.run();
+});"#;
+
+const TYPED: &str = r#"import { events, Job, type Event, type Project } from "brigadier";
+enum Image { Alpine = "alpine:3.20" }
+events.on("push", (e: Event, project: Project): void => {
+  const job = new Job("one", Image.Alpine, ["echo hello"] as string[]);
   job.run();
 });"#;
 
@@ -35,9 +44,11 @@ const SILENT: &str = "";
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     println!("{:<44} {:>9} {:>9} {:>9}", "", "least", "median", "most");
-    for (what, script) in
-        [("engine made, empty script run", SILENT), ("start of a script to its first job", ONE_JOB)]
-    {
+    for (what, script) in [
+        ("engine made, empty script run", SILENT),
+        ("start of a script to its first job", ONE_JOB),
+        ("the same in TypeScript, an ES module", TYPED),
+    ] {
         let mut times = Vec::new();
         for _ in 0..200 {
             times.push(runtime.block_on(start(script)));
@@ -45,8 +56,22 @@ fn main() {
         row(what, times);
     }
     row("end of a job to creation of the next", runtime.block_on(next_job(100)));
-    let (time, requests) = runtime.block_on(many_jobs(1000));
-    println!("1000 jobs at once, run to their end: {time:.1?}, {requests}");
+    let (time, requests, jobs) = runtime.block_on(many_jobs(1000));
+    println!("1000 jobs at once, run to their end: {time:.1?}, {jobs}, {requests} requests");
+    match floor() {
+        Some(times) => row("for comparison: node -e 0", times),
+        None => println!("for comparison: there is no node here"),
+    }
+}
+
+/// What any worker takes that is a program of Node's, before it does anything.
+fn floor() -> Option<Vec<Duration>> {
+    let one = || {
+        let begin = Instant::now();
+        let ended = std::process::Command::new("node").args(["-e", "0"]).status().ok()?;
+        ended.success().then(|| begin.elapsed())
+    };
+    (0..20).map(|_| one()).collect()
 }
 
 fn row(what: &str, mut times: Vec<Duration>) {
@@ -143,7 +168,7 @@ async fn next_job(count: usize) -> Vec<Duration> {
     times
 }
 
-async fn many_jobs(count: usize) -> (Duration, String) {
+async fn many_jobs(count: usize) -> (Duration, usize, String) {
     let server = Server::new(apiserver::Options::default()).unwrap();
     let script = format!(
         "const {{ events, Job, Group }} = require('brigadier');
@@ -151,7 +176,14 @@ async fn many_jobs(count: usize) -> (Duration, String) {
            Group.runAll(Array.from({{ length: {count} }}, (_, n) => new Job('j' + n, 'i')));
          }});"
     );
-    let context = in_cluster(&server, &script).await;
+    let mut context = in_cluster(&server, &script).await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let (router, counted) = (server.router(), Arc::clone(&requests));
+    let counting = tower::service_fn(move |request: Request<kube::client::Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        router.clone().oneshot(request.map(Body::new))
+    });
+    context.cluster = Cluster::new(kube::Client::new(counting, "default"), "default");
     let api: Api<Pod> = Api::default_namespaced(server.client());
     let kubelet = async {
         let mut changes = Box::pin(api.watch(&WatchParams::default(), "0").await.unwrap());
@@ -165,7 +197,8 @@ async fn many_jobs(count: usize) -> (Duration, String) {
     tokio::select! {
         outcome = pipeline::run(&context, silent(), std::future::pending()) => {
             let outcome = outcome.unwrap();
-            (begin.elapsed(), outcome.annotations()["brigantine.dev/jobs"].clone())
+            let jobs = outcome.annotations()["brigantine.dev/jobs"].clone();
+            (begin.elapsed(), requests.load(Ordering::Relaxed), jobs)
         }
         () = kubelet => unreachable!("the watch does not end"),
     }

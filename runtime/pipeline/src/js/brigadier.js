@@ -77,7 +77,7 @@
 
   // --- results --------------------------------------------------------------------------------
 
-  class Result {
+  class K8sResult {
     constructor(data) {
       this.data = data;
     }
@@ -121,7 +121,7 @@
       if (!ok) host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
       return job.resolve();
     }
-    const outcome = ok ? new Result(text) : new Error(job.second ? told(text, known) : text);
+    const outcome = ok ? new K8sResult(text) : new Error(job.second ? told(text, known) : text);
     for (const [key, detail] of Object.entries(known)) {
       const value = key.endsWith("Time") ? new Date(detail) : detail;
       Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
@@ -299,6 +299,8 @@
     return found;
   }
 
+  internal.retries = (value) => Math.min(Math.max(Math.trunc(Number(value)) || 0, 0), 10);
+
   // A job as Rust reads it.
   function describe(job) {
     const milliseconds = Number(job.timeout);
@@ -316,7 +318,7 @@
       env: variables(job),
       mountPath: mount(job.mountPath, "/src"),
       timeout: milliseconds > 0 && milliseconds <= Number.MAX_SAFE_INTEGER ? Math.ceil(milliseconds) : 0,
-      retries: Math.min(Math.max(Math.trunc(Number(job.retries)) || 0, 0), 10),
+      retries: internal.retries(job.retries),
       useSource: Boolean(job.useSource),
       privileged: Boolean(job.privileged),
       serviceAccount: optional(job.serviceAccount),
@@ -484,7 +486,8 @@
       after() {
         if (!events.has("after")) return;
         try {
-          fire(cause("after", { event: last, trigger: "success" }), project);
+          const trigger = Number(builtin("process").exitCode ?? 0) === 0 ? "success" : "failure";
+          fire(cause("after", { event: last, trigger }), project);
         } catch (error) {
           internal.raise(error, "unhandledRejection");
         }

@@ -62,6 +62,7 @@
     job.primaryContainer = new Container(image);
     job.sidecarContainers = {};
     job.timeoutSeconds = 900;
+    job.retries = 0;
     job.host = new JobHost();
     job.fallible = false;
     job.event = event;
@@ -97,6 +98,7 @@
       },
       privileged: own.privileged,
       timeout: Math.ceil(seconds * 1000),
+      retries: internal.retries(job.retries),
       host: {
         os: optional(job.host?.os)?.toLowerCase(),
         nodeSelector: record(job.host?.nodeSelector),

@@ -169,8 +169,9 @@ impl Life<'_> {
 
     /// Notes on the build how many of its jobs have had pods, beside everything else.
     pub(super) fn note_made(&mut self) {
-        let made = self.jobs.count();
-        let resting = self.creating == 0 && self.uncreated.is_empty();
+        let waiting = self.uncreated.iter().map(|(id, _)| *id).min();
+        let made = waiting.unwrap_or_else(|| self.jobs.count());
+        let resting = self.creating == 0 && (waiting.is_none() || self.holds_jobs_back());
         if !self.follows || self.noting_made || !resting || made <= self.made_noted {
             return;
         }

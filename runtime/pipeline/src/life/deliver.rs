@@ -11,6 +11,9 @@ use super::tasks::Happened;
 use super::{Life, READINGS, logs};
 use crate::engine::{Delivery, Failure, Returned};
 
+/// How many notes may wait before no more logs are read.
+const NOTES: usize = 64;
+
 /// Something from outside, for the script.
 pub(super) enum Arrival {
     Settled { id: usize, result: Result<Returned, Failure> },
@@ -29,7 +32,7 @@ pub(super) enum Next {
 impl Life<'_> {
     pub(super) fn next(&mut self, follow: bool) -> Next {
         self.ask();
-        let busy = self.creating > 0 || !self.uncreated.is_empty();
+        let busy = self.creating > 0 || !(self.uncreated.is_empty() || self.holds_jobs_back());
         let Some(journal) = &self.journal else { return Next::Nothing };
         if let Some(head) = journal.head() {
             // What was made before is to be known first.
@@ -50,7 +53,9 @@ impl Life<'_> {
         if let Some(arrival) = self.arrivals.pop_front() {
             return self.tell(arrival, if follow { now } else { self.clock.live() });
         }
-        match self.jobs.next_event(follow, busy, self.reading < READINGS) {
+        // What was read is in memory until it is noted.
+        let may_read = self.reading < READINGS && self.notes.len() < NOTES;
+        match self.jobs.next_event(follow, busy, may_read) {
             Some(event) => {
                 self.happened(event);
                 Next::Again
@@ -200,9 +205,7 @@ impl Life<'_> {
             None => record.end.as_ref()?.log.clone(),
         });
         let arrival = match (token, kept) {
-            (Some(token), Some(kept)) => {
-                Arrival::Log { id, token, result: result.or_else(|_gone| Ok(kept)) }
-            }
+            (Some(token), Some(kept)) => Arrival::Log { id, token, result: result.or(Ok(kept)) },
             (Some(token), None) => Arrival::Log { id, token, result },
             (None, kept) => {
                 let text = result.unwrap_or_else(|message| {

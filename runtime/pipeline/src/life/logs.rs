@@ -160,7 +160,7 @@ impl Shown {
     }
 
     /// What is to be shown of a line, which begins with its time.
-    fn new<'a>(&mut self, line: &'a [u8], whole: bool) -> Option<&'a [u8]> {
+    fn unseen<'a>(&mut self, line: &'a [u8], whole: bool) -> Option<&'a [u8]> {
         if let Some(shown) = self.part {
             self.part = (!whole).then_some(shown);
             return shown.then_some(line);
@@ -203,7 +203,7 @@ async fn lines(
     let mut line: Vec<u8> = Vec::new();
     let mut part = vec![0; 8 << 10];
     let mut take = |line: &[u8], whole: bool| {
-        if let Some(text) = shown.new(line, whole) {
+        if let Some(text) = shown.unseen(line, whole) {
             show(text);
         }
     };

@@ -30,7 +30,12 @@ async fn a_job_gives_its_log_to_the_script() {
     })")
     .await;
     assert_eq!(outcome.exit_code, 0);
-    assert_eq!(world.said(), ["true log of one", " Result { data: 'log of one\\n' }"]);
+    assert_eq!(world.said(), ["true log of one", " K8sResult { data: 'log of one\\n' }"]);
+}
+
+/// The id of the only build.
+async fn build_id(world: &World) -> String {
+    world.job_pod("one").await.metadata.labels.unwrap().remove("build").unwrap()
 }
 
 #[tokio::test]
@@ -47,6 +52,11 @@ async fn one_watch_follows_all_jobs_and_nothing_is_asked_twice() {
     assert_eq!(count("GET pods"), 1);
     assert_eq!(count("GET log"), 2);
     assert_eq!((count("POST secrets"), count("POST pods")), (3, 3));
+    // What follows from the end of a job is done after that end is noted.
+    let one = format!("PATCH one-{}", build_id(&world).await);
+    let noted = calls.iter().position(|call| *call == one);
+    let created = calls.iter().enumerate().filter(|(_, call)| *call == "POST secrets");
+    assert!(noted < created.map(|(at, _)| at).nth(1), "{calls:?}");
     // The start and the end of the build, and each job: that it was made, and how it ended.
     calls.retain(|call| call.starts_with("PATCH"));
     assert!(calls.len() <= 2 + 3 * 2, "{calls:?}");
