@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    EnvVarSource, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    EnvVarSource, PersistentVolumeClaim, PersistentVolumeClaimSpec, Pod, Secret, Volume,
+    VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -380,6 +380,11 @@ impl Sidecar {
     fn key(&self, variable: &str) -> String {
         format!("{}.{variable}", self.name)
     }
+}
+
+/// Whether the failure of a job, whose pod this is, is none of its build's.
+pub fn is_fallible(pod: &Pod) -> bool {
+    pod.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(FALLIBLE))
 }
 
 /// The job's script, as the job's shell runs it.

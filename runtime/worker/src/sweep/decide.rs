@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use runtime::build::{Head, Phase, annotation};
+use runtime::job;
 use runtime::outcome::{self, Standing};
 use runtime::project::Project;
 
@@ -93,6 +94,9 @@ fn detached<'a>(pods: &Pods) -> Action<'a> {
             Standing::Succeeded(ended) => finished = finished.max(ended.finished),
             Standing::Failed(ended) => {
                 finished = finished.max(ended.finished);
+                if job::is_fallible(pod) {
+                    continue;
+                }
                 let name = pod.metadata.name.as_deref().unwrap_or_default();
                 failed = failed.or_else(|| Some(format!("Pod {name} failed to run to completion")));
             }

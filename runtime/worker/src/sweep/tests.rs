@@ -195,7 +195,9 @@ async fn a_worker_that_could_not_clone_fails_its_build() {
 
 #[tokio::test]
 async fn a_detached_build_ends_when_its_pods_have() {
-    for (code, phase) in [(0, Phase::Succeeded), (3, Phase::Failed)] {
+    let cases =
+        [(0, false, Phase::Succeeded), (3, false, Phase::Failed), (3, true, Phase::Succeeded)];
+    for (code, fallible, phase) in cases {
         let world = World::new("{}").await;
         let build = world.started(&[(annotation::DETACHED, "true")]).await;
         world.pod(&build, "job", json!({"phase": "Running"})).await;
@@ -203,6 +205,11 @@ async fn a_detached_build_ends_when_its_pods_have() {
         let patch = Patch::Merge(json!({ "status": ended(code) }));
         let name = format!("only-{}", build.id);
         let pods = world.api::<Pod>();
+        if fallible {
+            let noted =
+                json!({ "metadata": { "annotations": { runtime::job::FALLIBLE: "true" } } });
+            pods.patch(&name, &PatchParams::default(), &Patch::Merge(noted)).await.unwrap();
+        }
         pods.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
         let report = world.sweep(&NOW).await;
         assert_eq!(what(&report), [("ended", build.name())]);
