@@ -56,7 +56,7 @@ declare module "brigadier" {
     event: BrigadeEvent;
     /** What was thrown. Only of `error`. */
     reason?: unknown;
-    /** `success`, `unhandledRejection` or `uncaughtException`. */
+    /** `success`, `unhandledRejection`, `uncaughtException`, or `cancelled`. */
     trigger: string;
   }
 

@@ -96,6 +96,9 @@ pub struct WorkerSettings {
     /// `BRIGADE_EVENT_TYPE`, `BRIGADE_EVENT_PROVIDER`, `BRIGADE_COMMIT_ID`, `BRIGADE_COMMIT_REF` and
     /// `BRIGADE_REMOTE_URL`: the event, for a build that is not in the cluster.
     pub event: Event,
+    /// `BRIGADE_CONFIG`: the file that names what the script depends on, before any other.
+    /// Default: none.
+    pub config: Option<PathBuf>,
     /// `BRIGADE_SCRIPT`: the file of the script, before any other but the event's own. Default: none.
     pub script: Option<PathBuf>,
     /// `BRIGADE_SERVICE_ACCOUNT`: the service account of jobs that name none. Default: that of
@@ -148,6 +151,7 @@ impl WorkerSettings {
             // Brigade takes a level that it does not know as none at all, and says nothing then.
             log_level: get("BRIGADE_LOG_LEVEL").and_then(|name| LogLevel::parse(name.trim())),
             event,
+            config: get("BRIGADE_CONFIG").map(Into::into),
             script: get("BRIGADE_SCRIPT").map(Into::into),
             service_account: match get("BRIGADE_SERVICE_ACCOUNT") {
                 Some(account) => account,

@@ -102,6 +102,12 @@ async fn a_build_that_ends_in_the_function_gives_its_slot_back_at_once() {
         let told = arrive(&world, "main", number).await;
         assert_eq!(told.body["phase"], "Succeeded", "{told:?}");
     }
+    for build in world.app.cluster.builds("default").await.unwrap() {
+        assert!(build.accepted && !build.annotations.contains_key(annotation::WAITING));
+        for note in [annotation::STARTED, annotation::FINISHED, annotation::JOBS] {
+            assert!(build.annotations.contains_key(note), "{note}: {:?}", build.annotations);
+        }
+    }
     let project = world.app.cluster.project("ocean/brig").await.unwrap().unwrap();
     assert!(world.app.cluster.slots(&project).await.unwrap().is_empty());
     assert!(world.app.cluster.open_builds(&project).await.unwrap().is_empty());

@@ -46,8 +46,10 @@ pub(crate) enum CloneError {
     Remote(#[from] RemoteError),
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("the folder {folder} cannot be cloned to: {source}")]
+    #[error("the folder {folder} cannot be cloned to")]
     Folder { folder: String, source: io::Error },
+    #[error("there is no temporary folder for git's configuration; TMPDIR names one")]
+    Temporary(#[source] io::Error),
     #[error("the folder {0} holds another repository; clone to an empty folder")]
     Foreign(String),
     #[error(
@@ -98,9 +100,8 @@ pub(crate) async fn clone(
     let remote = Remote::parse(&settings.remote)?;
     let wanted = Wanted::of(&settings.commit, &settings.reference)?;
     let folder = settings.workspace.display().to_string();
-    let at_folder = |source| CloneError::Folder { folder: folder.clone(), source };
     prepare(&settings.workspace, &folder)?;
-    let git = Git::new(settings, &remote, waits, Say::new(out)).map_err(at_folder)?;
+    let git = Git::new(settings, &remote, waits, Say::new(out)).map_err(CloneError::Temporary)?;
     let cloning = Cloning { git, remote, wanted, settings };
     let limit = settings.time_limit;
     tokio::select! {
@@ -390,11 +391,7 @@ impl Cloning<'_> {
         reference: Option<&Reference>,
         commit: &str,
     ) -> Result<(), CloneError> {
-        let at = |source| CloneError::Folder {
-            folder: self.settings.workspace.display().to_string(),
-            source,
-        };
-        let lfs = self.git.use_lfs().await.map_err(at)?;
+        let lfs = self.git.use_lfs().await.map_err(CloneError::Temporary)?;
         let mut arguments = vec!["checkout", "--force", "--quiet", "--no-recurse-submodules"];
         match reference.and_then(Reference::branch) {
             Some(branch) if branch != "HEAD" => {

@@ -57,6 +57,7 @@ pub(crate) async fn run(
     project.namespace = build.namespace.clone();
     build.event.log_level = worker.log_level.unwrap_or(build.event.log_level);
     mounted::script(worker, &mut project, &mut build);
+    mounted::config(worker, &mut project, &mut build);
     // What needs no script needs no clone either.
     if let Some(outcome) = pipeline::settled(cluster, &build).await? {
         leave(cluster, &project, settings, &build).await;

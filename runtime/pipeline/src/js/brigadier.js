@@ -77,7 +77,7 @@
 
   // --- results --------------------------------------------------------------------------------
 
-  class Result {
+  class K8sResult {
     constructor(data) {
       this.data = data;
     }
@@ -121,7 +121,7 @@
       if (!ok) host.log("warn", "app", `job ${known.job} has failed, and may: it is fallible`);
       return job.resolve();
     }
-    const outcome = ok ? new Result(text) : new Error(job.second ? told(text, known) : text);
+    const outcome = ok ? new K8sResult(text) : new Error(job.second ? told(text, known) : text);
     for (const [key, detail] of Object.entries(known)) {
       const value = key.endsWith("Time") ? new Date(detail) : detail;
       Object.defineProperty(outcome, key, { value, writable: true, configurable: true, enumerable: false });
@@ -486,7 +486,8 @@
       after() {
         if (!events.has("after")) return;
         try {
-          fire(cause("after", { event: last, trigger: "success" }), project);
+          const trigger = Number(builtin("process").exitCode ?? 0) === 0 ? "success" : "failure";
+          fire(cause("after", { event: last, trigger }), project);
         } catch (error) {
           internal.raise(error, "unhandledRejection");
         }

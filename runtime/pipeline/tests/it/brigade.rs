@@ -365,11 +365,23 @@ async fn the_exit_codes_are_brigades() {
         ("require('./nothing');", 1),
         ("events.on('exec', () => process.exit(7));", 7),
         ("process.exit(3);", 3),
+        ("events.on('exec', () => { process.exitCode = 5; });", 5),
     ] {
         let (_, exit_code) = run(PROJECT, event("exec"), body).await;
         assert_eq!(exit_code, code, "{body}");
     }
     assert_eq!(run(PROJECT, event("ping"), "").await.1, 0);
+}
+
+#[tokio::test]
+async fn after_is_told_whether_the_script_wants_to_fail() {
+    for (code, trigger) in [("0", "success"), ("5", "failure"), ("undefined", "success")] {
+        let body = format!(
+            "events.on('exec', () => {{ process.exitCode = {code}; }});
+             events.on('after', (e) => console.log(e.cause.trigger));"
+        );
+        assert_eq!(said(PROJECT, &body).await, [trigger], "{code}");
+    }
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn a_job_gives_its_log_to_the_script() {
     })")
     .await;
     assert_eq!(outcome.exit_code, 0);
-    assert_eq!(world.said(), ["true log of one", " Result { data: 'log of one\\n' }"]);
+    assert_eq!(world.said(), ["true log of one", " K8sResult { data: 'log of one\\n' }"]);
 }
 
 /// The id of the only build.

@@ -244,3 +244,25 @@ async fn a_cluster_that_is_away_is_an_error_that_may_be_tried_again() {
     assert!(matches!(start.end, StartEnd::Detached));
     assert_eq!(world.jobs().await, ["a"]);
 }
+
+#[tokio::test]
+async fn typescript_is_started_where_there_is_a_compiler_and_left_to_a_worker_elsewhere() {
+    let world = World::new();
+    let script = "import { events, Job, type Event } from 'brigadier';
+         enum Image { Alpine = 'alpine' }
+         events.on('push', (e: Event): void => { new Job('typed', Image.Alpine).run(); });";
+    for name in ["brigade.ts", "brigade.js"] {
+        let mut context = world.build(PROJECT, event("push"), script).await;
+        context.script.name = name.to_owned();
+        let start = world.start(&context).await;
+        match start.end {
+            StartEnd::Detached if cfg!(feature = "typescript") => {
+                assert_eq!(start.jobs[0].name, "typed");
+            }
+            StartEnd::Awaits { reason } if !cfg!(feature = "typescript") => {
+                assert_eq!(reason, "TypeScript is compiled in the worker");
+            }
+            end => panic!("{name}: {end:?}"),
+        }
+    }
+}

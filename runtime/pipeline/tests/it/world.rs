@@ -191,7 +191,8 @@ impl World {
         context: &Context,
         kubelet: impl Future<Output = ()>,
     ) -> Outcome {
-        let run = pipeline::run(context, self.output(), std::future::pending());
+        // On the heap: it is large where nothing is optimized, and so are the frames that poll it.
+        let run = Box::pin(pipeline::run(context, self.output(), std::future::pending()));
         let kubelet = async {
             kubelet.await;
             std::future::pending::<()>().await;

@@ -69,6 +69,16 @@ pub(super) fn script(worker: &WorkerSettings, project: &mut Project, build: &mut
     }
 }
 
+/// Takes the configuration that `BRIGADE_CONFIG` names, if there is one.
+pub(super) fn config(worker: &WorkerSettings, project: &mut Project, build: &mut Build) {
+    let Some(path) = &worker.config else { return };
+    if let Ok(inside) = path.strip_prefix(&worker.workspace) {
+        project.config_path = inside.display().to_string();
+    } else if let Ok(text) = fs::read_to_string(path) {
+        build.event.config = Some(text).filter(|text| !text.trim().is_empty());
+    }
+}
+
 fn secret(kind: &str, name: &str, namespace: &str, data: BTreeMap<String, ByteString>) -> Secret {
     Secret {
         type_: Some(kind.to_owned()),

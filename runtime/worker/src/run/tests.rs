@@ -208,6 +208,7 @@ impl World {
             home: "default".to_owned(),
             log_level: None,
             event: Event::new("unknown", "ping", ""),
+            config: None,
             script: None,
             service_account: "brigade-worker".to_owned(),
             service_account_regex: None,

@@ -234,3 +234,82 @@ fn emitters_are_as_in_node() {
         "first\nf\nonce 1\nfirst\ntrue 1 [ 'a' ]\nboom\nfalse\ntrue\n42"
     );
 }
+
+#[test]
+fn files_are_read_as_node_reads_them() {
+    let folder = repository(&[("a.txt", "tëxt"), ("sub/b.txt", "b"), ("sub/deep/c.txt", "")]);
+    assert_eq!(
+        printed_in(
+            &folder,
+            "const fs = require('fs');
+             console.log(fs.readdirSync('.', { withFileTypes: true }).map((e) => e.name + e.isDirectory()), fs.readdirSync('sub', { recursive: true }));
+             const stat = fs.statSync('a.txt'); console.log(stat.size, stat.isFile(), stat.isDirectory(), stat.mtime instanceof Date);
+             console.log(fs.statSync('none', { throwIfNoEntry: false }), fs.existsSync('sub'), fs.existsSync(null));
+             for (const f of [() => fs.readFileSync('none'), () => fs.readFileSync('sub'), () => fs.readdirSync('a.txt'), () => fs.readFileSync('/etc/passwd'), () => fs.readFileSync(5), () => fs.accessSync('a.txt', fs.constants.W_OK), () => fs.writeFileSync('a.txt', ''), () => fs.createReadStream('a.txt')]) {
+               try { f(); console.log('read') } catch (error) { console.log(error.code, error.syscall, error.path) }
+             }
+             console.log(fs.realpathSync('sub/../a.txt') === process.cwd() + '/a.txt', fs.readFileSync(require('url').pathToFileURL('a.txt'), 'utf8'));
+             fs.access('none', (error) => console.log('access', error.code));
+             import('fs/promises').then(async (promises) => console.log(await promises.readdir('sub'), await promises.writeFile('x', '').catch((error) => error.code)));",
+        ),
+        "[ 'a.txtfalse', 'subtrue' ] [ 'b.txt', 'deep', 'deep/c.txt' ]
+5 true false true
+undefined true false
+ENOENT open none
+EISDIR open sub
+ENOTDIR scandir a.txt
+EACCES open /etc/passwd
+ERR_INVALID_ARG_TYPE undefined undefined
+EROFS access a.txt
+EROFS undefined undefined
+undefined undefined undefined
+true tëxt
+access ENOENT
+[ 'b.txt', 'deep' ] EROFS"
+    );
+}
+
+#[test]
+fn the_small_modules_are_there() {
+    assert_eq!(
+        printed(
+            "const { StringDecoder } = require('string_decoder');
+             const decoder = new StringDecoder('utf8'); const bytes = Buffer.from('é€😀');
+             console.log([...bytes].map((byte) => decoder.write(Buffer.from([byte]))).join('|'), decoder.write(Buffer.from([0xe2])) + decoder.end());
+             const { builtinModules, createRequire, isBuiltin } = require('module');
+             console.log(builtinModules.includes('path'), isBuiltin('node:fs'), isBuiltin('http'), createRequire('/vcs/x.js')('path') === require('path'));
+             const { AsyncLocalStorage } = require('async_hooks'); const store = new AsyncLocalStorage();
+             console.log(store.run(5, () => store.getStore()), store.getStore());
+             const os = require('os'); console.log(os.EOL === '\\n', os.platform(), os.tmpdir(), os.cpus().length, require('tty').isatty(1));
+             console.log(require('util/types').isDate(new Date()), require('util').types.isUint8Array(Buffer.alloc(1)), typeof require('perf_hooks').performance.now());
+             console.log(require('querystring').parse('a=1&a=2&b=x%20y'), require('querystring').stringify({ a: [1, 2], b: 'x y' }));
+             const url = require('url'); console.log(url.fileURLToPath('file:///a%20b/c'), url.pathToFileURL('/a b/#c').href);
+             try { url.fileURLToPath('http://x/y') } catch (error) { console.log(error.code) }
+             try { createRequire('/etc/x.js') } catch (error) { console.log(error.message) }"
+        ),
+        "|é|||€||||😀 \u{fffd}
+true true false true
+5 undefined
+true linux /tmp 0 false
+true true number
+[Object: null prototype] { a: [ '1', '2' ], b: 'x y' } a=1&a=2&b=x%20y
+/a b/c file:///a%20b/%23c
+ERR_INVALID_URL_SCHEME
+createRequire takes a file of the repository, which /etc/x.js is not"
+    );
+}
+
+#[test]
+fn what_is_aborted_says_so() {
+    assert_eq!(
+        printed(
+            "const controller = new AbortController(); const { signal } = controller;
+             signal.addEventListener('abort', () => console.log('told', signal.aborted), { once: true });
+             signal.onabort = () => console.log('on');
+             controller.abort(); controller.abort(new Error('again'));
+             console.log(signal.reason.name, AbortSignal.abort(5).reason, AbortSignal.any([new AbortController().signal, signal]).aborted);
+             try { signal.throwIfAborted() } catch (error) { console.log(error.message) }"
+        ),
+        "told true\non\nAbortError 5 true\nThis operation was aborted"
+    );
+}
