@@ -18,14 +18,15 @@ pub async fn run(
     output: Output,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Outcome, PipelineError> {
-    if let Some(outcome) = settled(&context.cluster, &context.build).await? {
+    // On the heap: what calls the cluster is large, and may be run on a small stack.
+    if let Some(outcome) = Box::pin(settled(&context.cluster, &context.build)).await? {
         return Ok(outcome);
     }
     let mut life = Life::new(context, output);
     tokio::select! {
         biased;
         () = shutdown => Err(PipelineError::Interrupted),
-        outcome = follow(context, &mut life) => outcome,
+        outcome = Box::pin(follow(context, &mut life)) => outcome,
     }
 }
 

@@ -58,7 +58,7 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
         return Ok(Start::elsewhere(context, reason));
     }
     let mut life = Life::new(context, output);
-    let pause = life.live(false).await?;
+    let pause = Box::pin(life.live(false)).await?;
     let end = match pause {
         Pause::Over if let Some(want) = life.wants() => {
             let reason = match want {

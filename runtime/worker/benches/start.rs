@@ -39,6 +39,7 @@ async fn main() {
     let serving = server.clone();
     tokio::spawn(async move { serving.serve_plain(listener, std::future::pending()).await });
     let cluster = Cluster::new(server.client(), "default");
+    cluster.create_service_account("default", "brigade-worker").await.unwrap();
     let (project, _warnings) = values::read("project: org/app", "default").unwrap();
     cluster.put_project(&project).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(server.client());
