@@ -185,6 +185,7 @@ fn a_job_is_born_with_brigade_2s_defaults() {
           },
           sidecarContainers: {},
           timeoutSeconds: 900,
+          retries: 0,
           host: JobHost { os: undefined, nodeSelector: {} },
           fallible: false,
           event: { worker: {} }
