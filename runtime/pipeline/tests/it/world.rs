@@ -191,7 +191,7 @@ impl World {
         context: &Context,
         kubelet: impl Future<Output = ()>,
     ) -> Outcome {
-        let run = pipeline::run(context, self.output(), std::future::pending());
+        let run = Box::pin(pipeline::run(context, self.output(), std::future::pending()));
         let kubelet = async {
             kubelet.await;
             std::future::pending::<()>().await;
