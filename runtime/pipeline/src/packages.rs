@@ -11,14 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use runtime::cluster::ClusterError;
 use secrecy::SecretString;
 
 use crate::Context;
 use crate::output::Printer;
 
-use config::Wanted;
+use config::{Vendored, Wanted};
 use registry::Registry;
 use tree::Chosen;
 
@@ -111,27 +112,45 @@ pub(crate) fn may_be_fetched(context: &Context) -> bool {
             .any(|text| !text.trim().is_empty())
 }
 
-/// Has everything that the build depends on.
-pub(crate) async fn install(
-    context: &Context,
-    printer: &Printer,
-) -> Result<Packages, PackageError> {
-    let say = |text: String| printer.console("log", &format!("prestart: {text}"));
+/// Has everything that the build depends on. It is a future of its own on the heap, since few builds
+/// need it, and all would have to carry it.
+pub(crate) fn install<'a>(
+    context: &'a Context,
+    printer: &'a Printer,
+) -> BoxFuture<'a, Result<Packages, PackageError>> {
+    find(context, printer).boxed()
+}
+
+async fn find(context: &Context, printer: &Printer) -> Result<Packages, PackageError> {
     let Some(config) = config::find(context).await? else {
-        say("no dependencies file found".to_owned());
+        say(printer, "no dependencies file found");
         return Ok(Packages::default());
     };
     let wanted = config::read(&config)?;
     if wanted.is_empty() {
-        say("no dependencies to install".to_owned());
+        say(printer, "no dependencies to install");
         return Ok(Packages::default());
     }
     let names: Vec<String> = wanted.iter().map(Wanted::to_string).collect();
-    say(format!("installing {}", names.join(", ")));
-    let vendored = config::Vendored::new(context.script.workspace.clone());
+    say(printer, &format!("installing {}", names.join(", ")));
+    let vendored = Vendored::new(context.script.workspace.clone());
     if wanted.iter().all(|wanted| vendored.has(wanted)) {
         return Ok(Packages::default());
     }
+    fetch(context, printer, &wanted, &vendored).boxed().await
+}
+
+/// Says it as Brigade does.
+fn say(printer: &Printer, text: &str) {
+    printer.console("log", &format!("prestart: {text}"));
+}
+
+async fn fetch(
+    context: &Context,
+    printer: &Printer,
+    wanted: &[Wanted],
+    vendored: &Vendored,
+) -> Result<Packages, PackageError> {
     let options = &context.options.packages;
     let token = context.project.secrets.get(TOKEN).and_then(serde_json::Value::as_str);
     let token = token.filter(|token| !token.is_empty()).map(SecretString::from);
@@ -140,7 +159,7 @@ pub(crate) async fn install(
     let noted = noted.and_then(|json| serde_json::from_str::<BTreeMap<String, String>>(json).ok());
     let chosen = match &noted {
         Some(noted) => tree::again(&registry, noted).await?,
-        None => tree::choose(&registry, &wanted, &vendored).await?,
+        None => tree::choose(&registry, wanted, vendored).await?,
     };
     if noted.is_none() {
         let at = chosen.iter().map(|chosen| (chosen.at.clone(), chosen.published.to_string()));
@@ -152,7 +171,7 @@ pub(crate) async fn install(
     for wanted in wanted.iter().filter(|wanted| !wanted.is_exact()) {
         let at = format!("node_modules/{}", wanted.name);
         if let Some(taken) = chosen.iter().find(|chosen| chosen.at == at) {
-            say(format!("{wanted} names no exact version, {} is taken", taken.published));
+            say(printer, &format!("{wanted} names no exact version, {} is taken", taken.published));
         }
     }
     cache::prepare(&options.folder)?;

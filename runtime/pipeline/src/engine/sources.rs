@@ -104,7 +104,7 @@ pub(super) fn script(
         _ => {}
     }
     let Some(error) = compiles(ctx, name, text) else { return source(Kind::CommonJs) };
-    match language(text) {
+    match language(ctx, text) {
         Some(Language::Module) => source(Kind::Module),
         Some(Language::TypeScript) => strip(shared, ctx, name, text),
         None => Err(ctx.throw(error)),
@@ -119,19 +119,22 @@ enum Language {
 
 /// What a text is that is no script of JavaScript.
 #[cfg(feature = "typescript")]
-fn language(text: &str) -> Option<Language> {
+fn language(_ctx: &Ctx<'_>, text: &str) -> Option<Language> {
     let module = || looks_like_module(text).then_some(Language::Module);
     typescript::language(text).or_else(module)
 }
 
 #[cfg(not(feature = "typescript"))]
-fn language(text: &str) -> Option<Language> {
-    if looks_like_typescript(text) {
-        Some(Language::TypeScript)
-    } else if looks_like_module(text) {
+fn language(ctx: &Ctx<'_>, text: &str) -> Option<Language> {
+    let name = "brigantine:try";
+    let module = looks_like_module(text);
+    let compiles = module && rquickjs::Module::declare(ctx.clone(), name, text).catch(ctx).is_ok();
+    if compiles {
         Some(Language::Module)
+    } else if looks_like_typescript(text) {
+        Some(Language::TypeScript)
     } else {
-        None
+        module.then_some(Language::Module)
     }
 }
 

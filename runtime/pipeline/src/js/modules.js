@@ -151,7 +151,7 @@
   function nodeModule() {
     const createRequire = (from) => {
       const path = host.relative(from instanceof URL || String(from).startsWith("file:") ? builtin("url").fileURLToPath(from) : String(from));
-      if (path === null) throw new TypeError(`createRequire takes a file of the repository, which ${from} is not`);
+      if (typeof path !== "string") throw new TypeError(`createRequire takes a file of the repository, which ${from} is not`);
       return requireFrom(path);
     };
     Module.createRequire = createRequire;

@@ -11,7 +11,7 @@ use tar::{Builder, EntryType, Header};
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::config::{Config, Vendored};
+use super::config::Config;
 use super::*;
 
 /// An archive of these files, as `npm pack` makes one.

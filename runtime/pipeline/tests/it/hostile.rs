@@ -84,6 +84,7 @@ async fn a_bad_build_is_ended_and_explained_and_no_other_is_touched() {
             assert!(printed < 100_000, "{body} printed {printed}");
         }
     };
+    // Each on the heap: together they take more of the stack than a test has.
     tokio::join!(Box::pin(good), Box::pin(bad));
 }
 
