@@ -48,7 +48,8 @@ pub(crate) async fn run(
         Err(error) => return Err(error.into()),
     };
     let mut project = match cluster.project(&worker.project).await {
-        Ok(Some(project)) => project,
+        Ok(Some(project)) if project.has_builds_in(&build.namespace) => project,
+        Ok(Some(project)) => bail!("{} has no builds in {}", project.name, build.namespace),
         Ok(None) => mounted::project(worker)?,
         Err(error @ ClusterError::Refused { .. }) => mounted::project(worker).or(Err(error))?,
         Err(error) => return Err(error.into()),
