@@ -43,6 +43,8 @@ pub(crate) async fn run(
     let id = BuildId::parse(&worker.build)?;
     let mut build = match cluster.build(&worker.namespace, id).await {
         Ok(Some(build)) => build,
+        // Nobody would own what is made of it.
+        Ok(None) if worker.stored => bail!("build {id} was deleted from {}", worker.namespace),
         Ok(None) => mounted::build(worker, id)?,
         Err(error @ ClusterError::Refused { .. }) => mounted::build(worker, id).or(Err(error))?,
         Err(error) => return Err(error.into()),
