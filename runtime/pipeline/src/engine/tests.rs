@@ -61,6 +61,11 @@ pub(crate) fn push() -> Event {
     event
 }
 
+/// The usual limits, but for the time, which no script here is to run out of.
+pub(crate) fn usual() -> Limits {
+    Limits { running: Duration::from_secs(60), ..Limits::default() }
+}
+
 impl Script {
     pub(crate) fn new(limits: Limits, workspace: Option<PathBuf>) -> Script {
         Script::with(limits, workspace, Packages::default())
@@ -105,7 +110,7 @@ impl Script {
 
 /// What a script prints that must not fail.
 fn printed(text: &str) -> String {
-    let mut script = Script::new(Limits::default(), None);
+    let mut script = Script::new(usual(), None);
     let turn = script.load(text);
     assert_eq!(turn.thrown, None);
     assert_eq!(turn.stop, None);
@@ -114,7 +119,7 @@ fn printed(text: &str) -> String {
 
 /// What a script says that fails while it is loaded.
 fn thrown(text: &str) -> String {
-    let turn = Script::new(Limits::default(), None).load(text);
+    let turn = Script::new(usual(), None).load(text);
     turn.thrown.clone().unwrap_or_else(|| panic!("it does not fail: {turn:?}"))
 }
 
@@ -130,7 +135,7 @@ fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn printed_in(folder: &tempfile::TempDir, text: &str) -> String {
-    let mut script = Script::new(Limits::default(), Some(folder.path().to_owned()));
+    let mut script = Script::new(usual(), Some(folder.path().to_owned()));
     let turn = script.load(text);
     assert_eq!(turn.thrown, None);
     assert_eq!(turn.stop, None);

@@ -8,7 +8,7 @@ use super::*;
 const HEAD: &str = "const { events, fire, Job, Group, ErrorReport } = require('brigadier');\n";
 
 fn fired(body: &str) -> (Script, Turn) {
-    let mut script = Script::new(Limits::default(), None);
+    let mut script = Script::new(usual(), None);
     let turn = script.load(&format!("{HEAD}{body}"));
     assert_eq!(turn.thrown, None);
     let turn = script.engine.turn(Delivery::Fire("push".to_owned()));
@@ -114,8 +114,7 @@ fn names_are_checked_when_a_job_is_made() {
         ("'aa\\n'", false),
         ("'a'.repeat(36000) + '!'", false),
     ] {
-        let turn =
-            Script::new(Limits::default(), None).load(&format!("{HEAD}new Job({name}, 'i')"));
+        let turn = Script::new(usual(), None).load(&format!("{HEAD}new Job({name}, 'i')"));
         assert_eq!(turn.thrown.is_none(), good, "{name}: {:?}", turn.thrown);
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 const HEAD: &str = "const { events, Job, Container, JobHost, SerialGroup, ConcurrentGroup, logger } = require('@brigadecore/brigadier');\n";
 
 fn ran(body: &str) -> (Script, Turn) {
-    let mut script = Script::new(Limits::default(), None);
+    let mut script = Script::new(usual(), None);
     let turn = script.load(&format!("{HEAD}{body}"));
     assert_eq!(turn.thrown, None);
     (script, turn)

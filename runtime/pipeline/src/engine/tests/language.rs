@@ -72,7 +72,7 @@ fn an_es_module_is_taken_too() {
     );
     let thrown = thrown("import { events } from 'brigadier';\nimport { nothing } from 'path';");
     assert!(thrown.contains("nothing"), "{thrown}");
-    let mut script = Script::new(Limits::default(), None);
+    let mut script = Script::new(usual(), None);
     let turn = script.load("import { events } from 'brigadier';\n  events.nothing();");
     let at_top = "TypeError: not a function\n    at brigade.js:2:10";
     assert_eq!(turn.state.thrown.as_deref(), Some(at_top));
@@ -128,7 +128,7 @@ fn nothing_outside_the_repository_is_read() {
         assert!(printed == "EACCES\nfalse" || printed == "ENOENT\nfalse", "{path}: {printed}");
     }
     for path in ["./link/secret", "../secret", "/etc/passwd", "./lib/../../secret"] {
-        let mut script = Script::new(Limits::default(), Some(folder.path().to_owned()));
+        let mut script = Script::new(usual(), Some(folder.path().to_owned()));
         let turn = script.load(&format!("require({path:?})"));
         assert!(turn.thrown.unwrap().contains("Cannot find module"), "{path}");
     }

@@ -6,7 +6,7 @@ use crate::packages::Mount;
 /// What a script by this name prints, or throws, in a repository with these files.
 fn outcome(files: &[(&str, &str)], name: &str, text: &str) -> String {
     let folder = repository(files);
-    let mut script = Script::new(Limits::default(), Some(folder.path().to_owned()));
+    let mut script = Script::new(usual(), Some(folder.path().to_owned()));
     let turn = script.load_as(name, text);
     let thrown = turn.thrown.or(turn.state.thrown);
     let stop = turn.stop.map(|stop| format!("{stop:?}"));
@@ -387,7 +387,7 @@ fn a_package_is_read_where_it_was_put_and_nowhere_else() {
         mount("node_modules/b", "b2"),
     ];
     let packages = Packages { mounts: mounts.into() };
-    let mut script = Script::with(Limits::default(), None, packages);
+    let mut script = Script::with(usual(), None, packages);
     let turn = script.load(
         "const a = require('a'); console.log(a, require('b').b);
          for (const path of ['a/../secret', './node_modules/a/../../secret', './node_modules/../secret', 'a/../../secret.js']) {

@@ -196,7 +196,7 @@ fn everything_random_is_the_same_in_every_evaluation() {
 
 #[test]
 fn the_clock_is_the_builds_and_stands_still_while_the_script_runs() {
-    let mut script = Script::new(Limits::default(), None);
+    let mut script = Script::new(usual(), None);
     let turn = script.load(
         "globalThis.show = () => console.log(Date.now(), new Date().toISOString(), +new Date(5), performance.now(), process.uptime(), process.hrtime.bigint());
          const before = Date.now();

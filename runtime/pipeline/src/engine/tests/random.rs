@@ -192,7 +192,7 @@ proptest! {
             text += &format!("try {{ job.{property} = {value}; }} catch {{}}\n");
         }
         text += "job.run();";
-        let mut script = Script::new(Limits::default(), None);
+        let mut script = Script::new(usual(), None);
         let turn = script.load(&text);
         assert_eq!(turn.stop, None, "{text}");
         for command in &turn.commands {

@@ -19,7 +19,7 @@ fn outcome(name: &str, text: &str) -> String {
             "interface A {\n  a: string;\n}\n\nexport function fail(a: A): never {\n  const b: string = a.a;\n  throw new Error(b as string);\n}\n",
         ),
     ]);
-    let mut script = Script::new(Limits::default(), Some(folder.path().to_owned()));
+    let mut script = Script::new(usual(), Some(folder.path().to_owned()));
     let turn = script.load_as(name, text);
     let stop = turn.stop.map(|stop| format!("{stop:?}"));
     let thrown = turn.thrown.or(turn.state.thrown);
@@ -167,7 +167,7 @@ fn what_is_nested_without_end_is_bounded() {
         ("namespace a", ".b", "{}"),
     ] {
         let text = format!("{head}{}{tail}", times(part));
-        let mut script = Script::new(Limits::default(), None);
+        let mut script = Script::new(usual(), None);
         let turn = script.load_as("brigade.ts", &text);
         // Whatever is said of it, somebody is there to say it.
         assert!(turn.thrown.is_some() || turn.stop.is_none(), "{part}");
