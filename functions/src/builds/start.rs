@@ -181,6 +181,10 @@ fn note(
         StartEnd::Ended(_) if origin == ScriptOrigin::None => {
             "neither the repository nor the project has a script".to_owned()
         }
+        StartEnd::Ended(_) if started.waits_for_process() => {
+            "the script has a handler of Brigade 2's API, and does not call events.process()"
+                .to_owned()
+        }
         StartEnd::Ended(_) if !started.fired.iter().any(|name| started.handlers.contains(name)) => {
             format!("the script has no handler for `{}`", line(&started.fired.join("`, `"), 200))
         }

@@ -87,6 +87,11 @@ async fn what_a_handler_of_brigade_2_returns_is_noted_on_a_build_without_a_worke
         told.body["reason"],
         "the script has no handler for `push`, `brigade.sh/github:push`"
     );
+    let script = "const { events } = require('@brigadecore/brigadier');
+        events.on('brigade.sh/github', 'push', () => {});";
+    let told = world(script, Settings::default()).await.send(delivery("push", push())).await;
+    let reason = told.body["reason"].as_str().unwrap();
+    assert!(reason.ends_with("does not call events.process()"), "{reason}");
 }
 
 #[tokio::test]

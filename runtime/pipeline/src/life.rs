@@ -355,7 +355,10 @@ impl<'a> Life<'a> {
             }
             (Some(Stop::Broken(text)), _) | (None, Some(text)) => (1, Some(self.explained(text))),
             (None, None) if self.state.failed => {
-                (1, self.jobs.first_failure().or_else(|| Some("the script failed".to_owned())))
+                let uncaught = self.state.failure.clone().unwrap_or_default();
+                let of_job = uncaught.job.and_then(|job| self.jobs.failure_of(&job));
+                let said = Some(uncaught.text).filter(|text| !text.is_empty());
+                (1, of_job.or(said).or_else(|| Some("the script failed".to_owned())))
             }
             (None, None) => match self.state.exit_code {
                 None | Some(0) => (0, None),

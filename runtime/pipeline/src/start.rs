@@ -142,6 +142,19 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
 }
 
 impl Start {
+    /// Whether a handler of Brigade 2's API was not called because nobody called `process()`.
+    pub fn waits_for_process(&self) -> bool {
+        let processed = self.fired.iter().any(|name| name.contains('/'));
+        let is_of = |handler: &String| {
+            let names = self.fired.iter().map(String::as_str).chain(["*"]);
+            let mut sources = names.filter_map(|name| handler.strip_suffix(name));
+            sources.any(|source| source.contains('/') && source.ends_with(':'))
+        };
+        !processed
+            && !self.fired.iter().any(|name| self.handlers.contains(name))
+            && self.handlers.iter().any(is_of)
+    }
+
     /// Nothing was done: a worker starts the build.
     fn elsewhere(context: &Context, reason: String) -> Start {
         Start {

@@ -124,6 +124,8 @@ pub(crate) struct ScriptState {
     pub(crate) summary: Option<String>,
     /// Whether something went wrong that nobody caught.
     pub(crate) failed: bool,
+    /// What that was.
+    pub(crate) failure: Option<Uncaught>,
     /// Whether it is still being loaded: a module that awaits something at its top.
     pub(crate) loading: bool,
     /// What a module has thrown at its top after it awaited something there.
@@ -132,4 +134,13 @@ pub(crate) struct ScriptState {
     pub(crate) watches: bool,
     /// What it set `process.exitCode` to.
     pub(crate) exit_code: Option<i32>,
+}
+
+/// What a script did not catch.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct Uncaught {
+    pub(crate) text: String,
+    /// The job whose failure it is.
+    pub(crate) job: Option<String>,
 }

@@ -423,6 +423,7 @@
   // --- the life of a build ----------------------------------------------------------------------
 
   let failed = false;
+  let failure; // the first that nobody caught: what it says, and the job that it is of
 
   const cause = (type, extra) => ({
     buildID: firstEvent.buildID,
@@ -467,6 +468,10 @@
       fail(reason, trigger) {
         if (failed) return;
         failed = true;
+        internal.guarded(() => {
+          failure = { text: internal.explain(reason).slice(0, 2000) };
+          if (reason instanceof Error && typeof reason.job === "string") failure.job = wellFormed(reason.job);
+        });
         if (!events.has("error")) return;
         internal.guarded(() => fire(cause("error", { event: last, reason, trigger }), project));
       },
@@ -489,7 +494,7 @@
         );
         const news = summary; // once, for it may be long
         summary = undefined;
-        return { handlers: told.map(shown), processed, summary: news, failed };
+        return { handlers: told.map(shown), processed, summary: news, failed, failure };
       },
     },
   });

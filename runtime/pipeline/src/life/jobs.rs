@@ -420,10 +420,13 @@ impl Jobs {
         open.map(|entry| &entry.job)
     }
 
-    pub(super) fn first_failure(&self) -> Option<String> {
+    /// How a job failed, in a sentence.
+    pub(super) fn failure_of(&self, job: &str) -> Option<String> {
         self.all.iter().find_map(|entry| match &entry.result {
-            Some(Err(failure)) => Some(format!("job {}: {}", failure.job, failure.message)),
-            Some(Ok(_)) | None => None,
+            Some(Err(failure)) if failure.job == job => {
+                Some(format!("job {}: {}", failure.job, failure.message))
+            }
+            _ => None,
         })
     }
 

@@ -101,6 +101,17 @@ async fn a_failed_job_that_is_caught_fails_nothing() {
 }
 
 #[tokio::test]
+async fn a_build_fails_for_what_nobody_caught() {
+    let (_world, outcome) = run("events.on('push', async () => {
+            try { await job('bad').run(); } catch {}
+            throw new Error('there is no target');
+        });")
+    .await;
+    let reason = outcome.reason.unwrap();
+    assert!(reason.starts_with("Error: there is no target\n    at brigade.js:"), "{reason}");
+}
+
+#[tokio::test]
 async fn an_error_handler_runs_once_and_its_jobs_run() {
     let (world, outcome) = run(
         "events.on('push', () => {
