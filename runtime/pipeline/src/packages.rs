@@ -21,6 +21,7 @@ use crate::output::Printer;
 use config::Wanted;
 use registry::Registry;
 use tree::Chosen;
+use unpack::Room;
 
 mod cache;
 mod config;
@@ -41,6 +42,10 @@ pub struct PackageOptions {
     pub folder: PathBuf,
     /// How long the registry may take for one answer.
     pub patience: Duration,
+    /// How long all of an installation may take.
+    pub time_limit: Duration,
+    /// How many bytes may be unpacked for one build.
+    pub size_limit: u64,
 }
 
 impl Default for PackageOptions {
@@ -49,6 +54,8 @@ impl Default for PackageOptions {
             registry: "https://registry.npmjs.org".to_owned(),
             folder: PathBuf::from("/tmp/brigantine/packages"),
             patience: Duration::from_secs(60),
+            time_limit: Duration::from_secs(600),
+            size_limit: 256 << 20,
         }
     }
 }
@@ -116,6 +123,16 @@ pub(crate) async fn install(
     context: &Context,
     printer: &Printer,
 ) -> Result<Packages, PackageError> {
+    let limit = context.options.packages.time_limit;
+    match tokio::time::timeout(limit, install_all(context, printer)).await {
+        Ok(installed) => installed,
+        Err(_elapsed) => Err(PackageError::Config(format!(
+            "the packages did not come within {limit:?}: ask who runs the registry, or vendor them in the repository's node_modules"
+        ))),
+    }
+}
+
+async fn install_all(context: &Context, printer: &Printer) -> Result<Packages, PackageError> {
     let say = |text: String| printer.console("log", &format!("prestart: {text}"));
     let Some(config) = config::find(context).await? else {
         say("no dependencies file found".to_owned());
@@ -156,10 +173,11 @@ pub(crate) async fn install(
         }
     }
     cache::prepare(&options.folder)?;
+    let room = Room::new(options.size_limit);
     let fetches = chosen.into_iter().map(|Chosen { at, published }| {
-        let registry = &registry;
+        let (registry, room) = (&registry, &room);
         async move {
-            let folder = cache::fetch(registry, &options.folder, &published).await?;
+            let folder = cache::fetch(registry, &options.folder, &published, room).await?;
             Ok::<_, PackageError>(Mount { at, folder })
         }
     });
