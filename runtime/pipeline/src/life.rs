@@ -23,7 +23,7 @@ use crate::engine::{self, Delivery, Engine, ScriptState, Stop, Want};
 use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::output::{Output, Printer};
-use crate::packages::Packages;
+use crate::packages::{self, PackageError, Packages};
 use crate::script::ScriptOrigin;
 use crate::{Context, PipelineError};
 
@@ -196,7 +196,6 @@ impl<'a> Life<'a> {
     pub(crate) async fn live(&mut self, follow: bool) -> Result<Pause, PipelineError> {
         self.follows = follow;
         if follow {
-            self.cancel.listen(self.context);
             self.recollect();
         } else {
             // A start asks nothing: it finds what was before when it makes it again.
@@ -327,9 +326,24 @@ impl<'a> Life<'a> {
         all.into_iter().flatten().min()
     }
 
-    /// Ends the life before its script is loaded.
-    pub(crate) fn give_up(&mut self, reason: String) {
-        self.thrown = Some(reason);
+    /// Has the packages that the script needs, unless the build is cancelled first: from now on
+    /// that is heard. Without them, the life ends before the script is loaded.
+    pub(crate) async fn install(&mut self) -> Result<(), PipelineError> {
+        self.cancel.listen(self.context);
+        let installed = tokio::select! {
+            biased;
+            reason = self.cancel.heard() => {
+                self.cancelled_early(reason);
+                return Ok(());
+            }
+            installed = packages::install(self.context, &self.printer) => installed,
+        };
+        match installed {
+            Ok(packages) => self.packages = packages,
+            Err(PackageError::Cluster(error)) => return Err(error.into()),
+            Err(error) => self.thrown = Some(error.to_string()),
+        }
+        Ok(())
     }
 
     /// What a worker has to have for the script, and this process has not.

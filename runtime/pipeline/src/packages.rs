@@ -22,6 +22,7 @@ use crate::output::Printer;
 use config::{Vendored, Wanted};
 use registry::Registry;
 use tree::Chosen;
+use unpack::Room;
 
 mod cache;
 mod config;
@@ -42,6 +43,10 @@ pub struct PackageOptions {
     pub folder: PathBuf,
     /// How long the registry may take for one answer.
     pub patience: Duration,
+    /// How long all of an installation may take.
+    pub time_limit: Duration,
+    /// How many bytes may be unpacked for one build.
+    pub size_limit: u64,
 }
 
 impl Default for PackageOptions {
@@ -50,6 +55,8 @@ impl Default for PackageOptions {
             registry: "https://registry.npmjs.org".to_owned(),
             folder: PathBuf::from("/tmp/brigantine/packages"),
             patience: Duration::from_secs(60),
+            time_limit: Duration::from_secs(600),
+            size_limit: 256 << 20,
         }
     }
 }
@@ -118,7 +125,16 @@ pub(crate) fn install<'a>(
     context: &'a Context,
     printer: &'a Printer,
 ) -> BoxFuture<'a, Result<Packages, PackageError>> {
-    find(context, printer).boxed()
+    let limit = context.options.packages.time_limit;
+    async move {
+        match tokio::time::timeout(limit, find(context, printer)).await {
+            Ok(installed) => installed,
+            Err(_elapsed) => Err(PackageError::Config(format!(
+                "the packages did not come within {limit:?}: ask who runs the registry, or vendor them in the repository's node_modules"
+            ))),
+        }
+    }
+    .boxed()
 }
 
 async fn find(context: &Context, printer: &Printer) -> Result<Packages, PackageError> {
@@ -175,10 +191,11 @@ async fn fetch(
         }
     }
     cache::prepare(&options.folder)?;
+    let room = Room::new(options.size_limit);
     let fetches = chosen.into_iter().map(|Chosen { at, published }| {
-        let registry = &registry;
+        let (registry, room) = (&registry, &room);
         async move {
-            let folder = cache::fetch(registry, &options.folder, &published).await?;
+            let folder = cache::fetch(registry, &options.folder, &published, room).await?;
             Ok::<_, PackageError>(Mount { at, folder })
         }
     });

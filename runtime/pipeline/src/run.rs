@@ -7,7 +7,6 @@ use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 
 use crate::life::Life;
-use crate::packages::{self, PackageError};
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// Runs a build to its end; jobs that exist are adopted.
@@ -53,11 +52,7 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     let version = env!("CARGO_PKG_VERSION");
     life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
     life.note_start();
-    match packages::install(context, &life.printer).await {
-        Ok(packages) => life.packages = packages,
-        Err(PackageError::Cluster(error)) => return Err(error.into()),
-        Err(error) => life.give_up(error.to_string()),
-    }
+    life.install().await?;
     life.live(true).await?;
     life.report();
     life.settle().await;

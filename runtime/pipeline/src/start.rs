@@ -116,6 +116,9 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
         if job.storage.enabled {
             return Some(format!("job {} uses storage that is deleted at the end", job.name));
         }
+        if job.retries > 0 {
+            return Some(format!("job {} gets another pod if the cluster loses it", job.name));
+        }
         if job.stream_logs {
             return Some(format!("the log of job {} is to be shown", job.name));
         }

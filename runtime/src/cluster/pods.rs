@@ -38,16 +38,7 @@ pub(super) fn changes(
     selector: &str,
 ) -> impl Stream<Item = PodChange> + Send + use<> {
     let config = watcher::Config::default().labels(selector);
-    let watch = Watch {
-        changes: open(&pods, &config),
-        pods,
-        config,
-        synced: false,
-        known: BTreeSet::new(),
-        listed: BTreeSet::new(),
-        told: VecDeque::new(),
-    };
-    futures::stream::unfold(watch, async |mut watch| {
+    futures::stream::unfold(Watch::new(pods, config), async |mut watch| {
         let change = watch.next().await;
         Some((change, watch))
     })
@@ -61,6 +52,18 @@ fn open(
 }
 
 impl Watch {
+    fn new(pods: Api<Pod>, config: watcher::Config) -> Watch {
+        Watch {
+            changes: open(&pods, &config),
+            pods,
+            config,
+            synced: false,
+            known: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            told: VecDeque::new(),
+        }
+    }
+
     async fn next(&mut self) -> PodChange {
         loop {
             if let Some(change) = self.told.pop_front() {
@@ -88,6 +91,8 @@ impl Watch {
             }
             Event::InitApply(pod) => {
                 self.listed.insert(pod.name_any());
+                // It is told now, and may be gone when an interrupted list is made again.
+                self.known.insert(pod.name_any());
                 self.told.push_back(PodChange::Applied(Box::new(pod)));
             }
             Event::InitDone => {
@@ -106,4 +111,37 @@ impl Watch {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_pod_of_a_list_that_was_interrupted_is_told_to_be_gone() {
+    let server = apiserver::Server::new(apiserver::Options::default()).unwrap();
+    let mut watch =
+        Watch::new(Api::default_namespaced(server.client()), watcher::Config::default());
+    let pod = |name: &str| {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some(name.to_owned());
+        pod
+    };
+    for event in [
+        Event::Init,
+        Event::InitApply(pod("early")),
+        Event::Init,
+        Event::InitApply(pod("late")),
+        Event::InitDone,
+        Event::Init,
+        Event::InitDone,
+    ] {
+        watch.take(event);
+    }
+    let mut told = Vec::new();
+    for change in watch.told {
+        told.push(match change {
+            PodChange::Applied(pod) => pod.name_any(),
+            PodChange::Gone(name) => format!("{name} is gone"),
+            PodChange::Synced => "synced".to_owned(),
+        });
+    }
+    let expected = ["early", "late", "early is gone", "synced", "late is gone", "synced"];
+    assert_eq!(told, expected);
 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use runtime::event::LogLevel;
 use tokio::time::Instant;
 
-use super::Life;
+use super::{Life, Stage};
 use crate::Context;
 use crate::engine::{Command, Delivery};
 
@@ -104,6 +104,13 @@ impl Cancel {
 }
 
 impl Life<'_> {
+    /// Ends a life whose script was not loaded, so that there is nobody to be told.
+    pub(super) fn cancelled_early(&mut self, reason: String) {
+        self.printer.worker(LogLevel::Warn, "app", &reason);
+        self.cancel.reason = Some(reason);
+        self.stage = Stage::Over;
+    }
+
     /// Ends everything that goes on, and tells the script.
     pub(super) fn cancelled(&mut self, reason: String) {
         self.printer.worker(LogLevel::Warn, "app", &reason);

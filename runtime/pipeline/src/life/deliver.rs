@@ -14,6 +14,10 @@ use crate::engine::{Delivery, Failure, Returned};
 /// How many notes may wait before no more logs are read.
 const NOTES: usize = 64;
 
+/// What a sentence is cut at that says why a log cannot be read: a job's Secret has room for so many
+/// of them as there may be.
+const SENTENCE: usize = 256;
+
 /// Something from outside, for the script.
 pub(super) enum Arrival {
     Settled { id: usize, result: Result<Returned, Failure> },
@@ -69,8 +73,10 @@ impl Life<'_> {
     fn ask(&mut self) {
         let Some(journal) = &self.journal else { return };
         for (id, token) in std::mem::take(&mut self.asked) {
-            let name = self.jobs.job(id).map_or("", |job| &job.name);
-            if journal.record(name).is_some_and(|record| record.logs.contains_key(&token)) {
+            if journal
+                .record(self.jobs.name(id))
+                .is_some_and(|record| record.logs.contains_key(&token))
+            {
                 self.repeated.insert(token);
             } else {
                 self.jobs.wants_log(id, token);
@@ -80,18 +86,19 @@ impl Life<'_> {
 
     /// Tells something new.
     fn tell(&mut self, arrival: Arrival, at: i64) -> Next {
-        let Some(journal) = &mut self.journal else { return Next::Nothing };
         let (note, delivery) = match arrival {
             Arrival::Settled { id, result } => {
+                let Some(journal) = &mut self.journal else { return Next::Nothing };
                 let mut end = self.jobs.end(id);
                 end.log = result.as_ref().ok().map(|returned| returned.text.clone());
-                let note = journal.end(self.jobs.secret(id), end, Some(at));
+                let note = journal.end(self.jobs.name(id), self.jobs.secret(id), end, Some(at));
                 (note, Delivery::Settle { id, result })
             }
             Arrival::Log { id, token, result } => {
                 self.given(id);
                 let Some(journal) = &mut self.journal else { return Next::Nothing };
-                let note = journal.log(self.jobs.secret(id), token, &result, at);
+                let note =
+                    journal.log(self.jobs.name(id), self.jobs.secret(id), token, &result, at);
                 (note, Delivery::Logs { token, result })
             }
         };
@@ -199,6 +206,8 @@ impl Life<'_> {
         result: Result<String, String>,
     ) {
         self.reading -= 1;
+        // It is noted as it is told.
+        let result = if token.is_some() { result.map_err(brief) } else { result };
         let record = self.jobs.job(id).and_then(|job| self.journal.as_ref()?.record(&job.name));
         // What was kept of it, if the pod is gone.
         let kept = record.and_then(|record| match token {
@@ -241,4 +250,9 @@ impl Life<'_> {
         let message = format!("job {job}({}): Error: {message}", failure.pod_name);
         Failure { message, ..failure }
     }
+}
+
+fn brief(mut sentence: String) -> String {
+    sentence.truncate(sentence.floor_char_boundary(SENTENCE));
+    sentence
 }

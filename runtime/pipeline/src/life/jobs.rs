@@ -17,6 +17,9 @@ use crate::outcome::{JobEnd, JobResult};
 mod pods;
 mod retry;
 
+/// How often a script may read the log of a job: each time is noted.
+const LOGS: usize = 256;
+
 /// What follows from what has become of a job.
 pub(super) enum Event {
     /// Its promise is to be rejected.
@@ -77,6 +80,8 @@ struct Entry {
     settled: bool,
     streams: bool,
     log_tokens: Vec<u64>,
+    /// How often the script has asked for its log.
+    logs_asked: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,6 +129,7 @@ impl Jobs {
             settled: false,
             streams: false,
             log_tokens: Vec::new(),
+            logs_asked: 0,
         });
     }
 
@@ -140,6 +146,10 @@ impl Jobs {
 
     pub(super) fn job(&self, id: usize) -> Option<&Job> {
         self.all.get(id).map(|entry| &entry.job)
+    }
+
+    pub(super) fn name(&self, id: usize) -> &str {
+        self.job(id).map_or("", |job| &job.name)
     }
 
     /// The job of this name that was run.
@@ -353,8 +363,15 @@ impl Jobs {
     }
 
     /// What the script is told of a log that needs no reading.
-    pub(super) fn log_without_reading(&self, id: usize) -> Option<Result<String, String>> {
-        let entry = self.all.get(id)?;
+    pub(super) fn log_without_reading(&mut self, id: usize) -> Option<Result<String, String>> {
+        let entry = self.all.get_mut(id)?;
+        entry.logs_asked += 1;
+        if entry.logs_asked > LOGS {
+            let job = &entry.job.name;
+            return Some(Err(format!(
+                "the log of job {job} was read {LOGS} times, and is not read again: read it less often, or when the job has ended"
+            )));
+        }
         if entry.made == Made::Refused {
             return Some(Err(format!("job {} was not run, so it has no logs", entry.job.name)));
         }

@@ -28,7 +28,7 @@ pub(super) struct Journal {
     open: BTreeSet<u64>,
     /// How much may still be kept of logs.
     room: usize,
-    /// How much is kept of each job's logs, by their Secrets.
+    /// How much is kept of each job's logs, by the names of the jobs.
     kept: HashMap<String, usize>,
 }
 
@@ -61,13 +61,15 @@ impl Journal {
             })
             .collect();
         past.sort_by_key(|head| head.told.sequence);
+        let kept = records.iter().map(|(job, record)| (job.clone(), kept(record)));
+        let kept: HashMap<String, usize> = kept.collect();
         Journal {
             last: past.last().map_or(0, |head| head.told.sequence),
             past: past.into(),
             records,
             open: BTreeSet::new(),
-            room: LOGS,
-            kept: HashMap::new(),
+            room: LOGS.saturating_sub(kept.values().sum()),
+            kept,
         }
     }
 
@@ -124,10 +126,10 @@ impl Journal {
     }
 
     /// The end of a job, which the script is told now, if it is told.
-    pub(super) fn end(&mut self, secret: &str, mut end: End, told: Option<i64>) -> Note {
+    pub(super) fn end(&mut self, job: &str, secret: &str, mut end: End, told: Option<i64>) -> Note {
         end.told = told.map(|at| self.next(at));
         if let Some(log) = end.log.take() {
-            (end.log, end.whole) = self.keep(secret, log);
+            (end.log, end.whole) = self.keep(job, log);
         }
         let sequence = end.told.map(|told| told.sequence);
         note(sequence, secret, annotation::END.to_owned(), journal::text(&end))
@@ -136,6 +138,7 @@ impl Journal {
     /// A log, or why it could not be read, which the script is told now.
     pub(super) fn log(
         &mut self,
+        job: &str,
         secret: &str,
         token: u64,
         result: &Result<String, String>,
@@ -143,7 +146,7 @@ impl Journal {
     ) -> Note {
         let told = self.next(at);
         let (text, whole) = match result {
-            Ok(text) => self.keep(secret, text.clone()),
+            Ok(text) => self.keep(job, text.clone()),
             Err(sentence) => (Some(sentence.clone()), true),
         };
         let log =
@@ -153,9 +156,9 @@ impl Journal {
     }
 
     /// The end of a log, so much of it as is kept, and whether that is all.
-    fn keep(&mut self, secret: &str, mut log: String) -> (Option<String>, bool) {
-        let kept = self.kept.entry(secret.to_owned()).or_default();
-        let limit = LOG.min(self.room).min(LOGS_OF_JOB - *kept);
+    fn keep(&mut self, job: &str, mut log: String) -> (Option<String>, bool) {
+        let kept = self.kept.entry(job.to_owned()).or_default();
+        let limit = LOG.min(self.room).min(LOGS_OF_JOB.saturating_sub(*kept));
         let whole = log.len() <= limit;
         if !whole {
             let from = log.ceil_char_boundary(log.len() - limit);
@@ -165,6 +168,13 @@ impl Journal {
         self.room -= log.len();
         (Some(log), whole)
     }
+}
+
+/// How much of a job's logs was kept before.
+fn kept(record: &Record) -> usize {
+    let end = record.end.iter().filter_map(|end| end.log.as_ref()).map(String::len);
+    let logs = record.logs.values().filter(|log| log.read).map(|log| log.text.len());
+    end.chain(logs).sum()
 }
 
 fn note(sequence: Option<u64>, secret: &str, name: String, text: String) -> Note {
@@ -189,9 +199,9 @@ mod tests {
     fn what_was_written_is_told_again_in_its_order() {
         let mut journal = Journal::new(HashMap::new());
         let one = End { log: Some("x".repeat(LOG + 1)), ..End::default() };
-        let first = journal.end("b-1", one, Some(10));
-        let second = journal.log("a-1", 7, &Ok("text".to_owned()), 20);
-        let untold = journal.end("c-1", End::default(), None);
+        let first = journal.end("b", "b-1", one, Some(10));
+        let second = journal.log("a", "a-1", 7, &Ok("text".to_owned()), 20);
+        let untold = journal.end("c", "c-1", End::default(), None);
         assert!(journal.is_written(0) && !journal.is_written(1));
         journal.written(first.sequence);
         assert!(journal.is_written(1) && !journal.is_written(2));
@@ -219,10 +229,26 @@ mod tests {
         let mut journal = Journal::new(HashMap::new());
         let mut kept = 0;
         for number in 0..1000 {
-            let secret = format!("a-{}", number % 900);
-            let note = journal.log(&secret, number, &Ok("ä".repeat(LOG)), 0);
+            let job = format!("a{}", number % 900);
+            let note = journal.log(&job, "a-1", number, &Ok("ä".repeat(LOG)), 0);
             kept += read(&note).logs[&number].text.len();
         }
         assert!(kept <= LOGS && kept > LOGS - LOG, "{kept}");
+    }
+
+    #[test]
+    fn what_an_earlier_life_kept_of_logs_takes_up_its_room() {
+        let log = Ok("x".repeat(LOG - 1));
+        let mut record = Record::default();
+        for (life, left) in [(0, LOG - 1), (1, LOG - 1), (2, 2), (3, 0)] {
+            let mut journal = Journal::new([("a".to_owned(), record.clone())].into());
+            let mut note = read(&journal.log("a", "a-1", life, &log, 0));
+            assert_eq!(note.logs[&life].text.len(), left);
+            record.logs.append(&mut note.logs);
+        }
+        // Of all jobs.
+        let jobs = (0..LOGS / LOGS_OF_JOB).map(|n| (n.to_string(), record.clone()));
+        let mut journal = Journal::new(jobs.collect());
+        assert_eq!(read(&journal.log("other", "b-1", 1, &log, 0)).logs[&1].text, "");
     }
 }

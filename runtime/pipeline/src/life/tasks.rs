@@ -128,7 +128,7 @@ impl Life<'_> {
             Event::Succeeded { id } => {
                 let end = self.jobs.end(id);
                 if let Some(journal) = &mut self.journal {
-                    let note = journal.end(self.jobs.secret(id), end, None);
+                    let note = journal.end(self.jobs.name(id), self.jobs.secret(id), end, None);
                     self.note(note);
                 }
             }

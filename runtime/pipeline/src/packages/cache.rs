@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::PackageError;
 use super::registry::{Published, Registry};
-use super::{PackageError, unpack};
+use super::unpack::{self, Room};
 
 /// Makes the folder, which is nobody else's.
 pub(super) fn prepare(folder: &Path) -> Result<(), PackageError> {
@@ -22,14 +23,16 @@ pub(super) async fn fetch(
     registry: &Registry,
     folder: &Path,
     published: &Published,
+    room: &Room,
 ) -> Result<PathBuf, PackageError> {
     let kept = folder.join(published.integrity.to_string());
     if kept.is_dir() {
         return canonical(&kept);
     }
     let content = registry.package(published).await?;
-    let (package, place) = (published.to_string(), folder.to_owned());
-    let unpacked = tokio::task::spawn_blocking(move || unpack(&package, &content, &place, &kept));
+    let (package, place, room) = (published.to_string(), folder.to_owned(), room.clone());
+    let unpack = move || unpack(&package, &content, &place, &kept, &room);
+    let unpacked = tokio::task::spawn_blocking(unpack);
     match unpacked.await {
         Ok(done) => done,
         Err(error) => Err(PackageError::of(published, format!("it was not unpacked: {error}"))),
@@ -42,10 +45,12 @@ fn unpack(
     content: &[u8],
     folder: &Path,
     kept: &Path,
+    room: &Room,
 ) -> Result<PathBuf, PackageError> {
     let new = tempfile::Builder::new().prefix("new-").tempdir_in(folder);
     let new = new.map_err(|error| failed(folder, &error))?;
-    unpack::unpack(content, new.path()).map_err(|reason| PackageError::of(package, reason))?;
+    unpack::unpack(content, new.path(), room)
+        .map_err(|reason| PackageError::of(package, reason))?;
     match std::fs::rename(new.path(), kept) {
         Ok(()) => {
             // It is not there any more to be removed.

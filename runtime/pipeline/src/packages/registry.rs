@@ -38,6 +38,8 @@ pub(super) struct Registry {
 #[derive(Debug)]
 pub(super) struct Document {
     name: String,
+    /// How many bytes it came in.
+    pub(super) size: usize,
     tags: HashMap<String, String>,
     versions: HashMap<String, Wire>,
 }
@@ -134,7 +136,12 @@ impl Registry {
         let answer: Answer = serde_json::from_slice(&content).map_err(|error| {
             wrong(format!("{} gave an answer that is not understood: {error}", self.host()))
         })?;
-        Ok(Document { name: name.to_owned(), tags: answer.tags, versions: answer.versions })
+        Ok(Document {
+            name: name.to_owned(),
+            size: content.len(),
+            tags: answer.tags,
+            versions: answer.versions,
+        })
     }
 
     /// Fetches a package; its content is what it should be.

@@ -97,13 +97,17 @@ async fn chosen(server: &MockServer, all: &[(&str, &str)], vendored: &Vendored) 
     all
 }
 
+fn room() -> Room {
+    Room::new(u64::MAX)
+}
+
 /// Fetches the one version of a package, and says what went wrong.
 async fn fetched(registry: &Registry) -> Result<PathBuf, String> {
     let cache = tempfile::tempdir().unwrap();
     let fetched = async {
         let document = registry.document("a").await?;
         let published = registry.choose(&document, "1.0.0")?;
-        cache::fetch(registry, cache.path(), &published).await
+        cache::fetch(registry, cache.path(), &published, &room()).await
     };
     let fetched = fetched.await.map_err(|error| error.to_string());
     // Nothing of what failed is left.
@@ -384,7 +388,7 @@ fn an_archive_is_unpacked_below_its_folder_or_not_at_all() {
         fill(&mut builder);
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(&builder.into_inner().unwrap()).unwrap();
-        let unpacked = unpack::unpack(&packed.finish().unwrap(), &folder);
+        let unpacked = unpack::unpack(&packed.finish().unwrap(), &folder, &room());
         match unpacked {
             Ok(()) => assert_eq!(expected, ""),
             Err(error) => assert!(!expected.is_empty() && error.contains(expected), "{error}"),
@@ -407,14 +411,15 @@ fn a_package_that_runs_something_is_refused() {
         (r#"{"scripts": {"test": "x", "prepare": "y"}}"#, ""),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let unpacked = unpack::unpack(&archive(&[("package.json", manifest)]), folder.path());
+        let unpacked =
+            unpack::unpack(&archive(&[("package.json", manifest)]), folder.path(), &room());
         match unpacked {
             Ok(()) => assert_eq!(expected, ""),
             Err(error) => assert!(!expected.is_empty() && error.starts_with(expected), "{error}"),
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let error = unpack::unpack(&archive(&[("a.js", "")]), folder.path()).unwrap_err();
+    let error = unpack::unpack(&archive(&[("a.js", "")]), folder.path(), &room()).unwrap_err();
     assert_eq!(error, "it has no package.json that can be read");
 }
 
@@ -428,12 +433,12 @@ fn a_bomb_is_not_unpacked() {
     builder.append(&header, &b"not so much"[..]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let large = builder.into_inner().unwrap().finish().unwrap();
-    let error = unpack::unpack(&large, folder.path()).unwrap_err();
+    let error = unpack::unpack(&large, folder.path(), &room()).unwrap_err();
     assert_eq!(error, "it has more than 67108864 bytes or 10000 files");
     let many: Vec<String> = (0..10_002).map(|n| format!("{n}.js")).collect();
     let files: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "")).collect();
     let folder = tempfile::tempdir().unwrap();
-    let error = unpack::unpack(&archive(&files), folder.path()).unwrap_err();
+    let error = unpack::unpack(&archive(&files), folder.path(), &room()).unwrap_err();
     assert_eq!(error, "it has more than 67108864 bytes or 10000 files");
 }
 
@@ -475,6 +480,24 @@ fn a_configuration_is_read_or_refused() {
     }
 }
 
+#[tokio::test]
+async fn what_was_said_of_a_package_is_kept_while_there_is_room_for_it() {
+    for (room, asked) in [(1 << 20, 2), (1, 3)] {
+        let server = MockServer::start().await;
+        publish(
+            &server,
+            &[("a", "1.0.0", json!({"b": "*"})), ("b", "1.0.0", json!({"a": "<1.0.0 || 1"}))],
+        )
+        .await;
+        let registry = patient(&server);
+        let mut documents = tree::Documents::new(&registry, room);
+        for name in ["a", "b", "a"] {
+            documents.choose(name, "1.0.0", "").await.unwrap();
+        }
+        assert_eq!(server.received_requests().await.unwrap().len(), asked);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -487,7 +510,7 @@ proptest! {
         let mut builder = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         entry(&mut builder, &name, EntryType::Regular, b"1");
         let content = builder.into_inner().unwrap().finish().unwrap();
-        let _result = unpack::unpack(&content, &folder);
+        let _result = unpack::unpack(&content, &folder, &room());
         for outside in ["", "a", "a/b"] {
             prop_assert_eq!(std::fs::read_dir(around.path().join(outside)).unwrap().count(), 1);
         }

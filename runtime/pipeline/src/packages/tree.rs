@@ -14,6 +14,9 @@ use super::{OWN, PackageError};
 /// How many packages a build may have.
 const MOST: usize = 500;
 
+/// How many bytes of what a registry says are kept, to be asked again.
+const KEPT: usize = 64 << 20;
+
 /// How long what says which versions are meant may be.
 const LONGEST: usize = 256;
 
@@ -29,7 +32,7 @@ pub(super) async fn choose(
     wanted: &[Wanted],
     vendored: &Vendored,
 ) -> Result<Vec<Chosen>, PackageError> {
-    let mut documents = Documents { registry, known: HashMap::new() };
+    let mut documents = Documents::new(registry, KEPT);
     let mut placed: BTreeMap<String, Version> = BTreeMap::new();
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut open: VecDeque<Need> = VecDeque::new();
@@ -68,7 +71,7 @@ pub(super) async fn again(
     registry: &Registry,
     noted: &BTreeMap<String, String>,
 ) -> Result<Vec<Chosen>, PackageError> {
-    let mut documents = Documents { registry, known: HashMap::new() };
+    let mut documents = Documents::new(registry, KEPT);
     let mut chosen = Vec::new();
     for (at, package) in noted.iter().take(MOST) {
         let wrong = || PackageError::of(package, "what is noted on the build names no package");
@@ -151,13 +154,20 @@ fn satisfies(versions: &str, version: &Version) -> bool {
 }
 
 /// What the registry has said.
-struct Documents<'a> {
+pub(super) struct Documents<'a> {
     registry: &'a Registry,
     known: HashMap<String, Document>,
+    /// How many bytes those came in, and how many they may.
+    size: usize,
+    room: usize,
 }
 
 impl Documents<'_> {
-    async fn choose(
+    pub(super) fn new(registry: &Registry, room: usize) -> Documents<'_> {
+        Documents { registry, known: HashMap::new(), size: 0, room }
+    }
+
+    pub(super) async fn choose(
         &mut self,
         name: &str,
         versions: &str,
@@ -166,6 +176,12 @@ impl Documents<'_> {
         if !self.known.contains_key(name) {
             let document = self.registry.document(name).await;
             let document = document.map_err(|error| needed(error, by))?;
+            // What is forgotten is asked for again.
+            if self.size + document.size > self.room {
+                self.known.clear();
+                self.size = 0;
+            }
+            self.size += document.size;
             self.known.insert(name.to_owned(), document);
         }
         let chosen = self.registry.choose(&self.known[name], versions);

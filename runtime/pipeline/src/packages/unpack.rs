@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
@@ -14,8 +16,29 @@ const MOST: usize = 10_000;
 /// How long a path may be.
 const LONGEST: usize = 512;
 
+/// How many bytes all packages of a build may still be, when they are unpacked.
+#[derive(Clone)]
+pub(super) struct Room {
+    left: Arc<AtomicU64>,
+    all: u64,
+}
+
+impl Room {
+    pub(super) fn new(all: u64) -> Room {
+        Room { left: Arc::new(AtomicU64::new(all)), all }
+    }
+
+    fn take(&self, size: u64) -> Result<(), String> {
+        let take = |left: u64| left.checked_sub(size);
+        let taken = self.left.try_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(drop).map_err(|_left| {
+            format!("with it, the packages of the build have more than {} bytes", self.all)
+        })
+    }
+}
+
 /// Unpacks the content into an empty folder. An error says what is wrong with the package.
-pub(super) fn unpack(content: &[u8], folder: &Path) -> Result<(), String> {
+pub(super) fn unpack(content: &[u8], folder: &Path, room: &Room) -> Result<(), String> {
     let broken = |error: std::io::Error| format!("its archive cannot be read: {error}");
     let too_large = || format!("it has more than {LARGEST} bytes or {MOST} files");
     let mut archive = Archive::new(MultiGzDecoder::new(content).take(LARGEST));
@@ -36,6 +59,7 @@ pub(super) fn unpack(content: &[u8], folder: &Path) -> Result<(), String> {
         if files > MOST || unpacked > LARGEST {
             return Err(too_large());
         }
+        room.take(entry.size())?;
         let path = folder.join(path);
         let kept = |error: std::io::Error| format!("{name:?} in it cannot be written: {error}");
         if let Some(parent) = path.parent() {

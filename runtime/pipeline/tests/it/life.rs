@@ -309,6 +309,31 @@ async fn logs_are_read_whether_the_job_did_well_or_not() {
 }
 
 #[tokio::test]
+async fn a_log_is_read_so_often_as_can_be_noted() {
+    let script = "const { events, Job } = require('brigadier');
+        events.on('push', async () => {
+            const one = new Job('one', 'alpine');
+            await one.run();
+            let read = 0;
+            try {
+                for (;;) { await one.logs(); read += 1; }
+            } catch (error) {
+                console.log(read, error.message ?? error);
+            }
+        });";
+    let world = World::new();
+    let context = world.build(PROJECT, event("push"), script).await;
+    let outcome = world.run(&context, world.end_all()).await;
+    assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", world.printed());
+    let said = world.said();
+    let says = "256 the log of job one was read 256 times, and is not read again: ";
+    assert!(said[0].contains(says), "{said:?}");
+    let notes = world.secret("one").await.metadata.annotations.unwrap();
+    let logs = notes.keys().filter(|name| name.starts_with("brigantine.dev/log-"));
+    assert_eq!(logs.count(), 256);
+}
+
+#[tokio::test]
 async fn logs_are_shown_where_a_job_wants_that() {
     let (world, outcome) = run("events.on('push', () => {
         const one = job('one');

@@ -158,6 +158,69 @@ async fn a_package_that_cannot_be_had_fails_the_build_before_its_script() {
     assert!(world.printed().iter().any(|line| line.starts_with("[brigade:app] package nothing")));
 }
 
+/// A registry that does not answer.
+async fn silent() -> MockServer {
+    let server = MockServer::start().await;
+    let never = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(3600));
+    Mock::given(method("GET")).respond_with(never).mount(&server).await;
+    server
+}
+
+#[tokio::test]
+async fn a_build_is_cancelled_while_its_packages_are_fetched() {
+    let (world, server, cache) = (World::new(), silent().await, cache());
+    let config = json!({"dependencies": {"a": "1.0.0"}});
+    let script = "console.log('it runs')";
+    let context = context(&world, &server, cache.path(), &config, script).await;
+    context.cluster.accept(&context.build, &[].into()).await.unwrap();
+    // After the worker has read the build.
+    let asked = context.cluster.cancel("default", context.build.id, "enough").await.unwrap();
+    assert_eq!(asked, runtime::cluster::Cancelled::Asked);
+    let outcome = world.run(&context, async {}).await;
+    assert_eq!(outcome.phase, Phase::Cancelled);
+    assert_eq!(outcome.reason.as_deref(), Some("the build was cancelled: enough"));
+    assert!(world.said().is_empty());
+    let build = world.cluster().build("default", context.build.id).await.unwrap().unwrap();
+    assert_eq!(build.phase(), Some(Phase::Cancelled));
+}
+
+#[tokio::test]
+async fn an_installation_has_a_limit_of_time() {
+    let (world, server, cache) = (World::new(), silent().await, cache());
+    let config = json!({"dependencies": {"a": "1.0.0"}});
+    let mut context = context(&world, &server, cache.path(), &config, "").await;
+    context.options.packages.time_limit = std::time::Duration::from_millis(50);
+    let outcome = world.run(&context, async {}).await;
+    assert_eq!(outcome.phase, Phase::Failed);
+    let reason = outcome.reason.unwrap();
+    assert!(reason.starts_with("the packages did not come within 50ms: "), "{reason}");
+}
+
+#[tokio::test]
+async fn all_packages_of_a_build_have_one_limit_of_size() {
+    let text = format!("// {}", "x".repeat(600));
+    for (limit, phase) in [(2000, Phase::Succeeded), (1000, Phase::Failed)] {
+        let (world, server, cache) = (World::new(), MockServer::start().await, cache());
+        for name in ["a", "b"] {
+            publish(
+                &server,
+                name,
+                json!({"name": name, "version": "1.0.0"}),
+                &[("index.js", &text)],
+            )
+            .await;
+        }
+        let config = json!({"dependencies": {"a": "1.0.0", "b": "1.0.0"}});
+        let mut context = context(&world, &server, cache.path(), &config, "").await;
+        context.options.packages.size_limit = limit;
+        let outcome = world.run(&context, async {}).await;
+        let reason = outcome.reason.unwrap_or_default();
+        assert_eq!(outcome.phase, phase, "{reason}");
+        let says = "with it, the packages of the build have more than 1000 bytes";
+        assert_eq!(reason.ends_with(says), phase == Phase::Failed, "{reason}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_repository_has_is_not_fetched() {
     let (world, server, cache) = (World::new(), MockServer::start().await, cache());

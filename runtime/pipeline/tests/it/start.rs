@@ -145,6 +145,10 @@ async fn what_must_be_followed_is_told_from_what_need_not() {
             "job a uses storage that is deleted at the end",
         ),
         (
+            "events.on('push', () => { const a = job('a'); a.retries = 2; a.run(); })",
+            "job a gets another pod if the cluster loses it",
+        ),
+        (
             "events.on('push', () => { const a = job('a'); a.streamLogs = true; a.run(); })",
             "the log of job a is to be shown",
         ),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use runtime::build::{Head, Phase, annotation};
 use runtime::job;
-use runtime::outcome::{self, Standing};
+use runtime::outcome::{self, Standing, Stuck};
 use runtime::project::Project;
 
 /// How often a worker is made again.
@@ -77,7 +77,7 @@ pub(super) fn decide<'a>(
         return if pods.any_active() { Action::Runs } else { Action::Ended };
     }
     if head.is_detached() {
-        return detached(pods);
+        return detached(pods, now);
     }
     if !head.worker_is_a_pod() {
         return Action::Runs;
@@ -85,11 +85,12 @@ pub(super) fn decide<'a>(
     worker(head, pods.worker.as_ref(), project)
 }
 
-/// A build that nobody follows has ended when its pods have.
-fn detached<'a>(pods: &Pods) -> Action<'a> {
+/// A build that nobody follows has ended when its pods have, or cannot start in their time.
+fn detached<'a>(pods: &Pods, now: Timestamp) -> Action<'a> {
     let mut finished = None;
     let mut failed = None;
     for pod in &pods.jobs {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
         match outcome::of(pod) {
             Standing::Succeeded(ended) => finished = finished.max(ended.finished),
             Standing::Failed(ended) => {
@@ -97,8 +98,14 @@ fn detached<'a>(pods: &Pods) -> Action<'a> {
                 if job::is_fallible(pod) {
                     continue;
                 }
-                let name = pod.metadata.name.as_deref().unwrap_or_default();
                 failed = failed.or_else(|| Some(format!("Pod {name} failed to run to completion")));
+            }
+            // A node sees to the time only of what it has taken.
+            Standing::Stuck(Stuck { reason, message, .. }) if is_overdue(pod, now) => {
+                if !job::is_fallible(pod) {
+                    let text = format!("Pod {name} cannot start: {reason}: {message}");
+                    failed = failed.or(Some(text));
+                }
             }
             Standing::Pending | Standing::Stuck(_) | Standing::Running => return Action::Runs,
         }
@@ -108,6 +115,13 @@ fn detached<'a>(pods: &Pods) -> Action<'a> {
     }
     let phase = if failed.is_none() { Phase::Succeeded } else { Phase::Failed };
     Action::End { phase, reason: failed.unwrap_or_default(), finished }
+}
+
+/// Whether a pod is older than its job may become.
+fn is_overdue(pod: &Pod, now: Timestamp) -> bool {
+    let limit = pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds);
+    let made = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
+    limit.zip(made).is_some_and(|(limit, made)| now.duration_since(made).as_secs() > limit)
 }
 
 /// A build that a worker follows, whose pod is this.

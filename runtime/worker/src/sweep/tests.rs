@@ -242,6 +242,36 @@ async fn a_detached_build_ends_when_its_pods_have() {
 }
 
 #[tokio::test]
+async fn a_detached_build_fails_when_a_pod_of_it_cannot_start_in_its_time() {
+    for (limit, over) in [(3600, false), (0, true)] {
+        let world = World::new("{}").await;
+        let build = world.started(&[(annotation::DETACHED, "true")]).await;
+        let unschedulable = json!({"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/3 nodes are available",
+        }]});
+        world.pod(&build, "job", unschedulable).await;
+        let name = format!("only-{}", build.id);
+        let mut pods = Pods::default();
+        let mut pod = world.api::<Pod>().get(&name).await.unwrap();
+        pod.spec.as_mut().unwrap().active_deadline_seconds = Some(limit);
+        pods.jobs.push(pod);
+        let head = world.cluster.head("default", build.id).await.unwrap().unwrap();
+        let soon = Timestamp::now() + Duration::from_secs(60);
+        match decide(&head, &pods, Some(&world.project), soon, YOUNG) {
+            Action::Runs => assert!(!over),
+            Action::End { phase: Phase::Failed, reason, .. } => {
+                assert!(over);
+                let says =
+                    format!("Pod {name} cannot start: Unschedulable: 0/3 nodes are available");
+                assert_eq!(reason, says);
+            }
+            action => panic!("{action:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_cancelled_build_that_nobody_follows_is_ended() {
     let world = World::new("{}").await;
     let notes = [(annotation::DETACHED, "true"), (annotation::CANCEL, "enough")];
