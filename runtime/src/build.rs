@@ -178,6 +178,11 @@ impl BuildId {
         BuildId(Ulid::from_parts(time, random))
     }
 
+    /// When the event happened, in milliseconds since 1970, if it said so.
+    pub(crate) fn time(self) -> Option<u64> {
+        Some(self.0.timestamp_ms()).filter(|time| *time > 0)
+    }
+
     /// Reads an id, or the name of a build's Secret.
     pub fn parse(text: &str) -> Result<BuildId, BuildError> {
         let id = text.strip_prefix("brigade-worker-").unwrap_or(text);

@@ -113,7 +113,7 @@ pub enum ClusterError {
     #[error("the cluster's answer could not be read")]
     Answer(#[source] Box<kube::Error>),
     /// An object of this name exists and belongs to something else.
-    #[error("{kind} {name} exists already and belongs to another build or job")]
+    #[error("{kind} {name} exists already and belongs to another project, build or job")]
     Conflict {
         /// The kind of object.
         kind: &'static str,
@@ -287,7 +287,29 @@ impl Cluster {
     /// Creates a claim for storage, if it does not exist.
     pub async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), ClusterError> {
         let namespace = claim.namespace().unwrap_or_else(|| self.namespace.clone());
-        self.create(&namespace, claim).await.map(drop)
+        if self.create(&namespace, claim).await?.is_none() {
+            let project = claim.labels().get("project").map(String::as_str);
+            self.check_claim(&namespace, &claim.name_any(), project.unwrap_or_default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a claim that is another project's cache or storage.
+    async fn check_claim(
+        &self,
+        namespace: &str,
+        name: &str,
+        project: &str,
+    ) -> Result<(), ClusterError> {
+        let claim = self.get::<PersistentVolumeClaim>(namespace, name).await?;
+        let other = claim.is_some_and(|claim| {
+            let labels = claim.labels();
+            let ours = labels.get("component");
+            ours.is_some_and(|component| component == "jobCache" || component == "buildStorage")
+                && labels.get("project").is_some_and(|owner| owner != project)
+        });
+        let name = name.to_owned();
+        if other { Err(ClusterError::Conflict { kind: "the claim", name }) } else { Ok(()) }
     }
 
     /// Deletes a claim for storage, if it exists.

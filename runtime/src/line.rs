@@ -207,12 +207,10 @@ async fn end_cancelled(cluster: &Cluster, open: &[Head]) -> Result<bool, Cluster
 
 /// Cancels the builds that have a newer one of the same event type and ref.
 async fn supersede(cluster: &Cluster, open: &[Head]) -> Result<bool, ClusterError> {
-    let group = |head: &Head| head.annotations.get(annotation::GROUP).cloned();
-    let newest: BTreeMap<String, BuildId> =
-        open.iter().filter_map(|head| Some((group(head)?, head.id))).collect();
+    let newest = newest(open);
     let mut changed = false;
     for head in open {
-        let Some(newest) = group(head).and_then(|group| newest.get(&group)) else { continue };
+        let Some(newest) = group(head).and_then(|group| newest.get(group)) else { continue };
         if *newest != head.id && head.cancelled().is_none() {
             let reason = format!("superseded by {newest}");
             cluster.cancel(&head.namespace, head.id, &reason).await?;
@@ -220,6 +218,27 @@ async fn supersede(cluster: &Cluster, open: &[Head]) -> Result<bool, ClusterErro
         }
     }
     Ok(changed)
+}
+
+/// The newest build of each event type and ref: by when the events happened, as an older one may be
+/// delivered late; where one of them does not say that, by when they came.
+fn newest(open: &[Head]) -> BTreeMap<&str, BuildId> {
+    let mut groups: BTreeMap<&str, Vec<&Head>> = BTreeMap::new();
+    for head in open {
+        if let Some(group) = group(head) {
+            groups.entry(group).or_default().push(head);
+        }
+    }
+    let newest = groups.into_iter().filter_map(|(group, heads)| {
+        let told = heads.iter().all(|head| head.id.time().is_some());
+        let age = |head: &&Head| (head.id.time().filter(|_| told), head.place());
+        Some((group, heads.into_iter().max_by_key(age)?.id))
+    });
+    newest.collect()
+}
+
+fn group(head: &Head) -> Option<&str> {
+    head.annotations.get(annotation::GROUP).map(String::as_str)
 }
 
 /// Which build holds which slot, and the slots that nobody should hold: of builds that have ended,

@@ -174,6 +174,11 @@ impl fmt::Debug for Project {
 }
 
 impl Project {
+    /// Whether its builds may be in a namespace: its own, and its Secret's, where Brigade has them.
+    pub fn has_builds_in(&self, namespace: &str) -> bool {
+        self.namespace == namespace || self.home == namespace
+    }
+
     /// Reads a project from its Secret.
     pub fn from_secret(secret: &Secret) -> Result<Project, ProjectError> {
         let id = secret.metadata.name.clone().ok_or(ProjectError::Unnamed)?;

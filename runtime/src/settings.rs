@@ -91,6 +91,9 @@ pub struct WorkerSettings {
     /// `NAMESPACE`, also with Brigade's prefix `BRIGADE_`: where the project is. Default: where
     /// the build is, as Brigade has it.
     pub home: String,
+    /// Whether the build is in a Secret if it was not deleted, as it is where Brigantine made the
+    /// pod: `BRIGADE_NAMESPACE` is set there, and by nobody else.
+    pub stored: bool,
     /// `BRIGADE_LOG_LEVEL`: the level of the worker's own lines. Default: the build's.
     pub log_level: Option<LogLevel>,
     /// `BRIGADE_EVENT_TYPE`, `BRIGADE_EVENT_PROVIDER`, `BRIGADE_COMMIT_ID`, `BRIGADE_COMMIT_REF` and
@@ -146,6 +149,7 @@ impl WorkerSettings {
             home: get("NAMESPACE")
                 .or_else(|| get("BRIGADE_NAMESPACE"))
                 .unwrap_or_else(|| namespace.clone()),
+            stored: get("BRIGADE_NAMESPACE").is_some(),
             namespace,
             project,
             // Brigade takes a level that it does not know as none at all, and says nothing then.
@@ -520,6 +524,7 @@ fn a_worker_is_told_as_brigades_controller_tells_it() {
     // Brigade's worker is not told where the projects are: they are where the builds are.
     let worker = read(&required);
     assert_eq!((worker.home.as_str(), worker.service_account.as_str()), ("ci", "brigade-worker"));
+    assert!(!worker.stored);
     assert_eq!((worker.event.kind.as_str(), worker.event.provider.as_str()), ("ping", "unknown"));
     for (level, expected) in
         [("", None), ("warn", Some(LogLevel::Warn)), ("NONE", Some(LogLevel::None)), ("loud", None)]
@@ -528,7 +533,8 @@ fn a_worker_is_told_as_brigades_controller_tells_it() {
         assert_eq!(read(&variables).log_level, expected, "{level}");
     }
     let variables = [&required[..], &[("BRIGADE_NAMESPACE", "projects")]].concat();
-    assert_eq!(read(&variables).home, "projects");
+    let worker = read(&variables);
+    assert_eq!((worker.home.as_str(), worker.stored), ("projects", true));
 }
 
 #[test]

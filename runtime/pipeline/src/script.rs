@@ -6,6 +6,7 @@
 //! repository's script to one that somebody had sent with the event.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -53,6 +54,9 @@ pub const BUILT_IN: [&str; 26] = [
 
 /// How large a script may be, in bytes: it must fit the build's Secret.
 const SCRIPT_LIMIT: usize = 512 * 1024;
+
+/// The largest file that is read from a clone.
+const CLONED_LIMIT: u64 = 8 << 20;
 
 /// How many scripts are remembered.
 const CACHE_LIMIT: usize = 128;
@@ -197,9 +201,13 @@ pub async fn find(
     }
     if let Some(folder) = &workspace {
         for name in names(project) {
-            if let Some(script) = read_file(folder, name) {
-                return named(name.to_owned(), script, ScriptOrigin::Repository);
-            }
+            let script = match read_file(folder, name) {
+                Ok(None) => continue,
+                Ok(Some(script)) => script,
+                // It is there and cannot be run: no other may run in its place.
+                Err(reason) => format!("throw new Error({});", serde_json::json!(reason)),
+            };
+            return named(name.to_owned(), script, ScriptOrigin::Repository);
         }
     }
     if !project.clone_url.is_empty() && !project.vcs_sidecar.is_empty() {
@@ -364,13 +372,23 @@ impl Fetcher {
 }
 
 /// A text in a clone, if there is one. A path cannot lead out of the clone, nor can a link.
-pub(crate) fn read_file(folder: &Path, path: &str) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    let file = folder.join(path).canonicalize().ok()?;
-    if !file.starts_with(&folder) || file.metadata().ok()?.len() > SCRIPT_LIMIT as u64 {
-        return None;
+pub(crate) fn read_file(folder: &Path, path: &str) -> Result<Option<String>, String> {
+    let inside = || {
+        let folder = folder.canonicalize().ok()?;
+        let file = folder.join(path).canonicalize().ok()?;
+        file.starts_with(&folder).then_some(file)
+    };
+    let Some(file) = inside().filter(|file| file.is_file()) else { return Ok(None) };
+    let failed = |error: std::io::Error| format!("{path} cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file).map_err(failed)?;
+    file.take(CLONED_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > CLONED_LIMIT {
+        return Err(format!("{path} has more than {CLONED_LIMIT} bytes"));
     }
-    std::fs::read_to_string(file).ok().filter(|script| !script.trim().is_empty())
+    // As Node reads it: what is no UTF-8 is replaced.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
 /// A clone URL as one that can be parsed: `git@host:path` becomes `https://host/path`.

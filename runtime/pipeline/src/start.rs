@@ -19,7 +19,7 @@ pub struct Start {
     /// What the script says of the build, if it said something already.
     pub summary: Option<String>,
     pub jobs: Vec<Created>,
-    /// How many jobs were run, in all.
+    /// So many of the first jobs that were run have been in the cluster.
     pub made: usize,
     pub end: StartEnd,
     /// The end of what the script printed, without secrets.
@@ -91,7 +91,7 @@ pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineE
         fired: context.build.fires().into_iter().chain(life.state.processed.clone()).collect(),
         summary: life.summary(),
         jobs: life.jobs.iter().map(created).collect(),
-        made: life.jobs.count(),
+        made: life.jobs.made(),
         end,
         log: life.printer.tail(),
     })
@@ -155,8 +155,8 @@ impl Start {
         }
     }
 
-    /// What is noted on the build for whoever goes on: the pods of so many jobs were made, so that
-    /// one that is not there was deleted.
+    /// What is noted on the build for whoever goes on: the pods of so many of its first jobs were
+    /// made, so that one that is not there was deleted.
     pub fn annotations(&self) -> BTreeMap<String, String> {
         let made = (annotation::MADE.to_owned(), self.made.to_string());
         if self.made == 0 { BTreeMap::new() } else { [made].into() }

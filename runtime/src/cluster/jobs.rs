@@ -19,6 +19,11 @@ impl Cluster {
         pod: &Pod,
     ) -> Result<JobCreation, ClusterError> {
         let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
+        let project = pod.labels().get("project").map(String::as_str).unwrap_or_default();
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        for claim in volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()) {
+            self.check_claim(&namespace, &claim.claim_name, project).await?;
+        }
         if let Some(exists) = self.create_or_adopt(&namespace, "the Secret", secret).await? {
             let record = Record::read(exists.annotations());
             if record.end.is_some() || record.attempt.number > 0 {

@@ -111,6 +111,32 @@ async fn what_belongs_to_another_build_is_not_adopted() {
 }
 
 #[tokio::test]
+async fn no_job_has_a_cache_of_another_project() {
+    let (_server, cluster) = cluster();
+    let cache = |project: &str| {
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "cache", "labels": {"component": "jobCache", "project": project}},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": {"storage": "1Mi"}},
+            },
+        }))
+        .unwrap()
+    };
+    cluster.create_claim(&cache("theirs")).await.unwrap();
+    cluster.create_claim(&cache("theirs")).await.unwrap();
+    let error = cluster.create_claim(&cache("ours")).await.unwrap_err();
+    let expected = "the claim cache exists already and belongs to another project, build or job";
+    assert_eq!(error.to_string(), expected);
+    let (secret, mut pod) = job("one", "b1");
+    let volume = serde_json::json!({"name": "v", "persistentVolumeClaim": {"claimName": "cache"}});
+    let volume = serde_json::from_value(volume).unwrap();
+    pod.spec.get_or_insert_default().volumes = Some(vec![volume]);
+    let error = cluster.create_job(&secret, &pod).await.unwrap_err();
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
 async fn what_is_gone_need_not_be_deleted() {
     let (_server, cluster) = cluster();
     cluster.delete_pod("default", "nothing").await.unwrap();

@@ -369,6 +369,22 @@ async fn the_newest_build_of_a_ref_supersedes_the_older_ones() {
 }
 
 #[tokio::test]
+async fn a_build_whose_event_is_delivered_late_supersedes_no_newer_one() {
+    let world = World::new("{supersede: true}").await;
+    for number in [0, 1] {
+        world.create(number).await;
+    }
+    let mut heads = world.plain().open_builds(&world.project).await.unwrap();
+    let [first, second] = [heads[0].id, heads[1].id];
+    // The first event came an hour after the second.
+    heads[0].created = heads[1].created + Duration::from_secs(3600);
+    assert_eq!(newest(&heads), [("push refs/heads/0", second)].into());
+    // Nobody knows when the second event happened.
+    heads[1].id = BuildId::parse("00000000000000000000000001").unwrap();
+    assert_eq!(newest(&heads), [("push refs/heads/0", first)].into());
+}
+
+#[tokio::test]
 async fn a_limit_that_is_lifted_lets_all_run() {
     let mut world = World::new("{maxBuilds: 1}").await;
     let cluster = world.cluster();

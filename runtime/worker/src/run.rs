@@ -43,12 +43,15 @@ pub(crate) async fn run(
     let id = BuildId::parse(&worker.build)?;
     let mut build = match cluster.build(&worker.namespace, id).await {
         Ok(Some(build)) => build,
+        // Nobody would own what is made of it.
+        Ok(None) if worker.stored => bail!("build {id} was deleted from {}", worker.namespace),
         Ok(None) => mounted::build(worker, id)?,
         Err(error @ ClusterError::Refused { .. }) => mounted::build(worker, id).or(Err(error))?,
         Err(error) => return Err(error.into()),
     };
     let mut project = match cluster.project(&worker.project).await {
-        Ok(Some(project)) => project,
+        Ok(Some(project)) if project.has_builds_in(&build.namespace) => project,
+        Ok(Some(project)) => bail!("{} has no builds in {}", project.name, build.namespace),
         Ok(None) => mounted::project(worker)?,
         Err(error @ ClusterError::Refused { .. }) => mounted::project(worker).or(Err(error))?,
         Err(error) => return Err(error.into()),

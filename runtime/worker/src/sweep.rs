@@ -179,7 +179,7 @@ struct Sweep<'a> {
     report: &'a mut Report,
 }
 
-impl Sweep<'_> {
+impl<'a> Sweep<'a> {
     async fn namespace(&mut self, namespace: &str) -> Result<(), ClusterError> {
         // In this order: a pod that is not seen had no build that is.
         let heads = self.cluster.heads(namespace).await?;
@@ -187,7 +187,7 @@ impl Sweep<'_> {
         let mut kept = HashSet::new();
         for head in &heads {
             let pods = pods.remove(&head.id.to_string()).unwrap_or_default();
-            let project = self.projects.get(&head.project);
+            let project = self.project(head);
             let action = match decide(head, &pods, project, Timestamp::now(), self.rules.young) {
                 action @ (Action::Cancel | Action::Ended) => action,
                 _ if self.damaged.contains(&head.project) => Action::Runs,
@@ -211,6 +211,12 @@ impl Sweep<'_> {
         self.lines(namespace).await;
         self.delete(&heads, &kept).await;
         Ok(())
+    }
+
+    /// The project of a build, if it has its builds there: a label alone proves nothing.
+    fn project(&self, head: &Head) -> Option<&'a Project> {
+        let project = self.projects.get(&head.project)?;
+        project.has_builds_in(&head.namespace).then_some(project)
     }
 
     /// Does what a build needs.
@@ -246,7 +252,7 @@ impl Sweep<'_> {
             }
             Action::Cancel => {
                 // A worker that is gone, or that is not ours, hears nothing.
-                let project = self.projects.get(&head.project);
+                let project = self.project(head);
                 let foreign = pods.worker.is_some() && project.is_some_and(is_foreign);
                 let deaf = foreign || pods.worker.is_none() && head.worker_is_a_pod();
                 let ended = match dry {

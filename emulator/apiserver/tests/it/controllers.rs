@@ -315,7 +315,7 @@ async fn unscheduled(api: &Api<Pod>, name: &str) -> String {
         conditions.iter().find(|one| refused(&one.reason))?.message.clone()
     }
     let pod = wait(api, name, |pod: Option<&Pod>| why(pod).is_some()).await;
-    why(pod.as_ref()).unwrap()
+    why(pod.as_ref()).expect("it was just told")
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ fn load_module<'js>(
     if let Some(path) = name.strip_prefix(COMMONJS) {
         let text = shared.source(ctx, path)?.text;
         let mut all = BTreeSet::new();
-        exported(shared, ctx, path, &text, &mut all, 0);
+        exported(shared, ctx, (path, text), &mut all);
         return made(shared, ctx, name, &all, ("load", path.to_owned()));
     }
     if let Some(path) = name.strip_prefix(JSON) {
@@ -150,29 +150,31 @@ fn load_module<'js>(
 }
 
 /// The names that a CommonJS file exports, with those of the files that it passes on.
-fn exported(
-    shared: &Shared,
-    ctx: &Ctx<'_>,
-    path: &str,
-    text: &str,
-    all: &mut BTreeSet<String>,
-    depth: usize,
-) {
-    const DEEPEST: usize = 8;
-    let found = names::of(text);
-    all.extend(found.own);
-    for name in found.others {
-        if depth > DEEPEST {
+fn exported(shared: &Shared, ctx: &Ctx<'_>, file: (&str, String), all: &mut BTreeSet<String>) {
+    /// How many files are looked at, and how long a text that is.
+    const FILES: usize = 200;
+    const LONGEST: usize = 1 << 20;
+    let (path, text) = file;
+    let mut seen = BTreeSet::from([path.to_owned()]);
+    let mut queue = vec![(path.to_owned(), text)];
+    while let Some((path, text)) = queue.pop() {
+        if shared.guard.stops() {
             return;
         }
-        // What cannot be found is said when the file runs.
-        let other = super::resolve::resolve(&shared.files, path, &name, Asked::Require);
-        let text = other.ok().and_then(|other| {
-            let source = shared.source(ctx, &other).catch(ctx).ok()?;
-            (source.kind == Kind::CommonJs).then_some((other, source.text))
-        });
-        if let Some((other, text)) = text {
-            exported(shared, ctx, &other, &text, all, depth + 1);
+        let found = if text.len() <= LONGEST { names::of(&text) } else { names::Names::default() };
+        all.extend(found.own);
+        for name in found.others {
+            // What cannot be found is said when the file runs.
+            let other = super::resolve::resolve(&shared.files, &path, &name, Asked::Require);
+            let Ok(other) = other else { continue };
+            if seen.len() >= FILES || !seen.insert(other.clone()) {
+                continue;
+            }
+            if let Ok(source) = shared.source(ctx, &other).catch(ctx)
+                && source.kind == Kind::CommonJs
+            {
+                queue.push((other, source.text));
+            }
         }
     }
 }

@@ -16,9 +16,16 @@ pub(super) struct Names {
 /// How many names are looked at.
 const MOST: usize = 2000;
 
+/// How long a call that passes names on may be.
+const NEAR: usize = 2000;
+
+/// How many objects that are exported are looked into.
+const OBJECTS: usize = 20;
+
 /// Reads the names.
 pub(super) fn of(text: &str) -> Names {
     let mut names = Names::default();
+    let mut objects = 0;
     for (at, _) in text.match_indices("exports") {
         let before = text[..at].trim_end();
         if text[..at].ends_with(is_letter) || names.own.len() > MOST {
@@ -35,13 +42,19 @@ pub(super) fn of(text: &str) -> Names {
         } else if let Some(value) = rest.strip_prefix('=').map(str::trim_start)
             && !value.starts_with('=')
         {
-            if let Some(members) = value.strip_prefix('{') {
+            if let Some(members) = value.strip_prefix('{')
+                && objects < OBJECTS
+            {
+                objects += 1;
                 object(&mut names, members);
             }
             // `module.exports = require("x")`
             other(&mut names, value);
         } else if before.ends_with(',') {
-            let call = text[..at].rfind("require(").map_or("", |start| &text[start..at]);
+            // The call is just before: `__exportStar(require("x"), exports)`.
+            let near = text.floor_char_boundary(at.saturating_sub(NEAR));
+            let call = &text[near..at];
+            let call = call.rfind("require(").map_or("", |start| &call[start..]);
             other(&mut names, call);
         }
     }

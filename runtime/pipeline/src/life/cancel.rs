@@ -32,8 +32,11 @@ pub(crate) struct Cancel {
 }
 
 impl Cancel {
-    /// Begins to listen, in a moment.
+    /// Begins to listen, in a moment. A build that is in no Secret cannot be cancelled.
     pub(super) fn listen(&mut self, context: &Context) {
+        if context.build.uid.is_none() {
+            return;
+        }
         let (cluster, build) = (context.cluster.clone(), context.build.clone());
         let begin = Instant::now() + MOMENT;
         let heard = async move {

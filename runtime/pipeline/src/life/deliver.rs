@@ -51,7 +51,8 @@ impl Life<'_> {
             return Next::Tell(Delivery::Timer(timer), at);
         }
         if let Some(arrival) = self.arrivals.pop_front() {
-            return self.tell(arrival, if follow { now } else { self.clock.live() });
+            // At no later time: no timer up to then is told after it when this is told again.
+            return self.tell(arrival, now);
         }
         // What was read is in memory until it is noted.
         let may_read = self.reading < READINGS && self.notes.len() < NOTES;

@@ -171,8 +171,13 @@ impl Jobs {
         self.settle(id);
     }
 
+    /// So many of the first jobs that were run have pods, or were never to have any.
+    pub(crate) fn made(&self) -> usize {
+        self.all.iter().take_while(|entry| entry.made != Made::Not).count()
+    }
+
     /// How many jobs were run.
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.all.len()
     }
 

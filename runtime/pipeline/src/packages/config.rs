@@ -44,7 +44,7 @@ pub(super) async fn find(context: &Context) -> Result<Option<Config>, PackageErr
     let Context { cluster, project, build, script, .. } = context;
     let file = |path: &str| {
         let folder = script.workspace.as_deref()?;
-        read_file(folder, path).map(|text| Config { name: path.to_owned(), text })
+        read_file(folder, path).ok().flatten().map(|text| Config { name: path.to_owned(), text })
     };
     let text = |name: &str, text: &str| {
         let there = !text.trim().is_empty();
@@ -129,7 +129,8 @@ impl Vendored {
     /// The version of a package, if there is one.
     pub(super) fn version(&self, name: &str) -> Option<Version> {
         check_name(name).ok()?;
-        let manifest = read_file(self.0.as_deref()?, &format!("node_modules/{name}/package.json"))?;
+        let manifest =
+            read_file(self.0.as_deref()?, &format!("node_modules/{name}/package.json")).ok()??;
         let manifest: Value = serde_json::from_str(&manifest).ok()?;
         Version::parse(manifest.get("version")?.as_str()?).ok()
     }

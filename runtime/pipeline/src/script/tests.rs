@@ -176,10 +176,24 @@ fn a_script_is_read_from_a_clone_and_from_nowhere_else() {
     std::fs::write(clone.join("ci/brigade.js"), "1").unwrap();
     std::fs::write(folder.path().join("secret.js"), "2").unwrap();
     std::os::unix::fs::symlink(folder.path().join("secret.js"), clone.join("link.js")).unwrap();
-    assert_eq!(read_file(&clone, "ci/brigade.js").as_deref(), Some("1"));
+    assert_eq!(read_file(&clone, "ci/brigade.js"), Ok(Some("1".to_owned())));
     for path in ["brigade.js", "../secret.js", "link.js", "/etc/hostname"] {
-        assert_eq!(read_file(&clone, path), None, "{path}");
+        assert_eq!(read_file(&clone, path), Ok(None), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_script_that_is_there_and_cannot_be_read_is_no_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = vec![b' '; usize::try_from(CLONED_LIMIT).unwrap() + 1];
+    std::fs::write(folder.path().join("brigade.js"), large).unwrap();
+    let project = project("defaultScript: other()");
+    let build = Build::new(&project, Event::new("test", "push", "{}"), jiff::Timestamp::now());
+    let folders = [(project.id.clone(), folder.path().to_owned())];
+    let repository = Repository::Folders(folders.into());
+    let found = find(&unreachable_cluster(), &project, &build, &repository).await.unwrap();
+    let Found::Script(script) = found else { panic!("{found:?}") };
+    assert_eq!(script.text, r#"throw new Error("brigade.js has more than 8388608 bytes");"#);
 }
 
 /// A cluster that nobody asks for anything.

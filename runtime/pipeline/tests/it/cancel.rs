@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use pipeline::{Context, Outcome, PipelineError};
-use runtime::build::Phase;
+use runtime::build::{Build, Phase};
 use runtime::cluster::{Cancelled, Cluster};
 
 use crate::world::{Hang, PROJECT, World, event};
@@ -33,6 +34,23 @@ async fn run(
     let both = async { tokio::join!(run, meanwhile).0 };
     let ended = tokio::time::timeout(Duration::from_secs(60), both).await;
     ended.unwrap_or_else(|_| panic!("the build does not end; it printed {:#?}", world.printed()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_is_in_no_secret_is_not_taken_for_a_deleted_one() {
+    let script = format!(
+        "{HEAD}events.on('push', async () => {{
+            await new Promise((resolve) => setTimeout(resolve, 20_000));
+            console.log('later');
+        }});"
+    );
+    let world = World::new();
+    let mut context = world.build(PROJECT, event("push"), &script).await;
+    context.build = Build::new(&context.project, event("pull"), Timestamp::now());
+    context.build.event = event("push");
+    let outcome = world.run(&context, async {}).await;
+    assert_eq!((outcome.phase, outcome.reason), (Phase::Succeeded, None), "{:#?}", world.printed());
+    assert_eq!(world.said(), ["later"]);
 }
 
 #[tokio::test]

@@ -24,8 +24,9 @@ async fn no_more_jobs_of_a_build_run_at_once_than_its_project_allows_and_all_run
     let project = format!("{PROJECT}limits: {{maxJobs: 2}}");
     let context = world.build(&project, event("push"), SEVEN).await;
     let started = world.start(&context).await;
-    assert_eq!(started.jobs.len(), 2);
+    assert_eq!((started.jobs.len(), started.made), (2, 2));
     assert!(matches!(started.end, StartEnd::Awaits { .. }), "{started:?}");
+    let context = world.accepted(&context, &started).await;
     let most = std::cell::Cell::new(0);
     let outcome = world.run(&context, async {
         let mut changes = Box::pin(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use pipeline::{JobResult, Outcome};
 use runtime::build::Phase;
 use serde_json::json;
@@ -105,6 +106,27 @@ async fn jobs_and_timers_are_told_in_the_order_in_which_they_were() {
     assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", world.printed());
     assert_eq!(world.said(), [said[0].clone(), said[0].clone()]);
     assert_eq!(world.jobs().await, ["end"]);
+}
+
+/// A job that the cluster refuses races a timer that the start does not wait for.
+#[tokio::test]
+async fn what_a_start_told_first_the_worker_tells_first() {
+    let body = "events.on('push', async () => {
+        const timer = new Promise((resolve) => setTimeout(resolve, 100, 'timer'));
+        const first = await Promise.race([job('refused').run().catch(() => 'job'), timer]);
+        await job(`${first}-won`).run();
+    })";
+    let (world, mut context) = world(body).await;
+    let created = Some(Timestamp::now() - std::time::Duration::from_secs(10));
+    context.build.created = created;
+    world.server.faults().lay(apiserver::Fault::next("POST", "/pods", 403));
+    let start = world.start(&context).await;
+    assert_eq!(start.jobs[0].name, "job-won");
+    let mut context = world.accepted(&context, &start).await;
+    context.build.created = created;
+    let outcome = world.run(&context, world.end_all()).await;
+    assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", world.printed());
+    assert_eq!(world.jobs().await, ["job-won"]);
 }
 
 #[tokio::test]

@@ -60,6 +60,27 @@ async fn a_second_start_adopts_what_the_first_made() {
     assert_eq!(world.jobs().await.len(), 2);
 }
 
+/// One job is run at the top; then a handler wants a file that only a worker has.
+#[tokio::test]
+async fn a_job_that_a_start_did_not_come_to_make_is_made_by_the_worker() {
+    let world = World::new();
+    let script = "const { events, Job } = require('brigadier');
+        new Job('top', 'alpine').run();
+        events.on('push', () => { new Job(require('./lib').name, 'alpine').run(); });";
+    let mut context = world.build(PROJECT, event("push"), script).await;
+    let start = world.start(&context).await;
+    let StartEnd::Awaits { reason } = &start.end else { panic!("{:?}", start.end) };
+    assert_eq!(reason, "the script reads files of the repository");
+    assert_eq!((start.made, world.jobs().await.len()), (0, 0));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("lib.js"), "exports.name = 'handler';").unwrap();
+    context.script.workspace = Some(folder.path().to_owned());
+    let context = world.accepted(&context, &start).await;
+    let outcome = world.run(&context, world.end_all()).await;
+    assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", world.printed());
+    assert_eq!(world.jobs().await, ["top", "handler"]);
+}
+
 #[tokio::test]
 async fn what_must_be_followed_is_told_from_what_need_not() {
     for (body, expected) in [

@@ -190,6 +190,13 @@ impl World {
         tokio::time::timeout(PATIENCE, start).await.unwrap().unwrap()
     }
 
+    /// The build as its worker finds it, after a start.
+    pub(crate) async fn accepted(&self, context: &Context, start: &Start) -> Context {
+        context.cluster.accept(&context.build, &start.annotations()).await.unwrap();
+        let build = context.cluster.build("default", context.build.id).await.unwrap().unwrap();
+        Context { build, ..context.clone() }
+    }
+
     /// Runs a build, while its pods end by the hands of `kubelet`.
     pub(crate) async fn run(
         &self,

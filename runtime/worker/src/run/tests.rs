@@ -122,6 +122,11 @@ async fn a_build_and_a_project_that_are_only_mounted_are_run() {
     assert!(printed.contains(&said), "{printed}");
     let pod = world.cluster.pod("default", &format!("first-{id}")).await.unwrap().unwrap();
     assert_eq!(pod.metadata.owner_references, None);
+    // In a pod that was made for a build in a Secret, that was deleted, with all that is its own.
+    world.worker.lock().unwrap().stored = true;
+    let (code, printed) = world.again().await;
+    let error = format!("build {id} was deleted from default");
+    assert_eq!((code.unwrap_err().to_string(), printed), (error, String::new()));
 }
 
 #[tokio::test]
@@ -206,6 +211,7 @@ impl World {
             namespace: "default".to_owned(),
             project: project.id.clone(),
             home: "default".to_owned(),
+            stored: false,
             log_level: None,
             event: Event::new("unknown", "ping", ""),
             config: None,

@@ -148,6 +148,25 @@ async fn a_build_of_no_project_is_counted_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_build_in_a_namespace_that_is_not_its_projects_is_no_build_of_it() {
+    let world = World::new("{}").await;
+    let namespace = json!({"metadata": {"name": "other"}});
+    let namespace = serde_json::from_value(namespace).unwrap();
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(world.server.client());
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    let yaml = "project: acme/other\nsharedSecret: s\nnamespace: other";
+    world.cluster.put_project(&values::read(yaml, "default").unwrap().0).await.unwrap();
+    let mut foreign = world.project.clone();
+    foreign.namespace = "other".to_owned();
+    let build = Build::new(&foreign, Event::new("test", "push", "{}"), Timestamp::now());
+    world.cluster.create_build(&build).await.unwrap();
+    let report = world.sweep(&NOW).await;
+    assert_eq!((report.orphans, report.done.len()), (1, 0));
+    let pods: Api<Pod> = Api::namespaced(world.server.client(), "other");
+    assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 0);
+}
+
+#[tokio::test]
 async fn waiting_builds_are_started_as_many_as_may_run() {
     let world = World::new("{maxBuilds: 2}").await;
     for _ in 0..3 {

@@ -428,3 +428,14 @@ fn modules_of_a_hostile_repository_do_no_harm() {
         assert_eq!(outcome(&files, "brigade.js", &text), "refused", "{name}");
     }
 }
+
+#[test]
+fn files_that_pass_on_each_others_names_are_read_once() {
+    let pass = |other: &str| format!("__exportStar(require('./{other}'), exports);\n").repeat(500);
+    let (a, b) = (format!("exports.a = 1; {}", pass("b")), format!("exports.b = 2; {}", pass("a")));
+    let head = "function __exportStar(from, to) { for (const key in from) to[key] ??= from[key]; }";
+    let files = [("a.js", format!("{head} {a}")), ("b.js", format!("{head} {b}"))];
+    let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let text = "import { a, b } from './a.js'; console.log(a, b)";
+    assert_eq!(outcome(&files, "brigade.mjs", text), "1 2");
+}
