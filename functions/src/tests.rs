@@ -49,12 +49,12 @@ struct Told {
 impl World {
     /// With the project `ocean/brig`.
     async fn new() -> World {
-        World::with(Settings::default()).await
+        World::with(calm()).await
     }
 
     /// Where every build is given to a worker pod.
     async fn without_scripts() -> World {
-        World::with(Settings { inline: Inline::Never, ..Settings::default() }).await
+        World::with(Settings { inline: Inline::Never, ..calm() }).await
     }
 
     async fn with(settings: Settings) -> World {
@@ -167,7 +167,7 @@ fn image_push() -> String {
     .to_string()
 }
 
-/// Settings whose requests end soon.
-fn hasty() -> Settings {
-    Settings { request_budget: Duration::from_millis(300), ..Settings::default() }
+/// Settings whose requests have more time than any takes.
+fn calm() -> Settings {
+    Settings { request_budget: Duration::from_secs(60), ..Settings::default() }
 }

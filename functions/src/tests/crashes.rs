@@ -82,10 +82,12 @@ async fn a_cluster_that_loses_an_answer_loses_no_build() {
 
 #[tokio::test]
 async fn a_build_that_is_kept_but_not_started_says_so() {
-    let settings = Settings { inline: Inline::Never, ..hasty() };
-    let world = World::with(settings).await;
+    let world = World::without_scripts().await;
     world.fail(2, 503, When::Before);
+    // The cluster is asked until the time of the request is over.
+    tokio::time::pause();
     let told = world.send(delivery("push", push())).await;
+    tokio::time::resume();
     world.server.faults().clear();
     assert_eq!(told.code, 503, "{told:?}");
     assert!(told.headers.contains_key("retry-after"));

@@ -177,11 +177,8 @@ async fn a_repository_without_a_project_is_not_found() {
 
 #[tokio::test]
 async fn the_default_secret_proves_for_projects_without_one() {
-    let settings = Settings {
-        default_shared_secret: SECRET.into(),
-        inline: Inline::Never,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { default_shared_secret: SECRET.into(), inline: Inline::Never, ..calm() };
     let world = World::with(settings).await;
     world.project("ocean/bare", json!({})).await;
     let body = push().replace("ocean/brig", "ocean/bare");
@@ -221,9 +218,12 @@ async fn a_large_payload_is_kept_whole() {
 
 #[tokio::test]
 async fn without_the_cluster_the_sender_is_asked_to_come_back() {
-    let world = World::with(hasty()).await;
+    let world = World::new().await;
     world.fail(0, 503, When::Before);
+    // The cluster is asked until the time of the request is over.
+    tokio::time::pause();
     let told = world.send(delivery("push", push())).await;
+    tokio::time::resume();
     assert_eq!(told.code, 503, "{told:?}");
     assert_eq!(told.headers["retry-after"], "5");
     assert_eq!(told.body["status"], "unavailable");

@@ -7,11 +7,8 @@ use super::*;
 const TOKEN: &str = "ahoy";
 
 async fn world(allow_unsigned: bool) -> World {
-    let settings = Settings {
-        inline: Inline::Never,
-        registry_allow_unsigned: allow_unsigned,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { inline: Inline::Never, registry_allow_unsigned: allow_unsigned, ..calm() };
     let world = World::with(settings).await;
     let keys = json!({"sharedSecret": SECRET, "genericGatewaySecret": TOKEN});
     world.project("ocean/brig", keys).await;
@@ -125,7 +122,7 @@ async fn the_projects_script_goes_before_the_repositorys() {
 
 #[tokio::test]
 async fn a_project_without_any_secret_takes_nothing_that_claims_one() {
-    let world = World::with(Settings::default()).await;
+    let world = World::with(calm()).await;
     world.project("open", json!({})).await;
     let told = world.send(request("/events/webhook/open?token=x")).await;
     assert_eq!(told.code, 401);

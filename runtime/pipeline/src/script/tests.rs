@@ -52,9 +52,10 @@ async fn what_cannot_be_fetched_is_cloned() {
         assert_eq!(fetched.unwrap_err(), reason);
     }
     github.reset().await;
-    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
     Mock::given(method("GET")).respond_with(slow).mount(&github).await;
-    let fetched = fetcher(&github).fetch(&project(""), &build(COMMIT)).await;
+    let hasty = Fetcher::with_api(Duration::from_millis(500), &github.uri()).unwrap();
+    let fetched = hasty.fetch(&project(""), &build(COMMIT)).await;
     assert_eq!(fetched.unwrap_err(), "GitHub did not answer in time");
     github.reset().await;
     let large = ResponseTemplate::new(200).set_body_string("x".repeat(SCRIPT_LIMIT + 1));
@@ -204,7 +205,7 @@ fn unreachable_cluster() -> Cluster {
 }
 
 fn fetcher(github: &MockServer) -> Fetcher {
-    Fetcher::with_api(Duration::from_millis(500), &github.uri()).unwrap()
+    Fetcher::with_api(Duration::from_secs(60), &github.uri()).unwrap()
 }
 
 fn project(more: &str) -> Project {

@@ -1,6 +1,7 @@
 //! What a project says about how many jobs run at once, and about what its script may use.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::api::{WatchEvent, WatchParams};
@@ -68,7 +69,12 @@ async fn a_script_is_held_to_what_its_project_allows() {
         let world = World::new();
         let project = format!("{PROJECT}limits: {{{limits}}}");
         let mut context = world.build(&project, event("push"), script).await;
-        context.options.limits = Limits::of(&context.project, &ScriptLimits::default());
+        let mut set = Limits::of(&context.project, &ScriptLimits::default());
+        if context.project.limits.script.time.is_none() {
+            // Only who is to run out of time does.
+            set.running = Duration::from_secs(60);
+        }
+        context.options.limits = set;
         let outcome = world.run(&context, world.end_all()).await;
         assert_ne!(outcome.phase, Phase::Succeeded, "{limits}");
         let told = outcome.reason.clone().unwrap_or_default() + &world.printed().join("\n");

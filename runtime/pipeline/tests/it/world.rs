@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use pipeline::script::{Script, ScriptOrigin};
-use pipeline::{Context, Options, Outcome, Output, PipelineError, Start};
+use pipeline::{Context, Limits, Options, Outcome, Output, PipelineError, Start};
 use runtime::build::Build;
 use runtime::cluster::{Cluster, Creation};
 use runtime::event::Event;
@@ -56,6 +56,11 @@ pub(crate) struct World {
 pub(crate) struct Hang {
     pub(crate) after: usize,
     pub(crate) carried_out: bool,
+}
+
+/// The usual limits, but for the time, which no script is to run out of.
+fn usual() -> Limits {
+    Limits { running: PATIENCE, ..Limits::default() }
 }
 
 impl World {
@@ -176,7 +181,7 @@ impl World {
                 origin: ScriptOrigin::Event,
                 workspace: None,
             },
-            options: Options::default(),
+            options: Options { limits: usual(), ..Options::default() },
         }
     }
 

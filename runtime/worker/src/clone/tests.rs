@@ -329,7 +329,7 @@ async fn files_of_git_lfs_are_pointers_where_it_is_not_there() {
 #[tokio::test]
 async fn files_of_git_lfs_are_fetched_where_it_is_there() {
     if which("git-lfs").is_none() {
-        println!("there is no git-lfs here: nothing is tested");
+        missing("git-lfs");
         return;
     }
     let wants = Manners { authorization: Some(GIVEN.to_owned()), ..Manners::default() };
@@ -437,13 +437,21 @@ impl Write for Printed {
     }
 }
 
+/// Says that nothing is tested, for want of a tool: a failure where all are said to be there.
+#[expect(clippy::disallowed_methods, reason = "who runs the tests says what there is")]
+fn missing(tool: &str) {
+    let all = std::env::var("BRIGANTINE_TOOLS").is_ok();
+    assert!(!all, "BRIGANTINE_TOOLS is set, and there is no {tool}");
+    println!("there is no {tool} here: nothing is tested");
+}
+
 impl World {
     /// `None` where the tools are missing that every test here needs.
     async fn new(manners: Manners) -> Option<World> {
         let programs = Command::new("git").arg("--exec-path").output().ok();
         let programs = programs.and_then(|output| String::from_utf8(output.stdout).ok());
         if !programs.is_some_and(|path| Path::new(path.trim()).join("git-http-backend").exists()) {
-            println!("there is no git with its http-backend here: nothing is tested");
+            missing("git with its http-backend");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

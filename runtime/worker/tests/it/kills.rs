@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::{Output, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use apiserver::kubelet::{self, Kubelet, Runtime, Simulate, SimulateOptions, SimulateRule};
@@ -15,14 +14,16 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{Api, PostParams, WatchEvent, WatchParams};
 use runtime::build::{Build, Phase};
 use runtime::cluster::{Cluster, Creation};
 use runtime::event::Event;
 use runtime::project::{Project, values};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Twelve jobs in four steps. What they are called hangs on everything that a replay could get
@@ -105,7 +106,8 @@ struct World {
     project: Project,
     folder: TempDir,
     /// The pods of jobs in the order in which they were added, by their builds.
-    added: Arc<Mutex<HashMap<String, Vec<String>>>>,
+    added: watch::Receiver<HashMap<String, Vec<String>>>,
+    pods: Api<Pod>,
     _running: DropGuard,
 }
 
@@ -140,19 +142,20 @@ impl World {
         cluster.create_service_account("default", "brigade-worker").await.unwrap();
         let (project, _) = values::read("project: acme/app\nsharedSecret: s", "default").unwrap();
         cluster.put_project(&project).await.unwrap();
-        let added: Arc<Mutex<HashMap<String, Vec<String>>>> = Arc::default();
-        let (seen, pods) = (Arc::clone(&added), Api::<Pod>::default_namespaced(server.client()));
+        let (seen, added) = watch::channel(HashMap::<String, Vec<String>>::new());
+        let pods = Api::<Pod>::default_namespaced(server.client());
+        let watched = pods.clone();
         tokio::spawn(async move {
             let jobs = WatchParams::default().labels("component=job");
-            let mut changes = pods.watch(&jobs, "0").await.unwrap().boxed();
+            let mut changes = watched.watch(&jobs, "0").await.unwrap().boxed();
             while let Some(change) = changes.try_next().await.unwrap() {
                 if let WatchEvent::Added(pod) = change {
                     let build = pod.labels()["build"].clone();
-                    seen.lock().unwrap().entry(build).or_default().push(pod.name_any());
+                    seen.send_modify(|added| added.entry(build).or_default().push(pod.name_any()));
                 }
             }
         });
-        World { cluster, project, folder, added, _running: running.drop_guard() }
+        World { cluster, project, folder, added, pods, _running: running.drop_guard() }
     }
 
     /// Runs a build to its end, whose worker is killed time and again if a longest life is given;
@@ -184,8 +187,23 @@ impl World {
         }
         let ended = self.cluster.build("default", build.id).await.unwrap().unwrap();
         assert_eq!(ended.phase(), Some(Phase::Succeeded), "{printed}");
-        let added = self.added.lock().unwrap().get(&build.id.to_string()).cloned();
-        (added.unwrap_or_default(), lives)
+        (self.added(&build.id.to_string()).await, lives)
+    }
+
+    /// The pods of the jobs of a build, in the order in which they were added.
+    async fn added(&self, build: &str) -> Vec<String> {
+        // What is added last is seen last.
+        let last = format!("last-{build}");
+        let pod = serde_json::from_value(json!({
+            "metadata": { "name": last, "labels": { "component": "job", "build": build } },
+            "spec": { "containers": [{ "name": "last", "image": "alpine" }] },
+        }));
+        self.pods.create(&PostParams::default(), &pod.unwrap()).await.unwrap();
+        let mut added = self.added.clone();
+        let seen = added.wait_for(|added| added.get(build).is_some_and(|all| all.contains(&last)));
+        let seen = tokio::time::timeout(PATIENCE, seen).await.expect("what is added is seen");
+        let names = seen.unwrap()[build].clone();
+        names.into_iter().filter(|name| *name != last).collect()
     }
 
     /// A worker's life: `None` if it was killed.

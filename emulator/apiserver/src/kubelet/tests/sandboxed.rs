@@ -141,7 +141,7 @@ async fn a_deleted_pod_may_clean_up() {
     cluster.delete("pod", 30).await;
     let begun = Instant::now();
     cluster.until_gone("pod").await;
-    assert!(begun.elapsed().as_secs() < 10, "the grace period is not waited for in vain");
+    assert!(begun.elapsed().as_secs() < 30, "the grace period is not waited for in vain");
     cluster.event("pod", "Killing", "Stopping container main").await;
     let mut main = container("cat /cache/note");
     main["volumeMounts"] = json!([{ "name": "cache", "mountPath": "/cache", "readOnly": true }]);
