@@ -35,8 +35,10 @@ pub(super) async fn join(
     }
     if let Some(before) = line.waiting.iter().position(|id| *id == build.id) {
         made.phase = Some(Phase::Waiting.name().to_owned());
-        made.reason =
-            format!("waiting: {} builds run, {before} wait before it", line.running.len());
+        made.reason = match line.running.len() {
+            1 => format!("waiting: 1 build runs, {before} wait before it"),
+            running => format!("waiting: {running} builds run, {before} wait before it"),
+        };
         return Ok(Some(made));
     }
     if !line.open.contains(&build.id) {

@@ -80,7 +80,7 @@ async fn a_build_beyond_the_limit_waits_and_the_sender_is_told_for_what() {
     let third = arrive(&world, "main", 3).await;
     for (told, before) in [(&second, 0), (&third, 1)] {
         assert_eq!(told.body["phase"], "Waiting");
-        assert_eq!(told.body["reason"], format!("waiting: 1 builds run, {before} wait before it"));
+        assert_eq!(told.body["reason"], format!("waiting: 1 build runs, {before} wait before it"));
         assert_eq!(told.body["worker"], Value::Null);
         assert_eq!(phase(&world, told).await, Some(Phase::Waiting));
     }

@@ -364,7 +364,7 @@ impl<'a> Life<'a> {
             (Some(Stop::Exit(0)), _) => (0, None),
             (Some(Stop::Exit(code)), _) => (*code, Some(format!("the script exited with {code}"))),
             (Some(Stop::Time), _) => {
-                let way_out = "limits.scriptTime of the project raises that";
+                let way_out = "limits.scriptTime of the project raises that, up to SCRIPT_LIMITS of the installation";
                 (1, Some(format!("the script computed for more than {limit:?}; {way_out}")))
             }
             (Some(Stop::Broken(text)), _) | (None, Some(text)) => (1, Some(self.explained(text))),
@@ -407,7 +407,7 @@ impl<'a> Life<'a> {
             return text.to_owned();
         }
         let memory = self.context.options.limits.memory >> 20;
-        let way_out = "limits.scriptMemory of the project raises that";
+        let way_out = "limits.scriptMemory of the project raises that, up to SCRIPT_LIMITS of the installation";
         format!("{text}\nthe script may use {memory} MiB of memory; {way_out}")
     }
 

@@ -170,7 +170,7 @@ impl Inner {
                 self.left = 0;
                 let limit = self.limit;
                 let text = format!(
-                    "[brigade] the build has printed {limit} bytes; the rest is not shown; limits.scriptOutput of the project raises that"
+                    "[brigade] the build has printed {limit} bytes; the rest is not shown; limits.scriptOutput of the project raises that, up to SCRIPT_LIMITS of the installation"
                 );
                 self.emit(Stream::Err, LogLevel::Warn, text);
                 return;

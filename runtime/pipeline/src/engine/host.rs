@@ -168,7 +168,7 @@ fn run(shared: &Shared, ctx: &Ctx<'_>, job: Job) -> Result<usize> {
         let limit = shared.limits.jobs;
         drop(state);
         let text = format!(
-            "a build may run {limit} jobs, and job {} would be one more; limits.scriptJobs of the project raises that",
+            "a build may run {limit} jobs, and job {} would be one more; limits.scriptJobs of the project raises that, up to SCRIPT_LIMITS of the installation",
             job.name
         );
         return Err(Exception::throw_range(ctx, &text));
@@ -201,7 +201,7 @@ fn timers<'js>(ctx: &Ctx<'js>, host: &Object<'js>, shared: &Arc<Shared>) -> Resu
             let limit = own.limits.timers;
             drop(state);
             let text = format!(
-                "a build may have {limit} timers pending at once; limits.scriptTimers of the project raises that"
+                "a build may have {limit} timers pending at once; limits.scriptTimers of the project raises that, up to SCRIPT_LIMITS of the installation"
             );
             return Err(Exception::throw_range(&ctx, &text));
         }
