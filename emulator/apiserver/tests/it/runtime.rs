@@ -19,7 +19,7 @@ fn server() -> Server {
 
 /// Waits for what must come soon.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let waited = tokio::time::timeout(Duration::from_secs(30), future).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), future).await;
     waited.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
