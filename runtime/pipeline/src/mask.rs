@@ -144,6 +144,15 @@ fn in_base64(secret: &[u8], values: &mut Vec<String>) {
         let encoded = STANDARD_NO_PAD.encode(bytes);
         found.push(encoded[skipped..whole].to_owned());
     }
+    // In lines of 76 and of 64 letters, as `base64` and `openssl` print it.
+    for width in [57, 48] {
+        for line in
+            secret.chunks(width).filter(|line| secret.len() > width && line.len() >= SHORTEST)
+        {
+            let encoded = STANDARD_NO_PAD.encode(line);
+            found.push(encoded[..line.len() * 8 / 6].to_owned());
+        }
+    }
     for text in found.into_iter().filter(|text| text.len() >= SHORTEST) {
         values.push(text.replace('+', "-").replace('/', "_"));
         values.push(text);
@@ -206,6 +215,22 @@ fn base64_is_hidden_wherever_the_secret_begins() {
                 masked.contains(SHOWN) && kept <= (before.len() + after.len()) * 4 / 3 + 4,
                 "{text}: {masked}"
             );
+        }
+    }
+}
+
+#[test]
+fn base64_is_hidden_in_lines() {
+    let secret = "0123456789 abcdefghijklmnopqrstuvwxyz".repeat(5);
+    let mask = mask(&serde_json::json!([secret]));
+    for width in [76, 64] {
+        for end in ["", "\n"] {
+            let encoded = STANDARD_NO_PAD.encode(format!("{secret}{end}"));
+            let lines: Vec<_> =
+                encoded.as_bytes().chunks(width).map(String::from_utf8_lossy).collect();
+            let masked = mask.apply(&lines.join("\n")).into_owned();
+            let kept: usize = masked.lines().map(|line| line.replace(SHOWN, "").len()).sum();
+            assert!(kept <= 4, "{masked}");
         }
     }
 }
