@@ -193,7 +193,7 @@ fn jobs_and_timers_are_counted() {
     );
     assert_eq!(
         printed,
-        "a build may run 10 jobs, and job j10 would be one more; limits.scriptJobs of the project raises that, up to SCRIPT_LIMITS of the installation\na build may have 20 timers pending at once; limits.scriptTimers of the project raises that"
+        "a build may run 10 jobs, and job j10 would be one more; limits.scriptJobs of the project raises that, up to SCRIPT_LIMITS of the installation\na build may have 20 timers pending at once; limits.scriptTimers of the project raises that, up to SCRIPT_LIMITS of the installation"
     );
     let (_, thrown, stop) =
         ends(hasty(), "for (let i = 0; i < 1e6; i++) clearTimeout(setTimeout(() => {}, 5));");
