@@ -225,7 +225,7 @@ impl Emulator {
             projects,
             news: news.clone(),
         });
-        let router = functions::router(app, &Function::ALL);
+        let router = functions::router(app, Function::ALL);
         for (router, listener) in [(router, listener), (backstage, behind)] {
             let ended = shutdown.clone().cancelled_owned();
             servers.push(tokio::spawn(runtime::serve::http(router, listener, ended)));

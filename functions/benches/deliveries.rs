@@ -79,7 +79,7 @@ async fn world() -> (Cluster, Router, Project) {
         repository: Arc::new(Repository::Ignore),
         workers: Workers::Pods,
     };
-    (cluster, router(app, &Function::ALL), project)
+    (cluster, router(app, Function::ALL), project)
 }
 
 /// The calls that a delivery needs, and nothing else.

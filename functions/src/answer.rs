@@ -5,11 +5,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runtime::project::Project;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::delivery::Record;
+use crate::rejection::Rejection;
 
-/// The answer to a delivery that was taken. All of them are 200.
+/// The answer to a delivery that was taken. All of them are 200, unless some of several events are
+/// still to be made.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// There is a build, made now or before.
@@ -18,6 +20,13 @@ pub(crate) enum Answer {
         status: &'static str,
         /// What there is.
         made: Box<Made>,
+    },
+    /// There are several events in it, of which each was made or refused by itself.
+    Several {
+        /// The word for success at this address.
+        status: &'static str,
+        /// What became of each, in their order.
+        results: Vec<Result<Made, Rejection>>,
     },
     /// There is none, and there should not be.
     Passed {
@@ -89,6 +98,15 @@ impl Answer {
         let project = project.map(|project| project.name.clone());
         Answer::Passed { key, word, reason: reason.into(), project }
     }
+
+    /// This answer in a sender's own form: the given response, and the same line in the log.
+    pub(crate) fn saying(self, response: impl IntoResponse) -> Response {
+        let mut response = response.into_response();
+        if let Some(record) = self.into_response().extensions_mut().remove::<Record>() {
+            response.extensions_mut().insert(record);
+        }
+        response
+    }
 }
 
 impl Made {
@@ -122,6 +140,7 @@ impl IntoResponse for Answer {
                 body["status"] = json!(status);
                 (body, record)
             }
+            Answer::Several { status, results } => return several(status, results),
             Answer::Passed { key, word, reason, project } => {
                 let mut body = json!({key: word, "reason": reason});
                 if let Some(project) = project {
@@ -134,4 +153,46 @@ impl IntoResponse for Answer {
         response.extensions_mut().insert(record);
         response
     }
+}
+
+/// Several events are made one by one, and what is made is not made again: so the sender is told to
+/// deliver again if that helps any of them, and else what became of each.
+fn several(status: &'static str, results: Vec<Result<Made, Rejection>>) -> Response {
+    let worst = results.iter().filter_map(|result| result.as_ref().err()).max_by_key(|rejection| {
+        let code = rejection.code();
+        (code == StatusCode::SERVICE_UNAVAILABLE, code.is_server_error())
+    });
+    let made: Vec<&Made> = results.iter().filter_map(|result| result.as_ref().ok()).collect();
+    let told: Vec<Value> = results
+        .iter()
+        .map(|result| match result {
+            Ok(made) => json!(made),
+            Err(rejection) => {
+                let (status, reason) = rejection.words();
+                json!({"status": status, "reason": reason})
+            }
+        })
+        .collect();
+    let record = Record {
+        outcome: match made.as_slice() {
+            [] => "refused",
+            made if made.iter().all(|made| made.duplicate) => "duplicate",
+            _ => "made",
+        },
+        build: made.first().map(|made| made.build.clone()),
+        jobs: made.iter().map(|made| made.jobs.len()).sum(),
+        reason: format!("{} of {} events are builds", made.len(), results.len()),
+        error: worst.and_then(Rejection::error),
+    };
+    let helps = worst.is_some_and(|worst| worst.code().is_server_error());
+    let mut response = match worst {
+        Some(worst) if helps || made.is_empty() => {
+            let mut body = worst.body();
+            body["builds"] = json!(told);
+            worst.response(body)
+        }
+        _ => (StatusCode::OK, Json(json!({"status": status, "builds": told}))).into_response(),
+    };
+    response.extensions_mut().insert(record);
+    response
 }

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use pipeline::script::{self, Found, Script};
 use runtime::build::{Build, Phase, annotation};
@@ -32,6 +33,9 @@ mod clones;
 mod follow;
 mod line;
 mod start;
+
+/// How many events of one delivery are made at once.
+const AT_ONCE: usize = 16;
 
 /// Makes a build of an event, and starts it. The answer is given by the deadline.
 ///
@@ -57,6 +61,20 @@ pub(crate) async fn make(
         return Ok(repeated(project, &build));
     }
     begin(app, deadline, project, &build, duplicate).await
+}
+
+/// Makes builds of the events of one delivery, some of them at once; what became of each, in order.
+///
+/// A delivery of more than fit into the time ends with some of them refused, and goes on where it
+/// was when it is made again.
+pub(crate) async fn make_all(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    events: Vec<Event>,
+) -> Vec<Result<Made, Rejection>> {
+    let making = events.into_iter().map(|event| make(app, deadline, project, event).boxed());
+    futures::stream::iter(making).buffered(AT_ONCE).collect().await
 }
 
 /// Starts a build that is in the cluster, if it is its turn, and marks it as started.

@@ -14,6 +14,7 @@ mod body;
 mod builds;
 mod delivery;
 mod lenient;
+mod proof;
 mod receivers;
 mod rejection;
 
@@ -29,11 +30,11 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Function; 2] = [Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[Function::Github, Function::Registry];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
-        Function::ALL.into_iter().find(|function| function.name() == name)
+        Function::ALL.iter().copied().find(|function| function.name() == name)
     }
 
     /// Its name, as `FUNCTIONS` lists it.
@@ -54,7 +55,7 @@ impl Function {
 
 /// The routes of these functions, and those of every host: `/livez`, `/readyz`, `/healthz`.
 pub fn router(app: App, which: &[Function]) -> Router {
-    let wanted = Function::ALL.into_iter().filter(|function| which.contains(function));
+    let wanted = Function::ALL.iter().filter(|function| which.contains(function));
     let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
     functions
         .route("/healthz", get(healthy))

@@ -76,10 +76,11 @@ async fn main() -> anyhow::Result<()> {
 /// The functions of these names; no name is all of them.
 fn functions(names: &[String]) -> anyhow::Result<Vec<Function>> {
     if names.is_empty() {
-        return Ok(Function::ALL.into());
+        return Ok(Function::ALL.to_vec());
     }
     let function = |name: &String| {
-        let known = Function::ALL.map(Function::name).join(", ");
+        let known: Vec<&str> = Function::ALL.iter().map(|function| function.name()).collect();
+        let known = known.join(", ");
         Function::parse(name)
             .with_context(|| format!("the variable FUNCTIONS names {name:?}; there are: {known}"))
     };

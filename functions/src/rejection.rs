@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use runtime::build::BuildError;
 use runtime::cluster::ClusterError;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::delivery::Record;
 
@@ -50,7 +50,8 @@ impl Rejection {
         Rejection::Malformed { status: "Malformed body", reason: reason.into() }
     }
 
-    fn code(&self) -> StatusCode {
+    /// The status code.
+    pub(crate) fn code(&self) -> StatusCode {
         match self {
             Rejection::Malformed { .. } => StatusCode::BAD_REQUEST,
             Rejection::Unproved { code, .. } => *code,
@@ -97,6 +98,43 @@ impl Rejection {
             }
         }
     }
+
+    /// The build that there is all the same.
+    fn build(&self) -> Option<&String> {
+        match self {
+            Rejection::Away { build, .. } => build.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the log is told, and the sender is not.
+    pub(crate) fn error(&self) -> Option<String> {
+        match self {
+            Rejection::Away { error, .. } => error.as_ref().map(|error| chain(error)),
+            Rejection::Broken => Some("a panic, told of above".to_owned()),
+            Rejection::Refused { error } => Some(chain(error)),
+            _ => None,
+        }
+    }
+
+    /// What the sender reads.
+    pub(crate) fn body(&self) -> Value {
+        let (status, reason) = self.words();
+        let mut body = json!({"status": status, "reason": reason});
+        if let Some(build) = self.build() {
+            body["build"] = json!(build);
+        }
+        body
+    }
+
+    /// The response with this body: its code, and when to try again.
+    pub(crate) fn response(&self, body: Value) -> Response {
+        let mut response = (self.code(), Json(body)).into_response();
+        if matches!(self, Rejection::Away { .. } | Rejection::Busy) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
 }
 
 impl From<ClusterError> for Rejection {
@@ -113,25 +151,14 @@ impl From<ClusterError> for Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let (status, reason) = self.words();
-        let mut body = json!({"status": status, "reason": reason});
-        let mut record = Record { outcome: "refused", reason: reason.into(), ..Record::default() };
-        match &self {
-            Rejection::Away { build, error } => {
-                record.build = build.clone();
-                record.error = error.as_ref().map(|error| chain(error));
-                if let Some(build) = build {
-                    body["build"] = json!(build);
-                }
-            }
-            Rejection::Broken => record.error = Some("a panic, told of above".to_owned()),
-            Rejection::Refused { error } => record.error = Some(chain(error)),
-            _ => {}
-        }
-        let mut response = (self.code(), Json(body)).into_response();
-        if matches!(self, Rejection::Away { .. } | Rejection::Busy) {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
+        let record = Record {
+            outcome: "refused",
+            build: self.build().cloned(),
+            reason: self.words().1.to_owned(),
+            error: self.error(),
+            ..Record::default()
+        };
+        let mut response = self.response(self.body());
         response.extensions_mut().insert(record);
         response
     }

@@ -65,7 +65,7 @@ impl World {
             settings: Arc::new(settings),
             workers: Workers::Pods,
         };
-        let world = World { server, router: router(app.clone(), &Function::ALL), app };
+        let world = World { server, router: router(app.clone(), Function::ALL), app };
         world.service_account("default").await;
         world.project("ocean/brig", json!({"sharedSecret": SECRET})).await;
         world

@@ -19,12 +19,12 @@
 //! <https://docs.docker.com/docker-hub/repos/manage/webhooks/>
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use pipeline::script::Repository;
 use runtime::project::Project;
-use runtime::signature::{self, Secrets, SignatureError};
+use runtime::signature;
 use serde::Deserialize;
 
 use self::translation::{Meaning, translate};
@@ -32,6 +32,7 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
+use crate::proof;
 use crate::rejection::Rejection;
 
 mod translation;
@@ -95,7 +96,7 @@ async fn receive(
     request: Request,
 ) -> Result<Answer, Rejection> {
     let deadline = app.deadline();
-    let asked = asked(request.uri())?;
+    let asked: Asked = proof::query(request.uri(), "one `commit` and one `token`")?;
     let (parts, body) = body::read(request, LIMIT, deadline).await?;
     let media = body::media_type(&parts.headers);
     let other_type = Rejection::Unsupported { reason: "the Content-Type must be application/json" };
@@ -152,29 +153,21 @@ fn prove(
     headers: &HeaderMap,
     asked: Option<&str>,
 ) -> Result<Proof, Rejection> {
-    let secrets = Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret);
-    let token = token(headers, asked);
+    let token = proof::token(headers, asked);
     if token == Ok(None) && app.settings.registry_allow_unsigned {
         return Ok(Proof::Nothing);
     }
-    match token.and_then(|token| signature::verify_token(&secrets, token.as_deref())) {
-        Ok(()) => Ok(Proof::Token),
-        Err(SignatureError::NoSecret) => Err(Rejection::Unproved {
-            code: StatusCode::UNAUTHORIZED,
-            status: "secret for this Brigade Project is empty, refusing to serve, please inform \
-                     your Brigade admin",
-            reason: "set the project's genericGatewaySecret, or allow deliveries without a token \
-                     with REGISTRY_ALLOW_UNSIGNED",
-        }),
-        Err(SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged) => {
-            Err(Rejection::Unproved {
-                code: StatusCode::UNAUTHORIZED,
-                status: "secret is wrong",
-                reason: "the project's genericGatewaySecret must come as Authorization: Bearer, \
-                         as X-Registry-Token or as ?token=",
-            })
-        }
-    }
+    let secrets = proof::tokens(project);
+    let proved = token.and_then(|token| signature::verify_token(&secrets, token.as_deref()));
+    proved.map(|()| Proof::Token).map_err(|error| {
+        proof::refusal(
+            error,
+            "set the project's genericGatewaySecret, or allow deliveries without a token with \
+             REGISTRY_ALLOW_UNSIGNED",
+            "the project's genericGatewaySecret must come as Authorization: Bearer, as \
+             X-Registry-Token or as ?token=",
+        )
+    })
 }
 
 /// Whether a commit is one that only those can make who may write to the repository: a branch or a
@@ -190,27 +183,6 @@ fn is_of_the_repository(commit: &str) -> bool {
     let is_id = commit.len() >= 4 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
     let elsewhere = ["refs/", "pull/", "pull-requests/", "merge-requests/", "remotes/"];
     !is_id && !elsewhere.iter().any(|start| commit.starts_with(start))
-}
-
-/// The token of a delivery, wherever it is; one in several places is too many.
-fn token(headers: &HeaderMap, asked: Option<&str>) -> Result<Option<String>, SignatureError> {
-    let header = match signature::single(headers, "x-registry-token") {
-        Ok(value) => Some(value.to_str().map_err(|_bytes| SignatureError::Malformed)?.to_owned()),
-        Err(SignatureError::Missing) => None,
-        Err(error) => return Err(error),
-    };
-    let found = [signature::authorization(headers)?, header, asked.map(str::to_owned)];
-    let mut found = found.into_iter().flatten();
-    match (found.next(), found.next()) {
-        (token, None) => Ok(token),
-        (_, Some(_)) => Err(SignatureError::Malformed),
-    }
-}
-
-/// The query; its own error would quote it, and with it the token.
-fn asked(uri: &Uri) -> Result<Asked, Rejection> {
-    let query = Query::<Asked>::try_from_uri(uri).map(|Query(asked)| asked);
-    query.map_err(|_quoting| Rejection::malformed("the query takes one `commit` and one `token`"))
 }
 
 fn is_json(media: &str) -> bool {

@@ -166,7 +166,7 @@ async fn a_repeated_push_is_one_build() {
 async fn without_a_token_nobody_runs_what_a_stranger_has_written() {
     let mut world = world(true).await;
     world.app.repository = Arc::new(Repository::Clone);
-    world.router = router(world.app.clone(), &Function::ALL);
+    world.router = router(world.app.clone(), Function::ALL);
     let id = "2222222222222222222222222222222222222222";
     for commit in [
         id,

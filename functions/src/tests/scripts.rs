@@ -228,7 +228,7 @@ async fn the_process_that_answers_can_go_on_with_the_build() {
     let mut world = world(WAITS, calm()).await;
     let tasks = Tasks::default();
     world.app.workers = Workers::Here(tasks.clone());
-    world.router = router(world.app.clone(), &Function::ALL);
+    world.router = router(world.app.clone(), Function::ALL);
     let told = world.send(delivery("push", push())).await;
     assert_eq!(told.body["worker"], "this process", "{told:?}");
     assert_eq!(tasks.len(), 1);
@@ -251,7 +251,7 @@ async fn a_process_that_stops_leaves_its_builds_as_they_are() {
     let mut world = world(WAITS, calm()).await;
     let tasks = Tasks::default();
     world.app.workers = Workers::Here(tasks.clone());
-    world.router = router(world.app.clone(), &Function::ALL);
+    world.router = router(world.app.clone(), Function::ALL);
     world.send(delivery("push", push())).await;
     tokio::time::timeout(Duration::from_secs(60), tasks.stop()).await.unwrap();
     let build = &world.app.cluster.builds("default").await.unwrap()[0];

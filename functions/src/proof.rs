@@ -1,0 +1,64 @@
+//! Proves deliveries of senders that cannot sign: by a token that they carry.
+
+use axum::extract::Query;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use runtime::project::Project;
+use runtime::signature::{self, Secrets, SignatureError};
+use serde::de::DeserializeOwned;
+
+use crate::rejection::Rejection;
+
+/// The header of tokens, for senders that let one set headers but not `Authorization`.
+const TOKEN: &str = "x-registry-token";
+
+/// The secrets that a project's token may be: its `genericGatewaySecret`, or its `sharedSecret` if
+/// there is no such one.
+pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
+    Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret)
+}
+
+/// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, or the
+/// password of `Basic`), in `X-Registry-Token`, or `asked`, from the path or the query. One in
+/// several places is too many.
+pub(crate) fn token(
+    headers: &HeaderMap,
+    asked: Option<&str>,
+) -> Result<Option<String>, SignatureError> {
+    let header = match signature::single(headers, TOKEN) {
+        Ok(value) => Some(value.to_str().map_err(|_bytes| SignatureError::Malformed)?.to_owned()),
+        Err(SignatureError::Missing) => None,
+        Err(error) => return Err(error),
+    };
+    let found = [signature::authorization(headers)?, header, asked.map(str::to_owned)];
+    let mut found = found.into_iter().flatten();
+    match (found.next(), found.next()) {
+        (token, None) => Ok(token),
+        (_, Some(_)) => Err(SignatureError::Malformed),
+    }
+}
+
+/// What a sender is told whose token does not prove it, in the words of Brigade's gateways. They are
+/// the same for a token that is missing and one that is wrong.
+pub(crate) fn refusal(
+    error: SignatureError,
+    no_secret: &'static str,
+    wrong: &'static str,
+) -> Rejection {
+    let (status, reason) = match error {
+        SignatureError::NoSecret => (
+            "secret for this Brigade Project is empty, refusing to serve, please inform your \
+             Brigade admin",
+            no_secret,
+        ),
+        SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged => {
+            ("secret is wrong", wrong)
+        }
+    };
+    Rejection::Unproved { code: StatusCode::UNAUTHORIZED, status, reason }
+}
+
+/// The query; its own error would quote it, and with it the token.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri, takes: &str) -> Result<T, Rejection> {
+    let query = Query::<T>::try_from_uri(uri).map(|Query(query)| query);
+    query.map_err(|_quoting| Rejection::malformed(format!("the query takes {takes}")))
+}
