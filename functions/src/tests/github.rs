@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod app;
+
 #[tokio::test]
 async fn a_proved_push_makes_a_build_and_its_worker() {
     let world = World::without_scripts().await;
