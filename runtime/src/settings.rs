@@ -21,6 +21,9 @@ pub struct Settings {
     /// `ALLOWED_AUTHORS`, Brigade's `BRIGADE_AUTHORS`: whose pull requests from forks are built, a
     /// list of GitHub's author associations. Default: `COLLABORATOR,OWNER,MEMBER`.
     pub allowed_authors: Vec<String>,
+    /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
+    /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
+    pub bitbucket_allow_hook_uuid: bool,
     /// `DEFAULT_BUILD_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
     /// shared storage in projects that name none. Default: the cluster's.
     pub build_storage_class: String,
@@ -353,6 +356,10 @@ impl Settings {
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
                     .to_ascii_uppercase(),
             ),
+            bitbucket_allow_hook_uuid: truth(
+                "BITBUCKET_ALLOW_HOOK_UUID",
+                get("BITBUCKET_ALLOW_HOOK_UUID"),
+            )?,
             build_storage_class: either(
                 ["DEFAULT_BUILD_STORAGE_CLASS", "BRIGADE_DEFAULT_BUILD_STORAGE_CLASS"],
                 "",
