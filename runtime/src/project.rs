@@ -13,8 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use filters::{FilterError, Filters, Patterns};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
+mod filters;
 mod limits;
 pub mod values;
 
@@ -96,6 +98,8 @@ pub struct Project {
     pub script_path: String,
     /// Where the configuration is in the repository. Default: `brigade.json`.
     pub config_path: String,
+    /// Which events it takes.
+    pub filters: Filters,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
 }
@@ -143,6 +147,9 @@ pub enum ProjectError {
     /// A key holds bytes that are no text.
     #[error("the project's key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A filter is not understood.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A limit is not understood.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -193,6 +200,7 @@ impl Project {
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
         let name = annotations.get(NAME_ANNOTATION);
         Ok(Project {
+            filters: Filters::read(key, str::to_owned)?,
             limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
@@ -296,6 +304,7 @@ impl Project {
             },
             data: Some(
                 keys.into_iter()
+                    .chain(self.filters.keys())
                     .filter(|(_, value)| !value.is_empty())
                     .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
                     .collect(),

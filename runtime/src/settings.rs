@@ -29,6 +29,9 @@ pub struct Settings {
     pub cache_storage_class: String,
     /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
     pub default_shared_secret: SecretString,
+    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of git hosts become builds in projects that
+    /// do not say so themselves, a list of `*`, `<event>` and `<event>:<action>`. Default: `*`.
+    pub events: Vec<String>,
     /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
     pub functions: Vec<String>,
     /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
@@ -362,6 +365,7 @@ impl Settings {
                 "",
             ),
             default_shared_secret: get("DEFAULT_SHARED_SECRET").unwrap_or_default().into(),
+            events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
             functions: list(&get("FUNCTIONS").unwrap_or_default()),
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             inline: match get("INLINE").as_deref() {

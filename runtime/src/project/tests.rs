@@ -212,3 +212,24 @@ fn a_limit_that_is_not_understood_is_named_and_no_project_is_read() {
     let (_, warnings) = values::read("project: a\nlimits: {maxBuild: 1}", "default").unwrap();
     assert!(warnings[0].contains("limits.maxBuild is unknown"), "{warnings:?}");
 }
+
+#[test]
+fn filters_survive_the_secret_and_may_be_lists_or_texts() {
+    let yaml = "project: acme/app\nsharedSecret: s\nfilters:\n  events: [push, 'pull_request:opened']\n  \
+                branches: main, release/{1,2}.x\n  paths: ['src/**', '!**/*.md']\n";
+    let (project, warnings) = values::read(yaml, "home").unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let secret = project.secret();
+    let again = Project::from_secret(&secret).unwrap();
+    assert_eq!(again.secret(), secret);
+    assert_eq!(secret.data.unwrap()["filters.branches"].0, b"main,release/{1,2}.x");
+    assert_eq!(again.filters.events, ["push", "pull_request:opened"]);
+    assert!(again.filters.branches.take("release/2.x") && !again.filters.branches.take("dev"));
+    assert!(again.filters.tags.is_empty() && again.filters.tags.take("v1"));
+    assert!(again.filters.paths.take("src/a.rs") && !again.filters.paths.take("src/a.md"));
+
+    let error = Project::from_secret(&self::secret(&[("filters.tags", "[")])).unwrap_err();
+    assert!(error.to_string().starts_with("the filter filters.tags has the pattern"), "{error}");
+    let error = values::read("project: a\nfilters: {paths: '{'}", "default").unwrap_err();
+    assert!(error.to_string().starts_with("the filter filters.paths has the pattern"), "{error}");
+}

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::limits::NAMES;
-use super::{Limits, Project, ProjectError, SidecarResources, WorkerImage};
+use super::{Filters, Limits, Project, ProjectError, SidecarResources, WorkerImage};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "defaultConfigName",
     "defaultScript",
     "defaultScriptName",
+    "filters",
     "genericGatewaySecret",
     "github",
     "imagePullSecrets",
@@ -151,6 +152,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
             pull_policy: worker.text("pullPolicy")?,
         },
         worker_command: super::words(&values.text("workerCommand")?),
+        filters: values.filters(&mut warnings)?,
         limits: values.limits(&mut warnings)?,
         script_path: values.text("brigadejsPath")?,
         config_path: values.text("brigadeConfigPath")?,
@@ -212,6 +214,30 @@ impl Section {
         match self.map.get("secrets") {
             Some(Value::String(json)) => Ok(super::script_secrets(json)?),
             _ => Ok(self.section("secrets")?.map),
+        }
+    }
+
+    /// Which events the project takes; the chart has no key for that.
+    fn filters(&self, warnings: &mut Vec<String>) -> Result<Filters, ValuesError> {
+        let section = self.section("filters")?;
+        let names = super::filters::NAMES;
+        section.warn_of_unknown(&names.map(|(_, key)| key), warnings);
+        let mut lists = Map::new();
+        for (name, key) in names {
+            lists.insert(name.to_owned(), section.items(key)?.into());
+        }
+        let filters = Filters::read(
+            |name| lists.get(name).and_then(Value::as_str).unwrap_or_default().to_owned(),
+            str::to_owned,
+        );
+        Ok(filters.map_err(ProjectError::Filter)?)
+    }
+
+    /// A list, or a text that is one already, as a text.
+    fn items(&self, key: &str) -> Result<String, ValuesError> {
+        match self.map.get(key) {
+            Some(Value::Array(_)) => Ok(self.names(key)?.join(",")),
+            _ => self.text(key),
         }
     }
 
