@@ -27,6 +27,9 @@ pub struct Settings {
     /// `APP_KEY`, or the file `APP_KEY_FILE`: the App's private key, in PEM; needed with `APP_ID`.
     /// Default: the file `/etc/brigade-github-app/key.pem`.
     pub app_key: SecretString,
+    /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
+    /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
+    pub bitbucket_allow_hook_uuid: bool,
     /// `DEFAULT_BUILD_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
     /// shared storage in projects that name none. Default: the cluster's.
     pub build_storage_class: String,
@@ -376,6 +379,10 @@ impl Settings {
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
                     .to_ascii_uppercase(),
             ),
+            bitbucket_allow_hook_uuid: truth(
+                "BITBUCKET_ALLOW_HOOK_UUID",
+                get("BITBUCKET_ALLOW_HOOK_UUID"),
+            )?,
             build_storage_class: either(
                 ["DEFAULT_BUILD_STORAGE_CLASS", "BRIGADE_DEFAULT_BUILD_STORAGE_CLASS"],
                 "",
