@@ -18,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use percent_encoding::percent_decode;
-use runtime::event::Event;
+use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
@@ -103,9 +103,16 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if app.settings.github_two_builds
         && let Some(action) = &event.action
     {
+        // One body is one event, unless something says otherwise.
+        let identity = match &event.identity {
+            Identity::Content(signed) => {
+                Identity::Content([signed, action.as_bytes()].concat().into())
+            }
+            Identity::Fresh => Identity::Fresh,
+        };
         let kind = format!("{}:{action}", event.kind);
-        let events =
-            vec![Event { action: None, ..event.clone() }, Event { kind, action: None, ..event }];
+        let second = Event { kind, action: None, identity, ..event.clone() };
+        let events = vec![Event { action: None, ..event }, second];
         let results = builds::make_all(&app, deadline, &project, events).await;
         let results = results.into_iter().map(|result| result.map(noted)).collect();
         return Ok(Answer::Several { status: "Complete", results });

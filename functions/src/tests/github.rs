@@ -3,6 +3,7 @@
 use super::*;
 
 mod app;
+mod table;
 
 #[tokio::test]
 async fn a_proved_push_makes_a_build_and_its_worker() {

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::filter::Seen;
 
+mod asked;
+mod packages;
+
 /// What a project with these filters makes of a body, by these settings.
 fn meaning_with(
     settings: &Settings,

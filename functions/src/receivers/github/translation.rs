@@ -189,7 +189,8 @@ pub(super) fn translate(
     if let Some(skipped) = skip(name, &body, settings, is_asked) {
         return Ok(skipped);
     }
-    let revision = revision(name, &body, authors, settings.app_id.is_some());
+    let is_own_check = body.suite().is_some() && settings.app_id.is_some();
+    let revision = revision(name, &body, authors, is_own_check || project.allow_forks);
     let Some(revision) = revision else {
         if body.suite().is_some() {
             return Ok(Meaning::Skipped {
