@@ -4,11 +4,16 @@
 //!   one named like the body's `repository.full_name`
 //! - Proof: `X-Hub-Signature-256` over the raw body, JSON or form, with the project's
 //!   `sharedSecret`, else `DEFAULT_SHARED_SECRET`; SHA-1 only with `GITHUB_ALLOW_SHA1`
-//! - Events: `commit_comment`, `create`, `deployment`, `deployment_status`, `issue_comment`,
-//!   `pull_request`, `pull_request_review`, `pull_request_review_comment`, `push`, `release`,
-//!   `status`, each also as `<event>:<action>`; every other delivery is ignored
-//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form
-//! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer
+//! - Events: `check_run`, `check_suite`, `commit_comment`, `create`, `deployment`,
+//!   `deployment_status`, `issue_comment`, `pull_request`, `pull_request_review`,
+//!   `pull_request_review_comment`, `push`, `release`, `status`, each also as `<event>:<action>`;
+//!   `image_push` from the provider `ghcr` of `package` and `registry_package`; every other event
+//!   that is about a repository where the project's `filters.events` names it
+//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form, and for
+//!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
+//!   its tag and the action
+//! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
+//!   no other event is at a commit that may be a fork's; GitHub's API has half of the time
 //!
 //! <https://docs.github.com/webhooks/webhook-events-and-payloads>
 
