@@ -29,7 +29,7 @@ use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 
 use self::checks::{Completed, complete};
-use self::translation::{Delivery, Meaning, changed_files, is_known, translate};
+use self::translation::{Delivery, Meaning, Need, Translated, changed_files, is_known, translate};
 use crate::answer::{Answer, Made};
 use crate::app::App;
 use crate::body;
@@ -90,9 +90,16 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if name == "push" && seen.tag.is_none() && !project.filters.paths.is_empty() {
         seen.paths = changed_files(&translated.event.payload);
     }
-    let taken = filter::take(&project, &app.settings.events, translated.event, &translated.seen);
+    let events = &app.settings.events;
+    let taken = filter::take(&project, events, translated.event.clone(), &translated.seen);
     translated.event = match taken {
         Ok(event) => event,
+        // As in Brigade, who wants checks only has them of pull requests, too.
+        Err(reason) if wants_suite(&translated, &project, events) => {
+            let Completed { note, .. } = complete(&app, deadline, &project, translated).await?;
+            let reason = [Some(reason), note].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            return Ok(Answer::ignored(reason, Some(&project)));
+        }
         Err(reason) => return Ok(Answer::ignored(reason, Some(&project))),
     };
 
@@ -124,6 +131,14 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     }
     let made = noted(builds::make(&app, deadline, &project, event).await?);
     Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+}
+
+/// Whether an event that is not taken itself is to have a check suite, whose events are.
+fn wants_suite(translated: &Translated, project: &Project, events: &[String]) -> bool {
+    let suite = Event::new("github", "check_suite", Bytes::new());
+    let suite = Event { action: Some("rerequested".to_owned()), ..suite };
+    let is_taken = || filter::take(project, events, suite, &translated.seen).is_ok();
+    matches!(translated.need, Need::CheckSuite { .. }) && is_taken()
 }
 
 fn prove(

@@ -234,6 +234,28 @@ async fn a_repository_without_a_project_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_secret_is_changed_with_both_in_lines_for_a_while() {
+    let world = World::without_scripts().await;
+    for (secrets, code) in [("new\naye aye\n", 200), ("aye aye\r\nnew", 200), ("new", 403)] {
+        world.project("ocean/brig", json!({"sharedSecret": secrets})).await;
+        assert_eq!(world.send(delivery("push", push())).await.code, code, "{secrets:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_enterprise_servers_headers_change_nothing() {
+    let world = World::without_scripts().await;
+    let mut request = delivery("push", push());
+    let headers = request.headers_mut();
+    headers.insert("x-github-enterprise-host", "github.acme.com".parse().unwrap());
+    headers.insert("x-github-enterprise-version", "3.14.0".parse().unwrap());
+    headers.insert("x-github-hook-installation-target-type", "repository".parse().unwrap());
+    let old = signature::sign_github_sha1(SECRET, push().as_bytes());
+    headers.insert("x-hub-signature", old.parse().unwrap());
+    assert_eq!(world.send(request).await.code, 200);
+}
+
+#[tokio::test]
 async fn the_default_secret_proves_for_projects_without_one() {
     let settings =
         Settings { default_shared_secret: SECRET.into(), inline: Inline::Never, ..calm() };

@@ -415,3 +415,30 @@ async fn github_is_asked_for_no_suite_where_none_is_wanted() {
     let told = world.send(delivery("pull_request", pull_request("opened").to_string())).await;
     assert_eq!(told.code, 200, "{told:?}");
 }
+
+#[tokio::test]
+async fn who_wants_checks_only_has_them_of_pull_requests_too() {
+    for (events, branches, is_asked) in
+        [("check_suite", "main", true), ("check_suite", "other", false), ("push", "main", false)]
+    {
+        let (world, github) = enterprise(app()).await;
+        let base = format!("{}/api/v3/", github.uri());
+        let keys = json!({
+            "sharedSecret": SECRET,
+            "github.baseURL": base,
+            "filters.events": events,
+            "filters.branches": branches,
+        });
+        world.project("ocean/brig", keys).await;
+        gives_tokens(&github, u64::from(is_asked)).await;
+        if is_asked {
+            has_suite(&github, 201).await;
+            runs_suite(&github, 90, 201, 1).await;
+        }
+        let told = world.send(delivery("pull_request", pull_request("opened").to_string())).await;
+        assert_eq!((told.code, &told.body["message"]), (200, &json!("Ignored")), "{told:?}");
+        let said = told.body["reason"].as_str().unwrap();
+        assert_eq!(said.ends_with("a check suite was asked for"), is_asked, "{said}");
+        assert!(world.is_untouched().await);
+    }
+}
