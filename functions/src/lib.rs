@@ -18,6 +18,8 @@ mod proof;
 mod receivers;
 mod rejection;
 
+#[cfg(any(test, fuzzing))]
+mod sources;
 #[cfg(test)]
 mod tests;
 
