@@ -18,7 +18,10 @@ mod proof;
 mod receivers;
 mod rejection;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "the tests need more of it than the fuzzer"))]
 mod sources;
 #[cfg(test)]
 mod tests;

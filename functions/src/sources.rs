@@ -41,18 +41,21 @@ pub(crate) struct Sample {
     /// Where it goes. `{token}` in it stands for the token.
     pub(crate) uri: String,
     /// Its headers, but for those that prove it.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Headers,
     /// Its body.
     pub(crate) body: Bytes,
     /// How it is proved.
     pub(crate) proof: Proof,
 }
 
+/// Names and values.
+type Headers = Vec<(&'static str, String)>;
+
 /// How a sender proves a delivery.
 #[derive(Clone, Copy)]
 pub(crate) enum Proof {
     /// By headers that are made of the secret and the body.
-    Headers(fn(secret: &str, body: &[u8]) -> Vec<(&'static str, String)>),
+    Headers(fn(secret: &str, body: &[u8]) -> Headers),
     /// By the token in the URI.
     Uri,
 }

@@ -254,7 +254,7 @@ fn check_line(source: &Source, outcome: Outcome, told: &Told, lines: &[String], 
     assert!(line["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{place}: {line}");
     let route = line["span"]["http.route"].as_str().unwrap();
     assert!(route.starts_with('/') && !route.contains("ocean"), "{place}: {line}");
-    assert_eq!(line["span"]["http.method"].is_string(), true, "{place}: {line}");
+    assert!(line["span"]["http.method"].is_string(), "{place}: {line}");
     if matches!(outcome, Made | Duplicate) {
         assert_eq!(line["project.name"], PROJECT, "{place}: {line}");
         assert_eq!(line["event.kind"], source.fires, "{place}: {line}");

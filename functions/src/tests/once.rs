@@ -79,3 +79,22 @@ async fn a_hundred_redeliveries_of_every_source_make_one_build_each() {
         world.has_once(2 * source.builds, source.name).await;
     }
 }
+
+#[tokio::test]
+async fn events_in_any_order_make_the_same_builds() {
+    for source in sources::ALL {
+        let mut made = Vec::new();
+        for order in [[1, 2, 3, 1], [3, 1, 2, 3], [2, 2, 3, 1]] {
+            let world = World::of(source).await;
+            for number in order {
+                let told = world.send((source.sample)(number).proved()).await;
+                assert!((200..300).contains(&told.code), "{}: {told:?}", source.name);
+            }
+            let mut builds = world.builds().await;
+            builds.sort();
+            made.push(builds);
+        }
+        assert_eq!(made[0].len(), 3 * source.builds, "{}", source.name);
+        assert!(made.iter().all(|builds| *builds == made[0]), "{}: {made:?}", source.name);
+    }
+}
