@@ -121,6 +121,11 @@ impl Sample {
         request.body(Body::from(self.body.clone())).expect("a sample is a request")
     }
 
+    /// With this body, for which its proof is made anew.
+    pub(crate) fn with_body(&self, body: impl Into<Bytes>) -> Sample {
+        Sample { body: body.into(), ..self.clone() }
+    }
+
     /// The request as the project's sender sends it.
     pub(crate) fn proved(&self) -> Request<Body> {
         self.request(Some(SECRET))

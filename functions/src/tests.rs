@@ -31,6 +31,7 @@ mod once;
 mod recorded;
 mod registry;
 mod scripts;
+mod serving;
 
 /// A cluster in memory, and the functions before it.
 struct World {

@@ -17,10 +17,3 @@ async fn refused(world: &World, request: Request<Body>, code: u16) -> Value {
     assert!(world.is_untouched().await, "{told:?}");
     told.body
 }
-
-impl Sample {
-    /// With this body, for which its proof is made anew.
-    fn with_body(&self, body: impl Into<Bytes>) -> Sample {
-        Sample { body: body.into(), ..self.clone() }
-    }
-}
