@@ -13,6 +13,7 @@ mod app;
 mod body;
 mod builds;
 mod delivery;
+mod filter;
 mod lenient;
 mod proof;
 mod receivers;

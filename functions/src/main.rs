@@ -26,6 +26,8 @@ Everything is set by environment variables, because that is what every host has:
   DEFAULT_SHARED_SECRET     proves GitHub webhooks of projects that have no sharedSecret
   ALLOWED_AUTHORS           whose pull requests from forks are built
                             (default: COLLABORATOR,OWNER,MEMBER)
+  EVENTS                    which events of git hosts are built, as *, <event> or <event>:<action>,
+                            in projects that do not say so themselves (default: *)
   GITHUB_ALLOW_SHA1         true takes the signatures of old GitHub Enterprise servers
   REGISTRY_ALLOW_UNSIGNED   true takes registry webhooks without a token: whoever can reach this
                             program can then start builds

@@ -21,6 +21,9 @@ pub struct Settings {
     /// `ALLOWED_AUTHORS`, Brigade's `BRIGADE_AUTHORS`: whose pull requests from forks are built, a
     /// list of GitHub's author associations. Default: `COLLABORATOR,OWNER,MEMBER`.
     pub allowed_authors: Vec<String>,
+    /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
+    /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
+    pub bitbucket_allow_hook_uuid: bool,
     /// `DEFAULT_BUILD_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
     /// shared storage in projects that name none. Default: the cluster's.
     pub build_storage_class: String,
@@ -29,6 +32,9 @@ pub struct Settings {
     pub cache_storage_class: String,
     /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
     pub default_shared_secret: SecretString,
+    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of git hosts become builds in projects that
+    /// do not say so themselves, a list of `*`, `<event>` and `<event>:<action>`. Default: `*`.
+    pub events: Vec<String>,
     /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
     pub functions: Vec<String>,
     /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
@@ -353,6 +359,10 @@ impl Settings {
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
                     .to_ascii_uppercase(),
             ),
+            bitbucket_allow_hook_uuid: truth(
+                "BITBUCKET_ALLOW_HOOK_UUID",
+                get("BITBUCKET_ALLOW_HOOK_UUID"),
+            )?,
             build_storage_class: either(
                 ["DEFAULT_BUILD_STORAGE_CLASS", "BRIGADE_DEFAULT_BUILD_STORAGE_CLASS"],
                 "",
@@ -362,6 +372,7 @@ impl Settings {
                 "",
             ),
             default_shared_secret: get("DEFAULT_SHARED_SECRET").unwrap_or_default().into(),
+            events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
             functions: list(&get("FUNCTIONS").unwrap_or_default()),
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             inline: match get("INLINE").as_deref() {

@@ -22,12 +22,13 @@ use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 
-use self::translation::{Delivery, Meaning, is_known, translate};
+use self::translation::{Delivery, Meaning, changed_files, is_known, translate};
 use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
 use crate::delivery::about_event;
+use crate::filter;
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
@@ -72,12 +73,20 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
         return Ok(Answer::ignored(reason, Some(&project)));
     }
     let delivery = Delivery { name, json, signed };
-    let event = match translate(delivery, &app.settings.allowed_authors)? {
-        Meaning::Event(event) => *event,
+    let (event, mut seen) = match translate(delivery, &app.settings.allowed_authors)? {
+        Meaning::Event(event, seen) => (*event, seen),
         Meaning::Skipped { status, reason } => {
             return Ok(Answer::passed("status", status, reason, Some(&project)));
         }
         Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
+    };
+    // GitHub itself looks at no files where a tag is pushed.
+    if name == "push" && seen.tag.is_none() && !project.filters.paths.is_empty() {
+        seen.paths = changed_files(&event.payload);
+    }
+    let event = match filter::take(&project, &app.settings.events, event, &seen) {
+        Ok(event) => event,
+        Err(reason) => return Ok(Answer::ignored(reason, Some(&project))),
     };
 
     // Act.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::body::json_object;
+use crate::filter::Seen;
 use crate::lenient::{line, moment};
 use crate::rejection::Rejection;
 
@@ -32,16 +33,12 @@ const EVENTS: [&str; 11] = [
 /// What a delivery amounts to.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    Event(Box<Event>),
+    /// An event, and what the project's filters look at.
+    Event(Box<Event>, Seen),
     /// A rule passed it over; Brigade's word for that, and the rule with the value it saw.
-    Skipped {
-        status: &'static str,
-        reason: String,
-    },
+    Skipped { status: &'static str, reason: String },
     /// Nobody could care.
-    Ignored {
-        reason: String,
-    },
+    Ignored { reason: String },
 }
 
 /// A delivery as it came, its body decoded.
@@ -86,7 +83,8 @@ pub(super) fn translate(delivery: Delivery<'_>, authors: &[String]) -> Result<Me
     let revision = revision(name, &body, authors)
         .ok_or_else(|| Rejection::malformed(format!("the `{name}` says no revision")))?;
     let (short_title, long_title) = titles(&body);
-    Ok(Meaning::Event(Box::new(Event {
+    let seen = seen(name, &body);
+    let event = Event {
         action,
         revision,
         short_title,
@@ -94,7 +92,8 @@ pub(super) fn translate(delivery: Delivery<'_>, authors: &[String]) -> Result<Me
         time: time(name, &body),
         identity: Identity::Content(delivery.signed),
         ..Event::new("github", name, delivery.json)
-    })))
+    };
+    Ok(Meaning::Event(Box::new(event), seen))
 }
 
 /// The event that has bodies of this form; no two have the same.
@@ -243,6 +242,66 @@ fn pull_reference(number: u64) -> String {
     format!("refs/pull/{number}/head")
 }
 
+/// What the filters look at: the branch or the tag that was pushed, made or released, the branch
+/// that a pull request is to be merged into, the branches with a status' commit.
+fn seen(name: &str, body: &Body) -> Seen {
+    let reference = body.reference.as_deref().unwrap_or_default();
+    let branch = |name: &Option<String>| Seen {
+        branches: name.iter().cloned().collect(),
+        ..Seen::default()
+    };
+    match name {
+        "push" => Seen::of(reference),
+        "create" if body.ref_type.as_deref() == Some("tag") => {
+            Seen { tag: body.reference.clone(), ..Seen::default() }
+        }
+        "create" => branch(&body.reference),
+        "release" => {
+            let tag = body.release.as_ref().and_then(|release| release.tag_name.clone());
+            Seen { tag, ..Seen::default() }
+        }
+        "status" => {
+            let names = body.branches.iter().flatten().filter_map(|branch| branch.name.clone());
+            Seen { branches: names.collect(), ..Seen::default() }
+        }
+        _ => {
+            let pull = body.pull_request.as_ref();
+            branch(&pull.and_then(|pull| pull.base.as_ref()?.reference.clone()))
+        }
+    }
+}
+
+/// The files that a push changed, unless its body may leave some out: it names so many commits at
+/// most, and so many files of one; and none of a branch that is made of what was there.
+pub(super) fn changed_files(json: &[u8]) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Push {
+        commits: Vec<Changes>,
+        head_commit: Changes,
+    }
+    #[derive(Deserialize)]
+    struct Changes {
+        id: String,
+        #[serde(default)]
+        added: Vec<String>,
+        #[serde(default)]
+        modified: Vec<String>,
+        #[serde(default)]
+        removed: Vec<String>,
+    }
+    let push: Push = serde_json::from_slice(json).ok()?;
+    // Servers of some age name 20 commits at most, newer ones 2048.
+    let is_whole = push.commits.len() != 20 && push.commits.len() < 2048;
+    if !is_whole || !push.commits.iter().any(|commit| commit.id == push.head_commit.id) {
+        return None;
+    }
+    let files = push.commits.into_iter().map(|commit| {
+        let files = [commit.added, commit.modified, commit.removed].concat();
+        Some(files).filter(|files| files.len() < 300)
+    });
+    Some(files.collect::<Option<Vec<_>>>()?.concat())
+}
+
 /// The short and the long title, as Brigade words them.
 fn titles(body: &Body) -> (String, String) {
     let pull = body.pull_request.as_ref().map(|pull| (pull.number.or(body.number), &pull.title));
@@ -292,6 +351,7 @@ fn is_action(action: &str) -> bool {
 struct Body {
     action: Option<String>,
     after: Option<String>,
+    branches: Option<Vec<Branch>>,
     comment: Option<Subject>,
     commit: Option<Commit>,
     #[serde(deserialize_with = "moment")]
@@ -308,7 +368,7 @@ struct Body {
     pull_request: Option<Subject>,
     #[serde(rename = "ref")]
     reference: Option<String>,
-    ref_type: Option<IgnoredAny>,
+    ref_type: Option<String>,
     release: Option<Subject>,
     repository: Option<Repository>,
     review: Option<Subject>,
@@ -349,6 +409,10 @@ struct Subject {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Branch {
+    /// Only where a status names branches.
+    name: Option<String>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
     repo: Option<Repository>,
     sha: Option<String>,
 }
