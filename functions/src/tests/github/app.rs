@@ -118,7 +118,30 @@ async fn a_check_suite_is_built_with_a_token_around_its_body() {
         // What is delivered again was asked for before.
         let told = world.send(delivery("check_suite", body.to_string())).await;
         assert_eq!((told.code, &told.body["duplicate"]), (200, &json!(true)));
+        assert!(!told.body.to_string().contains("token"), "{told:?}");
         assert_eq!(payload(&world).await, wrapped);
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_no_token_and_no_key() {
+    let (world, github) = enterprise(app()).await;
+    gives_tokens(&github, 1).await;
+    let suites = ["requested", "rerequested"].map(|action| check_suite(action, 7).to_string());
+    for (suite, name) in suites.into_iter().zip(["app-1", "app-2"]) {
+        let mut request = delivery("check_suite", suite);
+        logged::listen(&mut request, name);
+        let told = world.send(request).await;
+        let lines = logged::lines(name);
+        let outcomes = logged::told(&lines);
+        assert_eq!(outcomes.len(), 1, "{lines:?}");
+        assert_eq!(outcomes[0]["http.status"], told.code);
+        let log = lines.join("\n");
+        assert!(!log.contains(TOKEN) && !log.contains("eyJ") && !log.contains("PRIVATE"), "{log}");
+        // The second time GitHub refuses, and says what it should not.
+        github.reset().await;
+        let refusal = ResponseTemplate::new(401).set_body_string(TOKEN);
+        Mock::given(method("POST")).respond_with(refusal).mount(&github).await;
     }
 }
 
