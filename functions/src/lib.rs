@@ -14,6 +14,7 @@ mod body;
 mod builds;
 mod delivery;
 mod filter;
+mod host;
 mod lenient;
 mod proof;
 mod receivers;
@@ -26,12 +27,13 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Github,
+    Gitlab,
     Registry,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] = &[Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[Function::Github, Function::Gitlab, Function::Registry];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -42,6 +44,7 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Github => "github",
+            Function::Gitlab => "gitlab",
             Function::Registry => "registry",
         }
     }
@@ -49,6 +52,7 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Github => receivers::github::routes(),
+            Function::Gitlab => receivers::gitlab::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

@@ -1,4 +1,5 @@
 //! Receivers: each proves a sender's delivery, translates it into an event and makes a build of it.
 
 pub(crate) mod github;
+pub(crate) mod gitlab;
 pub(crate) mod registry;

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderName;
+use expect_test::expect_file;
 use runtime::build::BuildId;
 
 use super::*;
 
 mod github;
+mod gitlab;
 mod registry;
 
 struct Row {
