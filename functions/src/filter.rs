@@ -4,7 +4,7 @@
 //! The rules are the project's own (`runtime::project::Filters`); each is passed over where a sender
 //! does not say what it looks at, because an event that may be wanted is built.
 
-use runtime::event::Event;
+use runtime::event::{Event, Image};
 use runtime::project::Project;
 
 use crate::lenient::line;
@@ -51,6 +51,18 @@ pub(crate) fn take(
             names.iter().take(SHOWN).map(|name| format!("`{}`", line(name, 100))).collect();
         format!("{what} {}; the project's filter takes `{}`", names.join(", "), line(&list, 300))
     };
+    if !filters.images.is_empty() && is_of_registry(&event) {
+        // Where nothing proves the sender, they could name any image: so what names none is not
+        // taken either.
+        let Some(image) = &event.image else {
+            return Err(refused("the image is", &["unknown".to_owned()], filters.images.text()));
+        };
+        let bare = Image { tag: None, digest: None, ..image.clone() }.reference();
+        let whole = image.reference();
+        if !filters.images.take_any(&[&bare, &whole]) {
+            return Err(refused("the image is", &[whole], filters.images.text()));
+        }
+    }
     let branches = &filters.branches;
     if !seen.branches.is_empty() && !seen.branches.iter().any(|branch| branches.take(branch)) {
         return Err(refused("the branch is", &seen.branches, branches.text()));
@@ -85,6 +97,10 @@ pub(crate) fn asks_for(
     let events = if own.is_empty() { events } else { own };
     let qualified = action.map(|action| format!("{kind}:{action}"));
     events.iter().any(|name| name == kind || Some(name) == qualified.as_ref())
+}
+
+fn is_of_registry(event: &Event) -> bool {
+    event.image.is_some() || event.kind.starts_with("image_") || event.kind.starts_with("chart_")
 }
 
 /// The event with the names that are listed, by Brigade's rule: a name is, if `*` is, the name
@@ -186,6 +202,44 @@ mod tests {
         assert!(!asks("", Some("opened")) && !asks("*", Some("opened")) && !asks("push", None));
         assert!(asks("*,issues", Some("opened")) && asks("issues:opened", Some("opened")));
         assert!(!asks("issues:opened", Some("closed")) && !asks("issues:opened", None));
+    }
+
+    #[test]
+    fn an_image_is_taken_by_its_name_or_with_its_tag() {
+        let take = |list: &str, registry: &str, tag: Option<&str>| {
+            let image = Image {
+                registry: registry.to_owned(),
+                repository: "team/app".to_owned(),
+                tag: tag.map(str::to_owned),
+                digest: Some("sha256:0".to_owned()),
+            };
+            let event = Event { image: Some(image), ..event("image_push", "") };
+            let project = project(&format!("{{images: {list:?}}}"));
+            super::take(&project, &all(), event, &Seen::default()).map(drop)
+        };
+        let acme = "acme.azurecr.io";
+        for list in ["", "acme.azurecr.io/**", "acme.azurecr.io/team/app", "*/team/app:1.*"] {
+            assert_eq!(take(list, acme, Some("1.0")), Ok(()), "{list}");
+        }
+        for list in ["**,!*/team/app:1.*", "!*/team/app", "acme.azurecr.io/app", "*/team/app:2"] {
+            assert!(take(list, acme, Some("1.0")).is_err(), "{list}");
+        }
+        assert_eq!(take("acme.azurecr.io/**,!**/*:dev-*", acme, None), Ok(()));
+        assert_eq!(
+            take("acme.azurecr.io/**", "evil.example", Some("1.0")),
+            Err("the image is `evil.example/team/app:1.0`; the project's filter takes \
+                 `acme.azurecr.io/**`"
+                .to_owned())
+        );
+        assert!(take("acme.azurecr.io/**", "", Some("1.0")).is_err(), "an unknown registry");
+        let project = project("{images: 'acme.azurecr.io/**'}");
+        let take = |kind: &str| super::take(&project, &all(), event(kind, ""), &Seen::default());
+        assert_eq!(
+            take("image_push").map(drop),
+            Err("the image is `unknown`; the project's filter takes `acme.azurecr.io/**`"
+                .to_owned())
+        );
+        assert!(take("chart_delete").is_err() && take("push").is_ok());
     }
 
     #[test]

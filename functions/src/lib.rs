@@ -8,10 +8,12 @@ pub use crate::app::{App, Tasks, Workers};
 pub use crate::builds::resume;
 use crate::rejection::Rejection;
 
+mod address;
 mod answer;
 mod app;
 mod body;
 mod builds;
+mod cloudevent;
 mod delivery;
 mod filter;
 mod host;
@@ -19,6 +21,7 @@ mod lenient;
 mod proof;
 mod receivers;
 mod rejection;
+mod revision;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +29,8 @@ mod tests;
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
+    Cloudevents,
+    Generic,
     Github,
     Gitlab,
     Registry,
@@ -33,7 +38,13 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] = &[Function::Github, Function::Gitlab, Function::Registry];
+    pub const ALL: &[Function] = &[
+        Function::Cloudevents,
+        Function::Generic,
+        Function::Github,
+        Function::Gitlab,
+        Function::Registry,
+    ];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -43,6 +54,8 @@ impl Function {
     /// Its name, as `FUNCTIONS` lists it.
     pub fn name(self) -> &'static str {
         match self {
+            Function::Cloudevents => "cloudevents",
+            Function::Generic => "generic",
             Function::Github => "github",
             Function::Gitlab => "gitlab",
             Function::Registry => "registry",
@@ -51,6 +64,8 @@ impl Function {
 
     fn routes(self) -> Router<App> {
         match self {
+            Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Registry => receivers::registry::routes(),

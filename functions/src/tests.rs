@@ -23,8 +23,10 @@ use crate::rejection::Rejection;
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
+mod cloudevents;
 mod control;
 mod crashes;
+mod generic;
 mod github;
 mod hosts;
 mod recorded;

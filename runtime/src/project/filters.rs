@@ -1,18 +1,20 @@
-//! Which events of its senders a project takes: by their names, branches, tags and changed files.
+//! Which events of its senders a project takes: by their names, branches, tags, changed files and
+//! images.
 //!
-//! Brigade has no keys for this: they are `filters.events`, `filters.branches`, `filters.tags` and
-//! `filters.paths` of the project's Secret, lists with commas, and in a values file the mapping
+//! Brigade has no keys for this: they are `filters.events`, `filters.branches`, `filters.tags`,
+//! `filters.paths` and `filters.images` of the project's Secret, lists with commas, and in a values file the mapping
 //! `filters`. A pattern that is not understood makes the project one that cannot be loaded: what is
 //! lost by a filter must be what somebody meant.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// The keys of a project's Secret, and what they are in a values file.
-pub(super) const NAMES: [(&str, &str); 4] = [
+pub(super) const NAMES: [(&str, &str); 5] = [
     ("filters.events", "events"),
     ("filters.branches", "branches"),
     ("filters.tags", "tags"),
     ("filters.paths", "paths"),
+    ("filters.images", "images"),
 ];
 
 /// How many patterns a list may have, and how long each may be, in bytes.
@@ -30,6 +32,8 @@ pub struct Filters {
     pub tags: Patterns,
     /// The files that are changed, of which one is enough.
     pub paths: Patterns,
+    /// The images that registries tell of: `example.azurecr.io/team/*`, or with a tag after them.
+    pub images: Patterns,
 }
 
 /// Patterns for names with slashes: `*` is anything in a part of them, `**` anything, `{a,b}`
@@ -55,7 +59,7 @@ impl Filters {
         value: impl Fn(&str) -> String,
         named: impl Fn(&str) -> String,
     ) -> Result<Filters, FilterError> {
-        let [events, branches, tags, paths] = NAMES.map(|(key, _)| key);
+        let [events, branches, tags, paths, images] = NAMES.map(|(key, _)| key);
         let patterns = |key: &str| {
             Patterns::new(split(&value(key)))
                 .map_err(|problem| FilterError { name: named(key), problem })
@@ -65,17 +69,19 @@ impl Filters {
             branches: patterns(branches)?,
             tags: patterns(tags)?,
             paths: patterns(paths)?,
+            images: patterns(images)?,
         })
     }
 
     /// Writes the filters as keys of the project's Secret.
-    pub(super) fn keys(&self) -> [(&'static str, String); 4] {
-        let [events, branches, tags, paths] = NAMES.map(|(key, _)| key);
+    pub(super) fn keys(&self) -> [(&'static str, String); 5] {
+        let [events, branches, tags, paths, images] = NAMES.map(|(key, _)| key);
         [
             (events, self.events.join(",")),
             (branches, self.branches.text()),
             (tags, self.tags.text()),
             (paths, self.paths.text()),
+            (images, self.images.text()),
         ]
     }
 }
@@ -110,8 +116,13 @@ impl Patterns {
 
     /// Whether a name is taken. Where the first pattern takes away, everything else is taken.
     pub fn take(&self, name: &str) -> bool {
+        self.take_any(&[name])
+    }
+
+    /// Whether a thing is taken that has several names, which a pattern may fit.
+    pub fn take_any(&self, names: &[&str]) -> bool {
         let adds = |text: &String| !text.starts_with('!');
-        match self.set.matches(name).into_iter().max() {
+        match names.iter().flat_map(|name| self.set.matches(name)).max() {
             Some(last) => adds(&self.texts[last]),
             None => !self.texts.first().is_some_and(adds),
         }
