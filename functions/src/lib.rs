@@ -16,6 +16,7 @@ mod builds;
 mod cloudevent;
 mod delivery;
 mod filter;
+mod host;
 mod lenient;
 mod proof;
 mod receivers;
@@ -36,13 +37,19 @@ pub enum Function {
     Cloudevents,
     Generic,
     Github,
+    Gitlab,
     Registry,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] =
-        &[Function::Cloudevents, Function::Generic, Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[
+        Function::Cloudevents,
+        Function::Generic,
+        Function::Github,
+        Function::Gitlab,
+        Function::Registry,
+    ];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -55,6 +62,7 @@ impl Function {
             Function::Cloudevents => "cloudevents",
             Function::Generic => "generic",
             Function::Github => "github",
+            Function::Gitlab => "gitlab",
             Function::Registry => "registry",
         }
     }
@@ -64,6 +72,7 @@ impl Function {
             Function::Cloudevents => receivers::cloudevents::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
+            Function::Gitlab => receivers::gitlab::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

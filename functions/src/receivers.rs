@@ -3,4 +3,5 @@
 pub(crate) mod cloudevents;
 pub(crate) mod generic;
 pub(crate) mod github;
+pub(crate) mod gitlab;
 pub(crate) mod registry;

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
+use crate::host::Meaning;
+use crate::rejection::Rejection;
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
@@ -30,6 +32,7 @@ mod generic;
 mod github;
 mod logged;
 mod once;
+mod hosts;
 mod recorded;
 mod registry;
 mod scripts;
@@ -266,6 +269,39 @@ fn image_push() -> String {
         "request": {"host": "ocean.azurecr.io"},
     })
     .to_string()
+}
+
+/// What a git host's delivery means, a line for each thing that a script, a list or a filter sees.
+pub(crate) fn shown(meaning: Result<Meaning, Rejection>) -> String {
+    let candidates = match meaning {
+        Ok(Meaning::Events(candidates)) => candidates,
+        Ok(Meaning::Rare(event)) => return format!("rare: {}", event.kind),
+        Ok(Meaning::Skipped { status, reason }) => return format!("skipped: {status}: {reason}"),
+        Ok(Meaning::Ignored { reason }) => return format!("ignored: {reason}"),
+        Err(Rejection::Malformed { reason, .. }) => return format!("malformed: {reason}"),
+        Err(other) => return format!("{other:?}"),
+    };
+    let mut texts = Vec::new();
+    for (event, seen) in candidates {
+        let mut text = event.kind;
+        for (name, value) in [
+            ("action", event.action.unwrap_or_default()),
+            ("commit", event.revision.commit),
+            ("ref", event.revision.reference),
+            ("short", event.short_title),
+            ("long", event.long_title),
+            ("time", event.time.map(|time| time.to_string()).unwrap_or_default()),
+            ("branches", seen.branches.join(" ")),
+            ("tag", seen.tag.unwrap_or_default()),
+            ("paths", seen.paths.unwrap_or_default().join(" ")),
+        ] {
+            if !value.is_empty() {
+                text += &format!("\n{name} {value}");
+            }
+        }
+        texts.push(text);
+    }
+    texts.join("\n\n")
 }
 
 /// Settings whose requests have more time than any takes.

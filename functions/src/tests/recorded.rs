@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderName;
+use expect_test::expect_file;
 use runtime::build::BuildId;
 
 use super::*;
@@ -11,6 +13,7 @@ use super::*;
 mod cloudevents;
 mod generic;
 mod github;
+mod gitlab;
 mod registry;
 
 struct Row {
