@@ -21,8 +21,10 @@ use tower::ServiceExt;
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
+mod cloudevents;
 mod control;
 mod crashes;
+mod generic;
 mod github;
 mod recorded;
 mod registry;

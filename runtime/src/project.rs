@@ -50,6 +50,8 @@ pub struct Project {
     pub shared_secret: SecretString,
     /// The token of senders that cannot sign.
     pub generic_gateway_secret: SecretString,
+    /// The signing secret of its Slack app: the key `slack.signingSecret`, which Brigade has not.
+    pub slack_signing_secret: SecretString,
     /// Clones over HTTPS and calls GitHub.
     pub github_token: SecretString,
     /// The API of a GitHub Enterprise server.
@@ -88,6 +90,9 @@ pub struct Project {
     pub allow_privileged_jobs: bool,
     /// Whether a job may mount the host's files. Default: false.
     pub allow_host_mounts: bool,
+    /// Whether pull requests from forks are built whose host does not say how far their authors are
+    /// trusted. Default: false. Brigade has no such key.
+    pub allow_forks: bool,
     /// Whether a job's environment may name other Secrets. Default: false.
     pub allow_secret_key_ref: bool,
     /// The service account of jobs that name none.
@@ -217,6 +222,7 @@ impl Project {
             clone_url: key("cloneURL"),
             shared_secret: sealed("sharedSecret"),
             generic_gateway_secret: sealed("genericGatewaySecret"),
+            slack_signing_secret: sealed("slack.signingSecret"),
             github_token: sealed("github.token"),
             github_base_url: key("github.baseURL"),
             github_upload_url: key("github.uploadURL"),
@@ -241,6 +247,7 @@ impl Project {
             cache_storage_class: key("kubernetes.cacheStorageClass"),
             allow_privileged_jobs: is_true(&key("allowPrivilegedJobs"), true),
             allow_host_mounts: is_true(&key("allowHostMounts"), false),
+            allow_forks: is_true(&key("allowForks"), false),
             allow_secret_key_ref: parse_bool(&key("kubernetes.allowSecretKeyRef"))?,
             service_account: key("serviceAccount"),
             worker: WorkerImage {
@@ -264,6 +271,7 @@ impl Project {
         let keys = [
             ("sharedSecret", self.shared_secret.expose_secret().to_owned()),
             ("genericGatewaySecret", self.generic_gateway_secret.expose_secret().to_owned()),
+            ("slack.signingSecret", self.slack_signing_secret.expose_secret().to_owned()),
             ("github.token", self.github_token.expose_secret().to_owned()),
             ("github.baseURL", self.github_base_url.clone()),
             ("github.uploadURL", self.github_upload_url.clone()),
@@ -293,6 +301,7 @@ impl Project {
             ("imagePullSecrets", self.image_pull_secrets.join(",")),
             ("allowPrivilegedJobs", text(self.allow_privileged_jobs)),
             ("allowHostMounts", text(self.allow_host_mounts)),
+            ("allowForks", if self.allow_forks { text(true) } else { String::new() }),
             ("workerCommand", self.worker_command.join(" ")),
             ("brigadejsPath", self.script_path.clone()),
             ("brigadeConfigPath", self.config_path.clone()),

@@ -89,6 +89,7 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
         let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another";
         let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
         let headers = request.headers(Some(&other)).unwrap();
+        let request = request.addressed(Some(&other)).unwrap();
         let answer = send_with(&emulator, &request, headers).await;
         assert!(matches!(answer.0, 401 | 403), "{}: {answer:?}", file.display());
         assert!(answer.1["build"].is_null());
@@ -118,8 +119,9 @@ async fn start() -> Emulator {
 async fn send(emulator: &Emulator, file: &Path) -> (u16, Value) {
     let text = fs::read_to_string(file).unwrap();
     let request = request::parse(&text).unwrap().remove(0);
-    let headers = request.headers(Some(&emulator.folders[0].project)).unwrap();
-    send_with(emulator, &request, headers).await
+    let project = &emulator.folders[0].project;
+    let headers = request.headers(Some(project)).unwrap();
+    send_with(emulator, &request.addressed(Some(project)).unwrap(), headers).await
 }
 
 async fn send_with(

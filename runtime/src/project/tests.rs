@@ -28,6 +28,7 @@ fn a_project_is_named_by_the_digest_of_its_name() {
 #[test]
 fn a_project_survives_its_secret() {
     let yaml = "project: acme/app\nsshKey: \"a\\nb\"\nnamespace: builds\nsecrets: {A: 1}\n\
+                allowForks: true\nslack: {signingSecret: ahoy}\n\
                 vcsSidecarResources: {limits: {cpu: 100m}}\nbrigadeConfigPath: ci/brigade.json\n";
     let (project, _) = values::read(yaml, "home").unwrap();
     let secret = project.secret();
@@ -38,6 +39,8 @@ fn a_project_survives_its_secret() {
     assert_eq!((again.home.as_str(), again.namespace.as_str()), ("home", "builds"));
     assert_eq!(again.sidecar_resources.limits_cpu, "100m");
     assert_eq!(again.config_path, "ci/brigade.json");
+    assert_eq!(again.slack_signing_secret.expose_secret(), "ahoy");
+    assert!(again.allow_forks);
 }
 
 #[test]
@@ -45,6 +48,7 @@ fn what_a_secret_leaves_out_has_brigades_defaults() {
     let project = Project::from_secret(&secret(&[])).unwrap();
     assert!(project.allow_privileged_jobs);
     assert!(!project.allow_host_mounts && !project.allow_secret_key_ref);
+    assert!(!project.allow_forks && project.slack_signing_secret.expose_secret().is_empty());
     assert!(!project.init_git_submodules);
     assert_eq!(project.build_storage_size, "50Mi");
     assert_eq!(project.namespace, "default");

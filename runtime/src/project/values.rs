@@ -13,6 +13,7 @@ use super::{Filters, Hooks, Limits, Project, ProjectError, SidecarResources, Wor
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
 
 const KEYS: &[&str] = &[
+    "allowForks",
     "allowHostMounts",
     "allowPrivilegedJobs",
     "brigadeConfigPath",
@@ -37,6 +38,7 @@ const KEYS: &[&str] = &[
     "secrets",
     "serviceAccount",
     "sharedSecret",
+    "slack",
     "sshCert",
     "sshKey",
     "vcsSidecar",
@@ -102,6 +104,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     let kubernetes = values.section("kubernetes")?;
     let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass"];
     kubernetes.warn_of_unknown(&classes, &mut warnings);
+    let slack = values.section("slack")?;
+    slack.warn_of_unknown(&["signingSecret"], &mut warnings);
     let worker = values.section("worker")?;
     worker.warn_of_unknown(&["name", "pullPolicy", "registry", "tag"], &mut warnings);
     let sidecar = values.section("vcsSidecarResources")?;
@@ -117,6 +121,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         clone_url: values.text("cloneURL")?,
         shared_secret: values.text("sharedSecret")?.into(),
         generic_gateway_secret: values.text("genericGatewaySecret")?.into(),
+        slack_signing_secret: slack.text("signingSecret")?.into(),
         github_token: github.text("token")?.into(),
         github_base_url: github.text("baseURL")?,
         github_upload_url: github.text("uploadURL")?,
@@ -146,6 +151,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         cache_storage_class: kubernetes.text("cacheStorageClass")?,
         allow_privileged_jobs: values.truth("allowPrivilegedJobs", true)?,
         allow_host_mounts: values.truth("allowHostMounts", false)?,
+        allow_forks: values.truth("allowForks", false)?,
         allow_secret_key_ref: kubernetes.truth("allowSecretKeyRef", false)?,
         service_account: values.text("serviceAccount")?,
         worker: WorkerImage {
