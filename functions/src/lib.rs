@@ -29,15 +29,23 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Cloudevents,
+    Cron,
     Generic,
     Github,
+    Hook,
     Registry,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] =
-        &[Function::Cloudevents, Function::Generic, Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[
+        Function::Cloudevents,
+        Function::Cron,
+        Function::Generic,
+        Function::Github,
+        Function::Hook,
+        Function::Registry,
+    ];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -48,8 +56,10 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Cloudevents => "cloudevents",
+            Function::Cron => "cron",
             Function::Generic => "generic",
             Function::Github => "github",
+            Function::Hook => "hook",
             Function::Registry => "registry",
         }
     }
@@ -57,8 +67,10 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Cron => receivers::cron::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
+            Function::Hook => receivers::hook::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

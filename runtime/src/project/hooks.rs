@@ -216,6 +216,25 @@ fn alertmanager() -> Hook {
     }
 }
 
+impl Hook {
+    /// A header that decides what is built, and that the signature is not about.
+    fn unsigned(&self) -> Option<&HeaderName> {
+        let signed: &[&str] = match self.proof {
+            // Who has the token has written the headers.
+            Proof::Token | Proof::Header(_) => return None,
+            Proof::Signature { .. } => &[],
+            Proof::StandardWebhooks => &["webhook-id", "webhook-timestamp"],
+        };
+        let texts = [&self.commit, &self.reference, &self.time].into_iter().flatten();
+        let places = texts.flat_map(|text| &text.places).chain(&self.identity);
+        let mut headers = places.filter_map(|place| match place {
+            Place::Header(name) => Some(name),
+            Place::Element(_) | Place::Body(_) => None,
+        });
+        headers.find(|name| !signed.contains(&name.as_str()))
+    }
+}
+
 impl Text {
     /// The text, given what is at a place.
     pub fn at(&self, look: impl FnMut(&Place) -> Option<String>) -> Option<String> {
@@ -332,15 +351,11 @@ fn rule(value: &Value, secrets: &Map<String, Value>) -> Result<Hook, String> {
     let proof = proof(&written.proof)?;
     let identity =
         places(&written.identity).map_err(|why| format!("has an identity that {why}"))?;
-    let has_header = identity.iter().any(|place| matches!(place, Place::Header(_)));
-    if has_header && matches!(proof, Proof::Signature { .. }) {
-        return Err("has a header in its identity, which its signature does not sign".to_owned());
-    }
     if let Some(each) = &written.each {
         is_pointer(each).map_err(|problem| format!("has \"each\", which {problem}"))?;
     }
     let when = written.when.iter().map(|(at, value)| condition(at, value));
-    Ok(Hook {
+    let hook = Hook {
         name: written.name,
         event,
         action: some("action", &written.action)?,
@@ -353,7 +368,14 @@ fn rule(value: &Value, secrets: &Map<String, Value>) -> Result<Hook, String> {
         when: when.collect::<Result<_, _>>()?,
         proof,
         secret,
-    })
+    };
+    // What was overheard could be sent again with another header.
+    match hook.unsigned() {
+        Some(name) => Err(format!(
+            "takes its identity, revision or time from the header {name}, which is not signed"
+        )),
+        None => Ok(hook),
+    }
 }
 
 fn text(value: &Value) -> Result<Text, String> {

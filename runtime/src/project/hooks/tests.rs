@@ -55,6 +55,9 @@ fn a_sender_proves_itself_in_one_of_four_ways() {
     };
     assert_eq!(proof(Value::Null), Ok(Proof::Token));
     assert_eq!(proof(json!("token")), Ok(Proof::Token));
+    let named = json!({"name": "x", "event": "x", "identity": "header:webhook-id",
+                       "proof": "standard-webhooks"});
+    assert_eq!(read(named).unwrap().identity.len(), 1);
     let header = Proof::Header(HeaderName::from_static("x-key"));
     assert_eq!(proof(json!({"type": "token", "header": "X-Key"})), Ok(header));
     assert_eq!(proof(json!("standard-webhooks")), Ok(Proof::StandardWebhooks));
@@ -106,7 +109,7 @@ fn what_is_wrong_with_a_rule_is_said_with_its_name() {
         ),
         (
             json!({"proof": {"type": "hmac-sha256", "header": "x"}, "identity": ["header:y"]}),
-            "has a header in its identity, which its signature does not sign",
+            "takes its identity, revision or time from the header y, which is not signed",
         ),
         (
             json!({"secret": "NONE"}),
