@@ -35,9 +35,11 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Cloudevents,
+    Cron,
     Generic,
     Github,
     Gitlab,
+    Hook,
     Registry,
 }
 
@@ -45,9 +47,11 @@ impl Function {
     /// All of them.
     pub const ALL: &[Function] = &[
         Function::Cloudevents,
+        Function::Cron,
         Function::Generic,
         Function::Github,
         Function::Gitlab,
+        Function::Hook,
         Function::Registry,
     ];
 
@@ -60,9 +64,11 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Cloudevents => "cloudevents",
+            Function::Cron => "cron",
             Function::Generic => "generic",
             Function::Github => "github",
             Function::Gitlab => "gitlab",
+            Function::Hook => "hook",
             Function::Registry => "registry",
         }
     }
@@ -70,9 +76,11 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Cron => receivers::cron::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
+            Function::Hook => receivers::hook::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

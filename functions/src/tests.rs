@@ -18,21 +18,23 @@ use runtime::signature;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::host::Meaning;
 use crate::rejection::Rejection;
+use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod cron;
 mod explained;
 mod generic;
 mod github;
+mod hook;
+mod hosts;
 mod logged;
 mod once;
-mod hosts;
 mod recorded;
 mod registry;
 mod scripts;
