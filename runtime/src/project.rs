@@ -13,8 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
+mod kubernetes;
 mod limits;
 pub mod values;
 
@@ -96,6 +98,8 @@ pub struct Project {
     pub script_path: String,
     /// Where the configuration is in the repository. Default: `brigade.json`.
     pub config_path: String,
+    /// Which Kubernetes events it takes.
+    pub event_filters: EventFilters,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
 }
@@ -143,6 +147,9 @@ pub enum ProjectError {
     /// A key holds bytes that are no text.
     #[error("the project's key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A filter of Kubernetes events is not understood.
+    #[error(transparent)]
+    EventFilter(#[from] EventFilterError),
     /// A limit is not understood.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -193,6 +200,7 @@ impl Project {
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
         let name = annotations.get(NAME_ANNOTATION);
         Ok(Project {
+            event_filters: EventFilters::read(key(kubernetes::KEY))?,
             limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
@@ -281,6 +289,7 @@ impl Project {
             ("kubernetes.cacheStorageClass", self.cache_storage_class.clone()),
             ("kubernetes.buildStorageClass", self.build_storage_class.clone()),
             ("kubernetes.allowSecretKeyRef", text(self.allow_secret_key_ref)),
+            (kubernetes::KEY, self.event_filters.text().to_owned()),
         ];
         let labels = [("app", "brigade"), ("heritage", "brigade"), ("component", "project")];
         let mut annotations = self.limits.annotations();
