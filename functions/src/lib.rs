@@ -28,6 +28,7 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Cloudevents,
+    Eventgrid,
     Generic,
     Github,
     Registry,
@@ -35,8 +36,13 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] =
-        &[Function::Cloudevents, Function::Generic, Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[
+        Function::Cloudevents,
+        Function::Eventgrid,
+        Function::Generic,
+        Function::Github,
+        Function::Registry,
+    ];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -47,6 +53,7 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Cloudevents => "cloudevents",
+            Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
             Function::Github => "github",
             Function::Registry => "registry",
@@ -56,6 +63,7 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
             Function::Registry => receivers::registry::routes(),

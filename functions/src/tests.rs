@@ -24,6 +24,7 @@ mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod eventgrid;
 mod generic;
 mod github;
 mod recorded;

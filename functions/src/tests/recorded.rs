@@ -9,6 +9,7 @@ use runtime::build::BuildId;
 use super::*;
 
 mod cloudevents;
+mod eventgrid;
 mod generic;
 mod github;
 mod registry;
