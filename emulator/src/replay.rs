@@ -70,7 +70,9 @@ pub async fn run(options: &Options, out: &mut impl Write) -> Result<()> {
                 let project = folder.as_ref().map(|folder| &folder.project);
                 let headers =
                     request.headers(project).with_context(|| file.display().to_string())?;
-                let answer = send(&http, &options.to, request, headers).await?;
+                let addressed =
+                    request.addressed(project).with_context(|| file.display().to_string())?;
+                let answer = send(&http, &options.to, &addressed, headers).await?;
                 let expected = match options.expect {
                     Some(status) => answer.status == status,
                     None => (200..300).contains(&answer.status),

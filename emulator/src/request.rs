@@ -1,14 +1,24 @@
 //! Recorded requests: files in the form that editors' REST clients run.
 //!
 //! A file holds one request or several, with lines of `###` between them. Lines that begin with
-//! `#` or `//` before a request's first line are comments. `{{signature}}` stands for the body's
-//! signature and `{{token}}` for the project's token, since a recording has no secret of its own.
+//! `#` or `//` before a request's first line are comments.
+//!
+//! A recording has no secrets of its own, and no moment. These stand for them, in headers and in the
+//! path:
+//! - `{{signature}}`, in a header that is one: the signature of the body, as its sender makes it, or
+//!   the secret itself where the sender sends that
+//! - `{{token}}`: the project's token
+//! - `{{secrets.NAME}}`: the member of the project's `secrets`
+//! - `{{timestamp}}`: the present moment, in seconds
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::project::Project;
-use runtime::signature::{self, Secrets};
+use runtime::signature::scheme;
+use runtime::signature::{GITLAB_TOKEN, Scheme, Secrets, Stamp};
 
 #[cfg(test)]
 mod tests;
@@ -94,8 +104,17 @@ impl Request {
     /// The headers with their placeholders filled in from the project.
     pub fn headers(&self, project: Option<&Project>) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let value = self.fill(name, value, project)?;
+        let now = Timestamp::now().as_second();
+        // A signature may be of other headers, too, so these come first.
+        let (signed, plain): (Vec<_>, Vec<_>) =
+            self.headers.iter().partition(|(_, value)| value.contains("{{signature}}"));
+        for (name, value) in plain.into_iter().chain(signed) {
+            let value = expand(value, project, |placeholder, project| match placeholder {
+                "signature" => Some(self.signature(name, &headers, project)),
+                "timestamp" => Some(now.to_string()),
+                _ => secret(placeholder, project),
+            })
+            .with_context(|| format!("the header {name}"))?;
             let mut value = HeaderValue::from_str(&value)
                 .with_context(|| format!("the header {name} has a character that none may have"))?;
             value.set_sensitive(value.is_sensitive() || name == http::header::AUTHORIZATION);
@@ -104,28 +123,82 @@ impl Request {
         Ok(headers)
     }
 
-    fn fill(&self, name: &HeaderName, value: &str, project: Option<&Project>) -> Result<String> {
-        if !value.contains("{{") {
-            return Ok(value.to_owned());
-        }
+    /// The request with the placeholders of its path filled in from the project.
+    pub fn addressed(&self, project: Option<&Project>) -> Result<Request> {
+        let path = expand(&self.path, project, |placeholder, project| {
+            let value = secret(placeholder, project)?;
+            Some(utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string())
+        });
+        Ok(Request { path: path.context("the path")?, ..self.clone() })
+    }
+
+    /// What the sender sends in this header to prove itself.
+    fn signature(&self, name: &HeaderName, headers: &HeaderMap, project: &Project) -> String {
+        let scheme = scheme_of(name, headers);
+        let secrets = match scheme {
+            Some(scheme::SLACK) => Secrets::of(&project.slack_signing_secret),
+            _ => Secrets::of(&project.shared_secret),
+        };
+        let secret = secrets.current().unwrap_or_default();
+        let Some(scheme) = scheme else { return secret.to_owned() };
+        let text = |name: Option<&str>| {
+            name.and_then(|name| headers.get(name)?.to_str().ok()).unwrap_or_default()
+        };
+        let (id, seconds) = scheme.stamp_headers();
+        let stamp = Stamp { id: text(id), seconds: text(seconds) };
+        // Where the secret is no key there is no signature, and nobody takes that.
+        scheme.sign(secret, stamp, &self.body).unwrap_or_default()
+    }
+}
+
+/// A text with its placeholders filled in.
+fn expand(
+    text: &str,
+    project: Option<&Project>,
+    value: impl Fn(&str, &Project) -> Option<String>,
+) -> Result<String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
         let project = project.context(
             "the request has placeholders that a project's secrets fill in: \
              name its folder with --project",
         )?;
-        let shared = Secrets::of(&project.shared_secret);
-        let secret = shared.current().unwrap_or_default();
-        let signature = if name.as_str() == signature::GITHUB_SHA1 {
-            signature::sign_github_sha1(secret, &self.body)
-        } else {
-            signature::sign_github(secret, &self.body)
-        };
-        let token = token(project).unwrap_or_default();
-        let filled = value.replace("{{signature}}", &signature).replace("{{token}}", token);
-        if filled.contains("{{") {
-            bail!(
-                "the header {name} has an unknown placeholder: {{{{signature}}}} and {{{{token}}}} are known"
-            );
-        }
-        Ok(filled)
+        let (name, after) = after.split_once("}}").context("a placeholder ends with }}")?;
+        let value = value(name, project).with_context(|| {
+            format!(
+                "{{{{{name}}}}} is an unknown placeholder here: in headers {{{{signature}}}} and \
+                 {{{{timestamp}}}} are known, and everywhere {{{{token}}}} and {{{{secrets.NAME}}}}, \
+                 where the project has such a secret"
+            )
+        })?;
+        filled.push_str(before);
+        filled.push_str(&value);
+        rest = after;
     }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// The secret that a placeholder stands for.
+fn secret(placeholder: &str, project: &Project) -> Option<String> {
+    match placeholder.strip_prefix("secrets.") {
+        Some(name) => project.secrets.get(name)?.as_str().map(str::to_owned),
+        None if placeholder == "token" => Some(token(project).unwrap_or_default().to_owned()),
+        None => None,
+    }
+}
+
+/// How the sender signs who sends this header; none where it is the secret itself.
+fn scheme_of(name: &HeaderName, headers: &HeaderMap) -> Option<Scheme<'static>> {
+    let name = name.as_str();
+    if matches!(name, GITLAB_TOKEN | "x-hook-uuid") {
+        return None;
+    }
+    if name == scheme::BITBUCKET.header {
+        // GitHub's old signature has the same header.
+        let is_bitbucket = headers.contains_key("x-event-key");
+        return Some(if is_bitbucket { scheme::BITBUCKET } else { scheme::GITHUB_SHA1 });
+    }
+    Some(scheme::ALL.into_iter().find(|scheme| scheme.header == name).unwrap_or(scheme::GITHUB))
 }

@@ -51,6 +51,11 @@ impl App {
         Instant::now() + self.settings.request_budget
     }
 
+    /// The same for a sender who waits only so many seconds where others wait ten.
+    pub(crate) fn deadline_within(&self, seconds: u32) -> Instant {
+        Instant::now() + self.settings.request_budget * seconds.min(10) / 10
+    }
+
     /// The project of this name or id.
     pub(crate) async fn project(
         &self,

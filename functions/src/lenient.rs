@@ -54,6 +54,16 @@ where
     Ok(if value.is_object() { serde_json::from_value(value).ok() } else { None })
 }
 
+/// A list; whatever else it is is none.
+pub(crate) fn list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Value>>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Array(items) => Some(items),
+        _ => None,
+    })
+}
+
 /// A text without control characters, cut after so many characters: fit for a list or a log.
 pub(crate) fn line(text: &str, limit: usize) -> String {
     let mut line: String = text.chars().filter(|c| !c.is_control()).take(limit + 1).collect();

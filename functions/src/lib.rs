@@ -15,6 +15,7 @@ mod body;
 mod builds;
 mod cloudevent;
 mod delivery;
+mod filter;
 mod lenient;
 mod proof;
 mod receivers;

@@ -26,6 +26,8 @@ Everything is set by environment variables, because that is what every host has:
   DEFAULT_SHARED_SECRET     proves GitHub webhooks of projects that have no sharedSecret
   ALLOWED_AUTHORS           whose pull requests from forks are built
                             (default: COLLABORATOR,OWNER,MEMBER)
+  EVENTS                    which events of git hosts are built, as *, <event> or <event>:<action>,
+                            in projects that do not say so themselves (default: *)
   GITHUB_ALLOW_SHA1         true takes the signatures of old GitHub Enterprise servers
   REGISTRY_ALLOW_UNSIGNED   true takes registry webhooks without a token: whoever can reach this
                             program can then start builds
@@ -53,10 +55,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     let which = functions(&settings.functions)?;
-    // Installed once for the process; nothing else has had the chance.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
-    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+    let cluster = Cluster::connect(&settings.namespace).await?;
     let repository = if settings.script_fetch_budget.is_zero() {
         Repository::Clone
     } else {
@@ -65,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let host = Host::detect(&settings);
     let app = App {
-        cluster: Cluster::new(client, &settings.namespace),
+        cluster,
         repository: Arc::new(repository),
         settings: Arc::new(settings),
         workers: Workers::Pods,

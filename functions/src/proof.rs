@@ -1,7 +1,7 @@
 //! Proves deliveries of senders that cannot sign: by a token that they carry.
 
 use axum::extract::Query;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use runtime::project::Project;
 use runtime::signature::{self, Secrets, SignatureError};
 use serde::de::DeserializeOwned;
@@ -17,9 +17,9 @@ pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
     Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret)
 }
 
-/// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, or the
-/// password of `Basic`), in `X-Registry-Token`, or `asked`, from the path or the query. One in
-/// several places is too many.
+/// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, the password
+/// of `Basic`, or else all of it, since some senders put there what they are given), in
+/// `X-Registry-Token`, or `asked`, from the path or the query. One in several places is too many.
 pub(crate) fn token<'a>(
     headers: &HeaderMap,
     asked: impl IntoIterator<Item = &'a str>,
@@ -30,12 +30,20 @@ pub(crate) fn token<'a>(
         Err(error) => return Err(error),
     };
     let asked = asked.into_iter().map(|token| Some(token.to_owned()));
-    let found = [signature::authorization(headers)?, header].into_iter().chain(asked);
+    let found = [authorization(headers)?, header].into_iter().chain(asked);
     let mut found = found.flatten();
     match (found.next(), found.next()) {
         (token, None) => Ok(token),
         (_, Some(_)) => Err(SignatureError::Malformed),
     }
+}
+
+fn authorization(headers: &HeaderMap) -> Result<Option<String>, SignatureError> {
+    let Err(SignatureError::Malformed) = signature::authorization(headers) else {
+        return signature::authorization(headers);
+    };
+    let value = signature::single(headers, header::AUTHORIZATION.as_str())?;
+    value.to_str().map(|text| Some(text.to_owned())).map_err(|_bytes| SignatureError::Malformed)
 }
 
 /// What a sender is told whose token does not prove it, in the words of Brigade's gateways. They are

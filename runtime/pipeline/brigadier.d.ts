@@ -33,13 +33,29 @@ declare module "brigadier" {
     logLevel: number;
     /** The body that the sender sent, as text. `JSON.parse` it where it is JSON. */
     payload: string;
+    /** The image that it is about. Only events of registries have one. */
+    image?: Image;
     /** Why it was fired. Only `after` and `error` have one. */
     cause?: Cause;
   }
 
   /** The event of an `after` or an `error` handler. Its provider is `brigade`. */
-  export interface EndEvent extends Omit<BrigadeEvent, "payload" | "cloneURL"> {
+  export interface EndEvent extends Omit<BrigadeEvent, "payload" | "cloneURL" | "image"> {
     cause: Cause;
+  }
+
+  /** An image in a registry, read from what the registry sent. */
+  export interface Image {
+    /** The host that it is pulled from: `example.azurecr.io`. Empty if the registry did not name it. */
+    registry: string;
+    /** Its repository in that registry: `team/app`. */
+    repository: string;
+    /** Absent if it was pushed or deleted by its digest alone. */
+    tag?: string;
+    /** `sha256:...`. Absent if the registry did not name it. */
+    digest?: string;
+    /** All of it, by its tag if it has one: `example.azurecr.io/team/app:1.0`. */
+    reference: string;
   }
 
   /** A revision of the repository. Either member may be empty. */
@@ -377,7 +393,23 @@ declare module "@brigadecore/brigadier" {
     longTitle: string;
     /** The body that the sender sent, as text. */
     payload: string;
+    /** The image that it is about. Only events of registries have one. */
+    image?: Image;
     worker: Worker;
+  }
+
+  /** An image in a registry, read from what the registry sent. */
+  export interface Image {
+    /** The host that it is pulled from: `example.azurecr.io`. Empty if the registry did not name it. */
+    registry: string;
+    /** Its repository in that registry: `team/app`. */
+    repository: string;
+    /** Absent if it was pushed or deleted by its digest alone. */
+    tag?: string;
+    /** `sha256:...`. Absent if the registry did not name it. */
+    digest?: string;
+    /** All of it, by its tag if it has one: `example.azurecr.io/team/app:1.0`. */
+    reference: string;
   }
 
   /** The project that the build is of. */

@@ -13,9 +13,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use filters::{FilterError, Filters, Patterns};
 pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
+mod filters;
 mod kubernetes;
 mod limits;
 pub mod values;
@@ -48,6 +50,8 @@ pub struct Project {
     pub shared_secret: SecretString,
     /// The token of senders that cannot sign.
     pub generic_gateway_secret: SecretString,
+    /// The signing secret of its Slack app: the key `slack.signingSecret`, which Brigade has not.
+    pub slack_signing_secret: SecretString,
     /// Clones over HTTPS and calls GitHub.
     pub github_token: SecretString,
     /// The API of a GitHub Enterprise server.
@@ -86,6 +90,9 @@ pub struct Project {
     pub allow_privileged_jobs: bool,
     /// Whether a job may mount the host's files. Default: false.
     pub allow_host_mounts: bool,
+    /// Whether pull requests from forks are built whose host does not say how far their authors are
+    /// trusted. Default: false. Brigade has no such key.
+    pub allow_forks: bool,
     /// Whether a job's environment may name other Secrets. Default: false.
     pub allow_secret_key_ref: bool,
     /// The service account of jobs that name none.
@@ -100,6 +107,8 @@ pub struct Project {
     pub config_path: String,
     /// Which Kubernetes events it takes.
     pub event_filters: EventFilters,
+    /// Which events it takes.
+    pub filters: Filters,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
 }
@@ -150,6 +159,9 @@ pub enum ProjectError {
     /// A filter of Kubernetes events is not understood.
     #[error(transparent)]
     EventFilter(#[from] EventFilterError),
+    /// A filter is not understood.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// A limit is not understood.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -201,6 +213,7 @@ impl Project {
         let name = annotations.get(NAME_ANNOTATION);
         Ok(Project {
             event_filters: EventFilters::read(key(kubernetes::KEY))?,
+            filters: Filters::read(key, str::to_owned)?,
             limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
@@ -208,6 +221,7 @@ impl Project {
             clone_url: key("cloneURL"),
             shared_secret: sealed("sharedSecret"),
             generic_gateway_secret: sealed("genericGatewaySecret"),
+            slack_signing_secret: sealed("slack.signingSecret"),
             github_token: sealed("github.token"),
             github_base_url: key("github.baseURL"),
             github_upload_url: key("github.uploadURL"),
@@ -232,6 +246,7 @@ impl Project {
             cache_storage_class: key("kubernetes.cacheStorageClass"),
             allow_privileged_jobs: is_true(&key("allowPrivilegedJobs"), true),
             allow_host_mounts: is_true(&key("allowHostMounts"), false),
+            allow_forks: is_true(&key("allowForks"), false),
             allow_secret_key_ref: parse_bool(&key("kubernetes.allowSecretKeyRef"))?,
             service_account: key("serviceAccount"),
             worker: WorkerImage {
@@ -255,6 +270,7 @@ impl Project {
         let keys = [
             ("sharedSecret", self.shared_secret.expose_secret().to_owned()),
             ("genericGatewaySecret", self.generic_gateway_secret.expose_secret().to_owned()),
+            ("slack.signingSecret", self.slack_signing_secret.expose_secret().to_owned()),
             ("github.token", self.github_token.expose_secret().to_owned()),
             ("github.baseURL", self.github_base_url.clone()),
             ("github.uploadURL", self.github_upload_url.clone()),
@@ -283,6 +299,7 @@ impl Project {
             ("imagePullSecrets", self.image_pull_secrets.join(",")),
             ("allowPrivilegedJobs", text(self.allow_privileged_jobs)),
             ("allowHostMounts", text(self.allow_host_mounts)),
+            ("allowForks", if self.allow_forks { text(true) } else { String::new() }),
             ("workerCommand", self.worker_command.join(" ")),
             ("brigadejsPath", self.script_path.clone()),
             ("brigadeConfigPath", self.config_path.clone()),
@@ -305,6 +322,7 @@ impl Project {
             },
             data: Some(
                 keys.into_iter()
+                    .chain(self.filters.keys())
                     .filter(|(_, value)| !value.is_empty())
                     .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
                     .collect(),

@@ -1,18 +1,23 @@
 //! Proves that a delivery comes from who knows the secret, and signs one so that it can be replayed.
 //!
+//! [`scheme`] describes every way of signing that we know; a token is proved by [`verify_token`].
 //! Every function here fails closed: no secret, a blank secret, no signature, two signatures or a
 //! malformed one are failures, never a pass. Comparisons take the same time wherever they differ,
 //! and every secret is tried, so that time does not tell which one was nearly right.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue, header};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use thiserror::Error;
+
+use self::scheme::SIGNING_SECRET;
+pub use self::scheme::{Algorithm, Encoding, Scheme, Signed, Stamp};
+
+pub mod scheme;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +26,8 @@ mod tests;
 pub const GITHUB_SHA256: &str = "x-hub-signature-256";
 /// The header of GitHub's old signature, which is sent beside the other one.
 pub const GITHUB_SHA1: &str = "x-hub-signature";
+/// The header of GitLab's token.
+pub const GITLAB_TOKEN: &str = "x-gitlab-token";
 
 /// Why a delivery is not proved.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -34,7 +41,7 @@ pub enum SignatureError {
     /// What it carries has not the form of a signature, or there are several.
     #[error("the signature is malformed")]
     Malformed,
-    /// What it carries was not made with any of the secrets.
+    /// What it carries was not made with any of the secrets, or not now.
     #[error("the signature does not fit")]
     Forged,
 }
@@ -76,6 +83,12 @@ impl<'a> Secrets<'a> {
     pub fn current(&self) -> Option<&'a str> {
         self.0.first().copied()
     }
+
+    /// Those of them that are the keys of Standard Webhooks: `whsec_...`.
+    fn signing(&self) -> Secrets<'a> {
+        let is_key = |secret: &&str| secret.starts_with(SIGNING_SECRET);
+        Secrets(self.0.iter().copied().filter(is_key).collect())
+    }
 }
 
 /// Proves a GitHub delivery: `X-Hub-Signature-256` over the body as it was received.
@@ -88,19 +101,44 @@ pub fn verify_github(
     body: &[u8],
     legacy: Legacy,
 ) -> Result<(), SignatureError> {
+    // GitHub signs no moment, so none is needed.
+    let now = Timestamp::UNIX_EPOCH;
+    match legacy {
+        Legacy::Accept if !headers.contains_key(GITHUB_SHA256) => {
+            scheme::GITHUB_SHA1.verify(secrets, headers, body, now)
+        }
+        _ => scheme::GITHUB.verify(secrets, headers, body, now),
+    }
+}
+
+/// Proves a GitLab delivery: by the signature of its signing token, else by `X-Gitlab-Token`.
+///
+/// A secret `whsec_...` is a signing token. A signature counts only where there is such a secret,
+/// because GitLab sends the other token beside it; there, a wrong signature is never made good by a
+/// right token.
+pub fn verify_gitlab(
+    secrets: &Secrets<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), SignatureError> {
+    let signing = secrets.signing();
+    if !signing.is_empty() && headers.contains_key(scheme::STANDARD_WEBHOOKS.header) {
+        return scheme::STANDARD_WEBHOOKS.verify(&signing, headers, body, now);
+    }
+    verify_header(secrets, headers, GITLAB_TOKEN)
+}
+
+/// Proves a delivery by a header that is the secret itself.
+pub fn verify_header(
+    secrets: &Secrets<'_>,
+    headers: &HeaderMap,
+    name: &str,
+) -> Result<(), SignatureError> {
     if secrets.is_empty() {
         return Err(SignatureError::NoSecret);
     }
-    match legacy {
-        Legacy::Accept if !headers.contains_key(GITHUB_SHA256) => {
-            let value = single(headers, GITHUB_SHA1)?;
-            verify_hmac::<Hmac<Sha1>>(secrets, "sha1=", value, body)
-        }
-        _ => {
-            let value = single(headers, GITHUB_SHA256)?;
-            verify_hmac::<Hmac<Sha256>>(secrets, "sha256=", value, body)
-        }
-    }
+    verify_bytes(secrets, single(headers, name)?.as_bytes())
 }
 
 /// Proves a delivery by a token that it carries: from a header, the path or the query.
@@ -108,7 +146,13 @@ pub fn verify_token(secrets: &Secrets<'_>, token: Option<&str>) -> Result<(), Si
     if secrets.is_empty() {
         return Err(SignatureError::NoSecret);
     }
-    let token = token.filter(|token| !token.is_empty()).ok_or(SignatureError::Missing)?;
+    verify_bytes(secrets, token.unwrap_or_default().as_bytes())
+}
+
+fn verify_bytes(secrets: &Secrets<'_>, token: &[u8]) -> Result<(), SignatureError> {
+    if token.is_empty() {
+        return Err(SignatureError::Missing);
+    }
     // Both sides are hashed first, so that not even the length of the secret shows.
     let given = Sha256::digest(token);
     let fits = |secret: &&str| Sha256::digest(secret).as_slice().ct_eq(&given);
@@ -148,35 +192,12 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<&'h HeaderValue,
 
 /// The value of `X-Hub-Signature-256` that GitHub sends for a body.
 pub fn sign_github(secret: &str, body: &[u8]) -> String {
-    format!("sha256={}", hex::encode(digest::<Hmac<Sha256>>(secret, body)))
+    scheme::GITHUB.value(secret.as_bytes(), Stamp::default(), body)
 }
 
 /// The value of `X-Hub-Signature` that GitHub sends for a body.
 pub fn sign_github_sha1(secret: &str, body: &[u8]) -> String {
-    format!("sha1={}", hex::encode(digest::<Hmac<Sha1>>(secret, body)))
-}
-
-fn verify_hmac<M: Mac + KeyInit>(
-    secrets: &Secrets<'_>,
-    prefix: &str,
-    value: &HeaderValue,
-    body: &[u8],
-) -> Result<(), SignatureError> {
-    let value = value.as_bytes();
-    if value.is_empty() {
-        return Err(SignatureError::Missing);
-    }
-    let digits = value.strip_prefix(prefix.as_bytes()).ok_or(SignatureError::Malformed)?;
-    if digits.len() != 2 * M::output_size() {
-        return Err(SignatureError::Malformed);
-    }
-    let given = hex::decode(digits).map_err(|_| SignatureError::Malformed)?;
-    one_of(secrets.0.iter().map(|secret| digest::<M>(secret, body).ct_eq(&given)))
-}
-
-fn digest<M: Mac + KeyInit>(secret: &str, body: &[u8]) -> Vec<u8> {
-    let mac = <M as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key");
-    mac.chain_update(body).finalize().into_bytes().to_vec()
+    scheme::GITHUB_SHA1.value(secret.as_bytes(), Stamp::default(), body)
 }
 
 fn one_of(fits: impl Iterator<Item = Choice>) -> Result<(), SignatureError> {

@@ -18,9 +18,10 @@ async fn every_recorded_request_comes_to_what_it_should() {
         let (status, answer) = send(&emulator, &file).await;
         let name = file.strip_prefix(payloads()).unwrap().with_extension("");
         let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        let builds = answer["builds"].as_array().cloned().unwrap_or_else(|| vec![answer.clone()]);
         let list = |key: &str| {
-            let all = answer[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-            all.map(without_id).collect::<Vec<_>>().join(" ")
+            let all = builds.iter().filter_map(|build| build[key].as_array()).flatten();
+            all.filter_map(Value::as_str).map(without_id).collect::<Vec<_>>().join(" ")
         };
         let outcome = match text("status") {
             status if status.is_empty() => text("message"),
@@ -88,6 +89,7 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
         let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another";
         let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
         let headers = request.headers(Some(&other)).unwrap();
+        let request = request.addressed(Some(&other)).unwrap();
         let answer = send_with(&emulator, &request, headers).await;
         assert!(matches!(answer.0, 401 | 403), "{}: {answer:?}", file.display());
         assert!(answer.1["build"].is_null());
@@ -117,8 +119,9 @@ async fn start() -> Emulator {
 async fn send(emulator: &Emulator, file: &Path) -> (u16, Value) {
     let text = fs::read_to_string(file).unwrap();
     let request = request::parse(&text).unwrap().remove(0);
-    let headers = request.headers(Some(&emulator.folders[0].project)).unwrap();
-    send_with(emulator, &request, headers).await
+    let project = &emulator.folders[0].project;
+    let headers = request.headers(Some(project)).unwrap();
+    send_with(emulator, &request.addressed(Some(project)).unwrap(), headers).await
 }
 
 async fn send_with(

@@ -1,28 +1,49 @@
-//! Receives the webhooks of image registries: Azure Container Registry, Docker Hub, and others.
+//! Receives the webhooks of image registries.
 //!
 //! - Route: `POST /events/webhook/{project}` with the project's id, or its name without a slash,
 //!   `POST /events/webhook/{org}/{repository}`, `POST /events/webhook/{org}/{repository}/{commit}`;
 //!   the query `?commit=` wins over the path
-//! - Proof: registries cannot sign, so a token: `Authorization: Bearer <token>` or `Basic` with the
-//!   token as its password, `X-Registry-Token: <token>`, or `?token=<token>`. It is the project's
-//!   `genericGatewaySecret`, or its `sharedSecret` if there is no such one. With
-//!   `REGISTRY_ALLOW_UNSIGNED` it may be left out, but not be wrong; then the commit can only be a
-//!   branch or a tag, since ids and pull requests name what strangers have written, too
-//! - Events: `image_push`, `image_delete`, `chart_push`, `chart_delete` from the provider `acr`,
-//!   `image_push` from `dockerhub`; any other JSON object is an `image_push` from `registry`, since
-//!   Brigade looked at no body; pings and quarantines are ignored
-//! - Identity: the body and the commit; fresh if the body says neither its id nor its time, because
-//!   such a body does not differ from push to push
-//! - Limits: 1 MiB
+//! - Proof: registries cannot sign, so a token: `Authorization: Bearer <token>`, `Basic` with the
+//!   token as its password or `Authorization: <token>`, which is all that Harbor can send;
+//!   `X-Registry-Token: <token>`, or `?token=<token>`. It is the project's `genericGatewaySecret`,
+//!   or its `sharedSecret` if there is no such one. With `REGISTRY_ALLOW_UNSIGNED` it may be left
+//!   out, but not be wrong; then the commit can only be a branch or a tag, since ids and pull
+//!   requests name what strangers have written, too; and whoever knows the address can name any
+//!   image, so the project should list those that it takes in `filters.images`
+//! - Events: `image_push`, `image_delete`, `chart_push`, `chart_delete`; who sends which is below.
+//!   The event has the `image`; its payload is the body as it was sent. Tags, artifacts and
+//!   notifications of which one delivery has several are a build each, at most 256
+//! - Identity: the body, what it is in it, and the commit; fresh if the body says neither its id
+//!   nor its time, because such a body does not differ from push to push
+//! - Limits: 1 MiB. Harbor waits 3 seconds where others wait 10, so its deliveries have 3/10 of
+//!   `REQUEST_BUDGET`
+//!
+//! | provider | is told by | events | identity |
+//! |---|---|---|---|
+//! | `acr` | `action` and `target` | all four; `ping` is answered, `quarantine` ignored | the body |
+//! | `dockerhub` | `push_data` and `repository` | `image_push` | repository, tag and `pushed_at` |
+//! | `harbor` | `type` and `event_data`, or a CloudEvent `harbor.*` | all four, for each of the `resources`; `harbor.scan.completed`, `harbor.quota.exceeded` and the others by Harbor's CloudEvents names where the project's `filters.events` has the name | `source` and `id`, else the body; and the index |
+//! | `quay` | `updated_tags` | `image_push` for each tag; other notifications are ignored | none: every push is a build of its own, as Quay tells nothing by which a repetition is known |
+//! | `distribution` | `events` | `image_push`, `image_delete` for each that is about a manifest; blobs and pulls are ignored | the event |
+//! | `gitea` | `action` and `package` with a `type` | all four, of containers and Helm charts | the body |
+//! | `registry` | any other JSON object, since Brigade looked at no body | `image_push`, without an image | the body if it has a `timestamp` |
+//!
+//! GitLab's registry sends the notifications of `distribution`, if its administrator has set that
+//! up; GitLab's own webhooks tell nothing of images. GitHub's come to the function `github`.
 //!
 //! <https://learn.microsoft.com/azure/container-registry/container-registry-webhook-reference>,
-//! <https://docs.docker.com/docker-hub/repos/manage/webhooks/>
+//! <https://docs.docker.com/docker-hub/repos/manage/webhooks/>,
+//! <https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/>,
+//! <https://docs.quay.io/guides/notifications.html>,
+//! <https://distribution.github.io/distribution/about/notifications/>,
+//! <https://docs.gitea.com/usage/webhooks>
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use pipeline::script::Repository;
+use runtime::event::Event;
 use runtime::project::Project;
 use runtime::signature;
 use serde::Deserialize;
@@ -32,9 +53,16 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
+use crate::filter::{self, Seen};
 use crate::proof;
 use crate::rejection::Rejection;
 
+mod azure;
+mod distribution;
+mod docker_hub;
+mod gitea;
+mod harbor;
+mod quay;
 mod translation;
 
 #[cfg(test)]
@@ -42,6 +70,9 @@ mod tests;
 
 /// The largest body that is read; registries send a few kilobytes.
 const LIMIT: usize = 1024 * 1024;
+
+/// How many seconds Harbor waits for an answer.
+const HARBOR: u32 = 3;
 
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {
@@ -95,9 +126,10 @@ async fn receive(
     commit: String,
     request: Request,
 ) -> Result<Answer, Rejection> {
-    let deadline = app.deadline();
+    let (deadline, soon) = (app.deadline(), app.deadline_within(HARBOR));
     let asked: Asked = proof::query(request.uri(), "one `commit` and one `token`")?;
     let (parts, body) = body::read(request, LIMIT, deadline).await?;
+    let deadline = if harbor::could_send(&body) { soon } else { deadline };
     let media = body::media_type(&parts.headers);
     let other_type = Rejection::Unsupported { reason: "the Content-Type must be application/json" };
     if media.as_deref().is_some_and(|media| !is_json(media)) {
@@ -128,23 +160,61 @@ async fn receive(
                      refs/heads/<name> or refs/tags/<name> for one that looks like a commit id",
         });
     }
-    let mut event = match translate(body, &commit)? {
-        Meaning::Event(event) => *event,
+    let (events, reason) = match translate(body, &commit)? {
+        Meaning::Events(events) => take(&project, events),
+        Meaning::Rare(event) if filter::asks_for(&project, &[], &event.kind, None) => {
+            take(&project, vec![*event])
+        }
+        Meaning::Rare(event) => {
+            let reason = format!(
+                "`{0}` is built only where the project's filters.events has `{0}`",
+                event.kind
+            );
+            (Vec::new(), reason)
+        }
         Meaning::Ping => {
             let reason = "nothing is built for a ping";
             return Ok(Answer::passed("status", "pong", reason, Some(&project)));
         }
-        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
+        Meaning::Ignored { reason } => (Vec::new(), reason),
     };
+    if events.is_empty() {
+        return Ok(Answer::ignored(reason, Some(&project)));
+    }
     // As in Brigade: for registries the project's script goes before the repository's, except where
     // somebody works on that.
-    if !project.default_script.is_empty() && !matches!(*app.repository, Repository::Folders(_)) {
-        event.script = Some(project.default_script.clone());
-    }
+    let own =
+        !project.default_script.is_empty() && !matches!(*app.repository, Repository::Folders(_));
+    let script = own.then(|| project.default_script.clone());
+    let events = events.into_iter().map(|event| Event { script: script.clone(), ..event });
+    let events: Vec<Event> = events.collect();
 
     // Act.
-    let made = builds::make(&app, deadline, &project, event).await?;
-    Ok(Answer::Made { status: "Success", made: Box::new(made) })
+    let status = "Success";
+    match <[Event; 1]>::try_from(events) {
+        Ok([event]) => {
+            let made = builds::make(&app, deadline, &project, event).await?;
+            Ok(Answer::Made { status, made: Box::new(made) })
+        }
+        Err(events) => {
+            let results = builds::make_all(&app, deadline, &project, events).await;
+            Ok(Answer::Several { status, results })
+        }
+    }
+}
+
+/// The events that the project takes, and why the last one is not taken that is not.
+fn take(project: &Project, events: Vec<Event>) -> (Vec<Event>, String) {
+    let mut reason = String::new();
+    let all = ["*".to_owned()];
+    let take = |event| match filter::take(project, &all, event, &Seen::default()) {
+        Ok(event) => Some(event),
+        Err(why) => {
+            reason = why;
+            None
+        }
+    };
+    (events.into_iter().filter_map(take).collect(), reason)
 }
 
 fn prove(
@@ -164,8 +234,8 @@ fn prove(
             error,
             "set the project's genericGatewaySecret, or allow deliveries without a token with \
              REGISTRY_ALLOW_UNSIGNED",
-            "the project's genericGatewaySecret must come as Authorization: Bearer, as \
-             X-Registry-Token or as ?token=",
+            "the project's genericGatewaySecret must come in Authorization, as X-Registry-Token or \
+             as ?token=",
         )
     })
 }

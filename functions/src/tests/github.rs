@@ -131,12 +131,67 @@ async fn events_that_nobody_builds_are_ignored_and_explained() {
     let body = json!({"action": "started", "repository": {"full_name": "ocean/brig"}});
     let told = world.send(delivery("watch", body.to_string())).await;
     assert_eq!(told.code, 200);
-    let reason = "`watch` events are not built";
+    let reason = "`watch` events are built only where the project's filters.events names them";
     let body = json!({"message": "Ignored", "project": "ocean/brig", "reason": reason});
     assert_eq!(told.body, body);
     let told = world.send(delivery("installation", json!({"action": "created"}).to_string())).await;
     assert_eq!((told.code, &told.body["message"]), (200, &json!("Ignored")));
     assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn a_project_takes_the_events_that_its_filters_take() {
+    let world = World::without_scripts().await;
+    let filters = json!({
+        "sharedSecret": SECRET,
+        "filters.events": "push,release:published",
+        "filters.branches": "main,release/*",
+        "filters.paths": "src/**",
+    });
+    world.project("ocean/brig", filters).await;
+    let pushed = |branch: &str, files: &[&str]| {
+        let mut body: Value = serde_json::from_str(&push()).unwrap();
+        body["ref"] = json!(format!("refs/heads/{branch}"));
+        let head = &body["head_commit"]["id"];
+        body["commits"] = json!([{"id": head, "modified": files}]);
+        delivery("push", body.to_string())
+    };
+    let release = |action: &str| {
+        let body = json!({
+            "action": action,
+            "release": {"tag_name": "1.0"},
+            "repository": {"full_name": "ocean/brig"},
+        });
+        delivery("release", body.to_string())
+    };
+    for (request, reason) in [
+        (
+            pushed("dev", &["src/a"]),
+            "the branch is `dev`; the project's filter takes `main,release/*`",
+        ),
+        (
+            pushed("main", &["README.md"]),
+            "the one changed file is `README.md`; the project's filter takes `src/**`",
+        ),
+        (
+            release("created"),
+            "the event is `release:created`; these are built: push, release:published",
+        ),
+    ] {
+        let told = world.send(request).await;
+        let body = json!({"message": "Ignored", "project": "ocean/brig", "reason": reason});
+        assert_eq!((told.code, told.body), (200, body));
+    }
+    assert!(world.is_untouched().await);
+    for (request, fires) in [
+        (pushed("release/1", &["docs/a", "src/a"]), "push"),
+        // No files are named, so none can be missed.
+        (delivery("push", push()), "push"),
+        (release("published"), "release:published"),
+    ] {
+        let told = world.send(request).await;
+        assert_eq!((told.code, &told.body["events"]), (200, &json!([fires])), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,9 @@ fn outcome(told: &Told) -> String {
 }
 
 fn check(row: &Row, told: &Told) {
-    let explained = told.body["reason"].is_string() || told.body["build"].is_string();
+    let explained = told.body["reason"].is_string()
+        || told.body["build"].is_string()
+        || told.body["builds"].is_array();
     let fits = match row.validity.as_str() {
         "valid" => told.code == 200 && explained,
         "edge" => told.code < 500 && explained,
@@ -64,29 +66,43 @@ fn check(row: &Row, told: &Told) {
 
 /// Sends a recording twice, and says in a line what came of it: the answer's code, and either the
 /// build (type, revision, image, and its id, which is the event's time and identity) or the reason.
+/// Where there are several builds, each has a line of its own after that.
 ///
 /// An event that must be told from another delivery of the same bytes has no id here.
 async fn outcome_of(world: &World, row: &Row, request: impl Fn() -> Request<Body>) -> String {
     let told = world.send(request()).await;
     check(row, &told);
     let mut line = format!("{} {} {}", row.file, row.validity, told.code);
-    let Some(id) = told.body["build"].as_str() else {
+    let list = |told: &Told| told.body["builds"].as_array().cloned();
+    let several = list(&told);
+    let made = several.clone().unwrap_or_else(|| vec![told.body.clone()]);
+    if made.iter().all(|made| made["build"].is_null()) {
         let word = told.body["status"].as_str().or(told.body["message"].as_str());
         let reason = told.body["reason"].as_str().unwrap_or_default();
         write!(line, " {}: {reason}", word.unwrap_or_default()).unwrap();
         return line;
-    };
-    let again = world.send(request()).await;
-    let repeated = again.body["build"] == id;
-    assert_eq!(again.body["duplicate"], repeated, "{}: {again:?}", row.file);
-    let build = world.app.cluster.build("default", BuildId::parse(id).unwrap()).await;
-    let build = build.unwrap().unwrap();
-    write!(line, " {} {}", build.event.provider, build.fires().join(" ")).unwrap();
-    let revision = &build.event.revision;
-    write!(line, " commit={} ref={}", revision.commit, revision.reference).unwrap();
-    if let Some(image) = &build.event.image {
-        write!(line, " image={}", image.reference()).unwrap();
     }
-    write!(line, " {}", if repeated { id } else { "fresh" }).unwrap();
+    let again = world.send(request()).await;
+    let repeated = list(&again).unwrap_or_else(|| vec![again.body.clone()]);
+    for (made, again) in made.iter().zip(&repeated) {
+        let id = made["build"].as_str().unwrap_or_else(|| panic!("{}: {told:?}", row.file));
+        let is_repeated = again["build"] == id;
+        assert_eq!(again["duplicate"], is_repeated, "{}: {again:?}", row.file);
+        let build = world.app.cluster.build("default", BuildId::parse(id).unwrap()).await;
+        let build = build.unwrap().unwrap();
+        // What is in two recordings has the payload of the first.
+        let is_new = made["duplicate"] == false;
+        assert!(!is_new || build.event.payload == row.body, "{}", row.file);
+        if several.is_some() {
+            line.push_str("\n   ");
+        }
+        write!(line, " {} {}", build.event.provider, build.fires().join(" ")).unwrap();
+        let revision = &build.event.revision;
+        write!(line, " commit={} ref={}", revision.commit, revision.reference).unwrap();
+        if let Some(image) = &build.event.image {
+            write!(line, " image={}", image.reference()).unwrap();
+        }
+        write!(line, " {}", if is_repeated { id } else { "fresh" }).unwrap();
+    }
     line
 }

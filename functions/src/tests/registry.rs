@@ -48,6 +48,7 @@ async fn a_token_is_taken_wherever_a_registry_can_put_it() {
     for request in [
         with(uri, "authorization", "Bearer ahoy"),
         with(uri, "authorization", "Basic YW55Ym9keTphaG95"),
+        with(uri, "authorization", "ahoy"),
         with(uri, "x-registry-token", "ahoy"),
         request(&format!("{uri}&token=ahoy")),
     ] {
@@ -64,7 +65,8 @@ async fn a_missing_and_a_wrong_token_are_refused_alike() {
     for request in [
         request(uri),
         with(uri, "authorization", "Bearer aho"),
-        with(uri, "authorization", "ahoy"),
+        with(uri, "authorization", "Token ahoy"),
+        with(uri, "authorization", "Basic ahoy"),
         with(uri, "x-registry-token", "ahoy2"),
         request(&format!("{uri}?token=")),
         request(&format!("{uri}?token={SECRET}").replace(' ', "+")),
@@ -160,6 +162,129 @@ async fn a_repeated_push_is_one_build() {
     assert_eq!(second.body["duplicate"], true);
     assert_eq!(first.body["build"], second.body["build"]);
     assert_eq!(world.pods().await.len(), 1);
+}
+
+/// A push of two artifacts, as Harbor tells of it.
+fn artifacts() -> Value {
+    let artifact = |tag: &str| {
+        let url = format!("hub.example/team/app:{tag}");
+        json!({"digest": "sha256:8a2f", "tag": tag, "resource_url": url})
+    };
+    json!({
+        "type": "PUSH_ARTIFACT",
+        "occur_at": 1772359200,
+        "event_data": {
+            "resources": [artifact("1.0"), artifact("latest")],
+            "repository": {"repo_full_name": "team/app"},
+        },
+    })
+}
+
+fn sent(uri: &str, body: &Value) -> Request<Body> {
+    let request = post(uri).header("content-type", "application/json");
+    request.header("authorization", TOKEN).body(body.to_string().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_of_two_images_is_two_builds_and_again_the_same_two() {
+    let world = world(false).await;
+    let body = artifacts();
+    let uri = "/events/webhook/ocean/brig?commit=master";
+    let told = world.send(sent(uri, &body)).await;
+    assert_eq!((told.code, &told.body["status"]), (200, &json!("Success")), "{told:?}");
+    let builds = world.app.cluster.builds("default").await.unwrap();
+    let mut tags: Vec<String> =
+        builds.iter().filter_map(|build| build.event.image.clone()?.tag).collect();
+    tags.sort();
+    assert_eq!(tags, ["1.0", "latest"]);
+    assert!(builds.iter().all(|build| build.event.payload == body.to_string()));
+    let again = world.send(sent(uri, &body)).await;
+    let made = |told: &Told| {
+        let builds = told.body["builds"].as_array().unwrap().clone();
+        builds.iter().map(|made| made["build"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(made(&again), made(&told));
+    assert!(again.body["builds"].as_array().unwrap().iter().all(|made| made["duplicate"] == true));
+    assert_eq!((world.builds().await.len(), world.pods().await.len()), (2, 2));
+}
+
+#[tokio::test]
+async fn what_was_not_made_of_a_delivery_is_made_by_the_next() {
+    let world = world(false).await;
+    let uri = "/events/webhook/ocean/brig";
+    // The project is read; then the cluster refuses, each time a little later.
+    let mut refused = 0;
+    for skip in 1..8 {
+        world.fail(skip, 403, When::Before);
+        let told = world.send(sent(uri, &artifacts())).await;
+        world.server.faults().clear();
+        assert!([200, 500].contains(&told.code), "{told:?}");
+        refused += usize::from(told.code == 500);
+    }
+    assert!(refused > 1, "{refused}");
+    let told = world.send(sent(uri, &artifacts())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert_eq!((world.builds().await.len(), world.pods().await.len()), (2, 2));
+    assert!(world.builds().await.iter().all(|(_, accepted)| *accepted));
+}
+
+#[tokio::test]
+async fn a_project_takes_the_images_that_it_lists() {
+    let world = world(true).await;
+    let keys = |images: &str| json!({"sharedSecret": SECRET, "filters.images": images});
+    world.project("ocean/brig", keys("ocean.azurecr.io/**")).await;
+    let uri = "/events/webhook/ocean/brig";
+    assert_eq!(world.send(request(uri)).await.body["status"], "Success");
+    let evil = image_push().replace("ocean.azurecr.io", "evil.example");
+    let push = |body: String| {
+        let request = post(uri).header("content-type", "application/json");
+        world.send(request.body(body.into()).unwrap())
+    };
+    let told = push(evil).await;
+    assert_eq!((told.code, &told.body["message"]), (200, &json!("Ignored")));
+    let reason = "the image is `evil.example/team/app:1.0`; the project's filter takes \
+                  `ocean.azurecr.io/**`";
+    assert_eq!(told.body["reason"], reason);
+    // What names no image at all could be about any.
+    let told = push("{}".to_owned()).await;
+    assert!(told.body["reason"].as_str().unwrap().starts_with("the image is `unknown`"));
+    assert_eq!(world.builds().await.len(), 1);
+    world.project("ocean/brig", keys("**/*:latest")).await;
+    let told = world.send(sent(&format!("{uri}?token=x"), &artifacts())).await;
+    assert_eq!(told.code, 401);
+    let told = push(artifacts().to_string()).await;
+    assert_eq!(told.body["status"], "Success", "one of the two: {told:?}");
+}
+
+#[tokio::test]
+async fn other_events_of_harbor_are_built_where_they_are_asked_for() {
+    let world = world(false).await;
+    let mut body = artifacts();
+    body["type"] = json!("SCANNING_COMPLETED");
+    let send = || world.send(sent("/events/webhook/ocean/brig", &body));
+    let told = send().await;
+    assert_eq!(told.body["message"], "Ignored");
+    assert!(world.is_untouched().await);
+    let keys = json!({"sharedSecret": TOKEN, "filters.events": "harbor.scan.completed"});
+    world.project("ocean/brig", keys).await;
+    assert_eq!(send().await.body["events"], json!(["harbor.scan.completed"]));
+    // And then a push is not.
+    let told = world.send(sent("/events/webhook/ocean/brig", &artifacts())).await;
+    let reason = "the event is `image_push`; these are built: harbor.scan.completed";
+    assert_eq!(told.body["reason"], reason);
+}
+
+#[tokio::test]
+async fn a_delivery_of_too_many_events_is_refused_whole() {
+    let world = world(false).await;
+    let event = |id: u32| {
+        let target = json!({"repository": "app", "tag": id.to_string()});
+        json!({"id": id, "action": "delete", "target": target})
+    };
+    let body = json!({"events": (0..300).map(event).collect::<Vec<Value>>()});
+    let told = world.send(sent("/events/webhook/ocean/brig", &body)).await;
+    assert_eq!(told.code, 413, "{told:?}");
+    assert!(world.is_untouched().await);
 }
 
 #[tokio::test]

@@ -31,6 +31,16 @@ struct Event<'a> {
     revision: &'a runtime::event::Revision,
     log_level: u8,
     payload: std::borrow::Cow<'a, str>,
+    /// Only of events that are about an image, since Brigade's events have no such member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Image<'a>>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    #[serde(flatten)]
+    image: &'a runtime::event::Image,
+    reference: String,
 }
 
 #[derive(Serialize)]
@@ -93,6 +103,7 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
             revision: &event.revision,
             log_level: event.log_level as u8,
             payload: String::from_utf8_lossy(&event.payload),
+            image: event.image.as_ref().map(|image| Image { image, reference: image.reference() }),
         },
         v2: v2::event(project, build),
         project: ProjectView {

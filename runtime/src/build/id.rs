@@ -28,15 +28,15 @@ impl BuildId {
     /// its identity's.
     ///
     /// An event with an identity and no time of its own is given the time 0, not the present one:
-    /// it must have the same id whenever it is delivered.
+    /// it must have the same id whenever it is delivered. Of its kind only what is before a colon
+    /// counts: some senders say the rest in a header, which they do not sign.
     pub(super) fn of(project: &Project, event: &Event, now: Timestamp) -> BuildId {
         let random = match &event.identity {
             Identity::Fresh => Ulid::generate().random(),
             Identity::Content(content) => {
                 let mut digest = Sha256::new();
-                for part in
-                    [project.id.as_bytes(), event.provider.as_bytes(), event.kind.as_bytes()]
-                {
+                let family = event.kind.split(':').next().unwrap_or_default();
+                for part in [project.id.as_bytes(), event.provider.as_bytes(), family.as_bytes()] {
                     digest.update((part.len() as u64).to_be_bytes());
                     digest.update(part);
                 }

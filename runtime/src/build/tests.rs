@@ -30,6 +30,14 @@ fn another_body_provider_type_or_project_is_another_build() {
 }
 
 #[test]
+fn what_a_header_says_after_a_colon_makes_no_other_build() {
+    let of = |kind: &str| build(Event { kind: kind.into(), ..push("body", None) }).id;
+    assert_eq!(of("pullrequest:created"), of("pullrequest:updated"));
+    assert_eq!(of("pullrequest:created"), of("pullrequest"));
+    assert_ne!(of("pullrequest:created"), of("issue:created"));
+}
+
+#[test]
 fn a_build_is_named_by_the_time_of_its_event_not_of_its_delivery() {
     let event = push("body", Some("2024-01-01T00:00:00Z"));
     let (now, later) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(9_999_999).unwrap());

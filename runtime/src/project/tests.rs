@@ -28,6 +28,7 @@ fn a_project_is_named_by_the_digest_of_its_name() {
 #[test]
 fn a_project_survives_its_secret() {
     let yaml = "project: acme/app\nsshKey: \"a\\nb\"\nnamespace: builds\nsecrets: {A: 1}\n\
+                allowForks: true\nslack: {signingSecret: ahoy}\n\
                 vcsSidecarResources: {limits: {cpu: 100m}}\nbrigadeConfigPath: ci/brigade.json\n";
     let (project, _) = values::read(yaml, "home").unwrap();
     let secret = project.secret();
@@ -38,6 +39,8 @@ fn a_project_survives_its_secret() {
     assert_eq!((again.home.as_str(), again.namespace.as_str()), ("home", "builds"));
     assert_eq!(again.sidecar_resources.limits_cpu, "100m");
     assert_eq!(again.config_path, "ci/brigade.json");
+    assert_eq!(again.slack_signing_secret.expose_secret(), "ahoy");
+    assert!(again.allow_forks);
 }
 
 #[test]
@@ -45,6 +48,7 @@ fn what_a_secret_leaves_out_has_brigades_defaults() {
     let project = Project::from_secret(&secret(&[])).unwrap();
     assert!(project.allow_privileged_jobs);
     assert!(!project.allow_host_mounts && !project.allow_secret_key_ref);
+    assert!(!project.allow_forks && project.slack_signing_secret.expose_secret().is_empty());
     assert!(!project.init_git_submodules);
     assert_eq!(project.build_storage_size, "50Mi");
     assert_eq!(project.namespace, "default");
@@ -211,4 +215,25 @@ fn a_limit_that_is_not_understood_is_named_and_no_project_is_read() {
     assert!(error.to_string().starts_with("the limit limits.maxBuilds is \"-1\""), "{error}");
     let (_, warnings) = values::read("project: a\nlimits: {maxBuild: 1}", "default").unwrap();
     assert!(warnings[0].contains("limits.maxBuild is unknown"), "{warnings:?}");
+}
+
+#[test]
+fn filters_survive_the_secret_and_may_be_lists_or_texts() {
+    let yaml = "project: acme/app\nsharedSecret: s\nfilters:\n  events: [push, 'pull_request:opened']\n  \
+                branches: main, release/{1,2}.x\n  paths: ['src/**', '!**/*.md']\n";
+    let (project, warnings) = values::read(yaml, "home").unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    let secret = project.secret();
+    let again = Project::from_secret(&secret).unwrap();
+    assert_eq!(again.secret(), secret);
+    assert_eq!(secret.data.unwrap()["filters.branches"].0, b"main,release/{1,2}.x");
+    assert_eq!(again.filters.events, ["push", "pull_request:opened"]);
+    assert!(again.filters.branches.take("release/2.x") && !again.filters.branches.take("dev"));
+    assert!(again.filters.tags.is_empty() && again.filters.tags.take("v1"));
+    assert!(again.filters.paths.take("src/a.rs") && !again.filters.paths.take("src/a.md"));
+
+    let error = Project::from_secret(&self::secret(&[("filters.tags", "[")])).unwrap_err();
+    assert!(error.to_string().starts_with("the filter filters.tags has the pattern"), "{error}");
+    let error = values::read("project: a\nfilters: {paths: '{'}", "default").unwrap_err();
+    assert!(error.to_string().starts_with("the filter filters.paths has the pattern"), "{error}");
 }

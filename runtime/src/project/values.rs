@@ -7,12 +7,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::limits::NAMES;
-use super::{EventFilters, Limits, Project, ProjectError, SidecarResources, WorkerImage};
+use super::{EventFilters, Filters, Limits, Project, ProjectError, SidecarResources, WorkerImage};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
 
 const KEYS: &[&str] = &[
+    "allowForks",
     "allowHostMounts",
     "allowPrivilegedJobs",
     "brigadeConfigPath",
@@ -23,6 +24,7 @@ const KEYS: &[&str] = &[
     "defaultConfigName",
     "defaultScript",
     "defaultScriptName",
+    "filters",
     "genericGatewaySecret",
     "github",
     "imagePullSecrets",
@@ -35,6 +37,7 @@ const KEYS: &[&str] = &[
     "secrets",
     "serviceAccount",
     "sharedSecret",
+    "slack",
     "sshCert",
     "sshKey",
     "vcsSidecar",
@@ -100,6 +103,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     let kubernetes = values.section("kubernetes")?;
     let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass", "eventFilters"];
     kubernetes.warn_of_unknown(&classes, &mut warnings);
+    let slack = values.section("slack")?;
+    slack.warn_of_unknown(&["signingSecret"], &mut warnings);
     let worker = values.section("worker")?;
     worker.warn_of_unknown(&["name", "pullPolicy", "registry", "tag"], &mut warnings);
     let sidecar = values.section("vcsSidecarResources")?;
@@ -114,6 +119,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         clone_url: values.text("cloneURL")?,
         shared_secret: values.text("sharedSecret")?.into(),
         generic_gateway_secret: values.text("genericGatewaySecret")?.into(),
+        slack_signing_secret: slack.text("signingSecret")?.into(),
         github_token: github.text("token")?.into(),
         github_base_url: github.text("baseURL")?,
         github_upload_url: github.text("uploadURL")?,
@@ -142,6 +148,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         cache_storage_class: kubernetes.text("cacheStorageClass")?,
         allow_privileged_jobs: values.truth("allowPrivilegedJobs", true)?,
         allow_host_mounts: values.truth("allowHostMounts", false)?,
+        allow_forks: values.truth("allowForks", false)?,
         allow_secret_key_ref: kubernetes.truth("allowSecretKeyRef", false)?,
         service_account: values.text("serviceAccount")?,
         worker: WorkerImage {
@@ -153,6 +160,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         worker_command: super::words(&values.text("workerCommand")?),
         event_filters: EventFilters::read(kubernetes.json("eventFilters"))
             .map_err(ProjectError::EventFilter)?,
+        filters: values.filters(&mut warnings)?,
         limits: values.limits(&mut warnings)?,
         script_path: values.text("brigadejsPath")?,
         config_path: values.text("brigadeConfigPath")?,
@@ -223,6 +231,30 @@ impl Section {
         match self.map.get("secrets") {
             Some(Value::String(json)) => Ok(super::script_secrets(json)?),
             _ => Ok(self.section("secrets")?.map),
+        }
+    }
+
+    /// Which events the project takes; the chart has no key for that.
+    fn filters(&self, warnings: &mut Vec<String>) -> Result<Filters, ValuesError> {
+        let section = self.section("filters")?;
+        let names = super::filters::NAMES;
+        section.warn_of_unknown(&names.map(|(_, key)| key), warnings);
+        let mut lists = Map::new();
+        for (name, key) in names {
+            lists.insert(name.to_owned(), section.items(key)?.into());
+        }
+        let filters = Filters::read(
+            |name| lists.get(name).and_then(Value::as_str).unwrap_or_default().to_owned(),
+            str::to_owned,
+        );
+        Ok(filters.map_err(ProjectError::Filter)?)
+    }
+
+    /// A list, or a text that is one already, as a text.
+    fn items(&self, key: &str) -> Result<String, ValuesError> {
+        match self.map.get(key) {
+            Some(Value::Array(_)) => Ok(self.names(key)?.join(",")),
+            _ => self.text(key),
         }
     }
 

@@ -5,23 +5,37 @@ use std::fmt::Write;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use runtime::event::Identity;
+use runtime::project::values;
+use runtime::settings::Settings;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::filter::Seen;
 
-fn authors() -> Vec<String> {
-    ["COLLABORATOR", "OWNER", "MEMBER"].map(str::to_owned).into()
+/// What a project with these filters makes of a body, by these settings.
+fn meaning_with(
+    settings: &Settings,
+    filters: &str,
+    name: &str,
+    json: Bytes,
+) -> Result<Meaning, Rejection> {
+    let yaml = format!("project: ocean/brig\nsharedSecret: s\nfilters: {filters}\n");
+    let (project, _) = values::read(&yaml, "default").unwrap();
+    translate(Delivery { name, json: json.clone(), signed: json }, settings, &project)
 }
 
 fn meaning(name: &str, body: &Value) -> Result<Meaning, Rejection> {
-    let json = Bytes::from(body.to_string());
-    translate(Delivery { name, json: json.clone(), signed: json }, &authors())
+    meaning_with(&Settings::default(), "{}", name, Bytes::from(body.to_string()))
 }
 
 /// What is made of a delivery, a line for each thing that a script or a list would show.
 fn shown(name: &str, body: &Value) -> String {
-    let event = match meaning(name, body) {
-        Ok(Meaning::Event(event)) => *event,
+    shown_of(meaning(name, body), body)
+}
+
+fn shown_of(meaning: Result<Meaning, Rejection>, body: &Value) -> String {
+    let event = match meaning {
+        Ok(Meaning::Event(translated)) => translated.event,
         Ok(Meaning::Skipped { status, reason }) => return format!("skipped: {status}: {reason}"),
         Ok(Meaning::Ignored { reason }) => return format!("ignored: {reason}"),
         Err(Rejection::Malformed { reason, .. }) => return format!("malformed: {reason}"),
@@ -170,7 +184,7 @@ fn a_pull_request_is_at_its_head() {
 fn only_some_actions_of_pull_requests_are_built() {
     for action in ["closed", "labeled", "opened", "reopened", "synchronize", "unlabeled"] {
         let meaning = meaning("pull_request", &pull_request(action, 1, "NONE"));
-        assert!(matches!(meaning, Ok(Meaning::Event(_))), "{action}");
+        assert!(matches!(meaning, Ok(Meaning::Event(..))), "{action}");
     }
     check(
         "pull_request",
@@ -185,7 +199,7 @@ fn only_some_actions_of_pull_requests_are_built() {
 fn a_pull_request_from_a_fork_needs_a_trusted_author() {
     for trusted in ["OWNER", "MEMBER", "COLLABORATOR", "owner"] {
         let meaning = meaning("pull_request", &pull_request("opened", 2, trusted));
-        assert!(matches!(meaning, Ok(Meaning::Event(_))), "{trusted}");
+        assert!(matches!(meaning, Ok(Meaning::Event(..))), "{trusted}");
     }
     check(
         "pull_request",
@@ -217,7 +231,7 @@ fn a_strangers_review_of_a_strangers_fork_is_skipped() {
             meaning(name, &with(pull_request("created", 2, "NONE"), voice, said))
         };
         assert!(matches!(review("NONE"), Ok(Meaning::Skipped { .. })), "{name}");
-        assert!(matches!(review("MEMBER"), Ok(Meaning::Event(_))), "{name}");
+        assert!(matches!(review("MEMBER"), Ok(Meaning::Event(..))), "{name}");
     }
 }
 
@@ -386,7 +400,7 @@ fn the_unsigned_header_cannot_make_a_body_into_another_event() {
         let names = ["create", "deployment", "pull_request", "pull_request_review", "push"];
         for name in names.into_iter().chain(["issue_comment", "release", "status"]) {
             let meaning = meaning(name, body).unwrap();
-            let is_event = matches!(meaning, Meaning::Event(_));
+            let is_event = matches!(meaning, Meaning::Event(..));
             assert_eq!(is_event, name == *own, "a {own} body as {name}");
         }
     }
@@ -423,7 +437,7 @@ fn what_a_sender_writes_cannot_break_a_line_of_the_log() {
     let mut body = pull_request("opened", 1, "OWNER");
     body["pull_request"]["title"] = json!("a\r\nforged: \u{1b}[31mline\u{0}");
     let Ok(Meaning::Event(event)) = meaning("pull_request", &body) else { panic!("no event") };
-    assert_eq!(event.long_title, "PR #7: aforged: [31mline");
+    assert_eq!(event.event.long_title, "PR #7: aforged: [31mline");
     let body = with(pull_request("opened", 1, "OWNER"), "action", json!("a\nb"));
     let shown = shown("pull_request", &body);
     assert!(!shown.contains('\n'), "{shown}");
@@ -434,7 +448,7 @@ fn an_action_that_is_no_word_names_no_event() {
     for action in ["", "a b", "a:b", "ä", &"a".repeat(65)] {
         let body = with(issue_comment("created", false, "NONE"), "action", json!(action));
         let Ok(Meaning::Event(event)) = meaning("issue_comment", &body) else { panic!("none") };
-        assert_eq!(event.action, None, "{action:?}");
+        assert_eq!(event.event.action, None, "{action:?}");
     }
 }
 
@@ -448,13 +462,66 @@ fn a_form_holds_one_payload() {
     assert_eq!(payload(""), None);
 }
 
+fn filtered(name: &str, body: Value) -> Seen {
+    match meaning(name, &body) {
+        Ok(Meaning::Event(translated)) => translated.seen,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn filters_look_at_the_branch_or_tag_that_an_event_is_about() {
+    let branch = |name: &str| Seen::of(&format!("refs/heads/{name}"));
+    let tag = |name: &str| Seen::of(&format!("refs/tags/{name}"));
+    assert_eq!(filtered("push", push()), branch("main"));
+    assert_eq!(filtered("push", with(push(), "ref", json!("refs/tags/v1"))), tag("v1"));
+    let mut pull = pull_request("opened", 1, "OWNER");
+    pull["pull_request"]["base"]["ref"] = json!("release/1");
+    assert_eq!(filtered("pull_request", pull), branch("release/1"));
+    let create = |what: &str| json!({"ref": "x", "ref_type": what, "master_branch": "main", "repository": repository()});
+    assert_eq!(filtered("create", create("branch")), branch("x"));
+    assert_eq!(filtered("create", create("tag")), tag("x"));
+    let release = json!({"action": "published", "release": {"tag_name": "v1"}});
+    assert_eq!(filtered("release", release), tag("v1"));
+    let status =
+        json!({"sha": "7", "state": "success", "branches": [{"name": "a"}, {"name": "b"}]});
+    let both = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(filtered("status", status).branches, both);
+    assert_eq!(filtered("issue_comment", issue_comment("created", true, "OWNER")), Seen::default());
+}
+
+#[test]
+fn the_changed_files_of_a_push_are_known_where_none_may_be_missing() {
+    let commit = |id: usize, files: usize| {
+        let files: Vec<String> = (0..files).map(|file| format!("{id}/{file}")).collect();
+        json!({"id": id.to_string(), "added": [], "modified": files, "removed": ["gone"]})
+    };
+    let changed = |commits: Vec<Value>, head: usize| {
+        let body = json!({"commits": commits, "head_commit": {"id": head.to_string()}});
+        changed_files(body.to_string().as_bytes())
+    };
+    let two = changed(vec![commit(1, 1), commit(2, 2)], 2).unwrap();
+    assert_eq!(two, ["1/0", "gone", "2/0", "2/1", "gone"]);
+    let many = |count: usize| changed((1..=count).map(|id| commit(id, 1)).collect(), count);
+    assert!(many(19).is_some() && many(21).is_some() && many(2047).is_some());
+    // What was cut off, or is not there at all, may have been wanted.
+    assert_eq!((many(20), many(2048)), (None, None));
+    assert_eq!(changed(vec![commit(1, 299), commit(2, 300)], 2), None);
+    assert_eq!(changed(vec![commit(1, 1)], 2), None);
+    assert_eq!(changed(vec![], 2), None);
+    assert_eq!(changed_files(push().to_string().as_bytes()), None);
+    assert_eq!(changed_files(br#"{"commits": [1], "head_commit": {"id": "1"}}"#), None);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parsers_panic(bytes: Vec<u8>) {
         let _any = super::repository(&bytes);
         let _any = form_payload(&bytes);
+        let _any = changed_files(&bytes);
         let json = Bytes::from(bytes);
-        let _any = translate(Delivery { name: "push", json: json.clone(), signed: json }, &[]);
+        let _any = meaning_with(&Settings::default(), "{events: x}", "push", json.clone());
+        let _any = meaning_with(&Settings::default(), "{events: x}", "x", json);
     }
 
     #[test]

@@ -1,116 +1,173 @@
-//! What a registry's delivery means: an event, or why it is none.
+//! What a registry's delivery means: events, or why there are none.
+//!
+//! Registries do not say who they are, so a body is told by the members that only one sender has.
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use runtime::event::{Event, Identity, Image, Revision};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::{azure, distribution, docker_hub, gitea, harbor, quay};
 use crate::body::json_object;
-use crate::lenient::{line, moment, object, text};
+use crate::lenient::{line, moment};
 use crate::rejection::Rejection;
-
-/// Where the images of Docker Hub are pulled from.
-const DOCKER_HUB: &str = "docker.io";
 
 /// The longest reference of an image, in bytes: one with a tag has far fewer.
 const IMAGE_LIMIT: usize = 1024;
 
+/// How many builds one delivery may make.
+pub(super) const MOST: usize = 256;
+
 /// What a delivery amounts to.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    Event(Box<Event>),
+    /// Events, at least one.
+    Events(Vec<Event>),
+    /// An event that is built only where the project's filter names it.
+    Rare(Box<Event>),
     Ping,
-    Ignored { reason: String },
+    Ignored {
+        reason: String,
+    },
 }
 
-/// What a body says, once it is known whose it is.
-struct Said {
-    provider: &'static str,
-    kind: &'static str,
-    image: Option<Image>,
-    time: Option<Timestamp>,
-    /// Whether two events of this kind have different bodies.
-    distinct: bool,
+/// What a sender tells by a body of its own.
+pub(super) enum Told {
+    Said(Vec<Said>),
+    Rare(Box<Said>),
+    Ping,
+    Ignored(String),
+}
+
+/// One thing that a body says.
+pub(super) struct Said {
+    pub(super) provider: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) image: Option<Image>,
+    pub(super) time: Option<Timestamp>,
+    pub(super) key: Key,
+}
+
+/// What tells it from everything else that the sender says.
+pub(super) enum Key {
+    /// The body, and which of its elements it is.
+    Body,
+    /// Something in the body, because a body may differ when it is sent again.
+    Element(String),
+    /// Nothing: two pushes have the same body.
+    None,
 }
 
 /// Translates a body, whoever sent it, and the commit that the address names.
 pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection> {
-    let body: Body = json_object(&bytes)?;
-    let said = match (body.action.as_deref(), &body.target, &body.push_data, &body.repository) {
-        (Some("ping"), None, None, None) => return Ok(Meaning::Ping),
-        (Some(action), Some(target), _, _) => {
-            let kind = match action {
-                "push" => "image_push",
-                "delete" => "image_delete",
-                "chart_push" => "chart_push",
-                "chart_delete" => "chart_delete",
-                other => return Ok(Meaning::Ignored { reason: unbuilt(other) }),
-            };
-            Said {
-                provider: "acr",
-                kind,
-                image: acr_image(target, body.request.as_ref()),
-                time: body.timestamp,
-                distinct: body.id.is_some() || body.timestamp.is_some(),
-            }
+    let body: Value = json_object(&bytes)?;
+    let told = distribution::read(&body)
+        .or_else(|| harbor::read(&body))
+        .or_else(|| quay::read(&body))
+        .or_else(|| gitea::read(&body))
+        .or_else(|| azure::read(&body))
+        .or_else(|| docker_hub::read(&body))
+        .unwrap_or_else(|| Told::Said(vec![unknown(&body)]));
+    Ok(match told {
+        Told::Said(said) if said.len() > MOST => {
+            let reason = format!("a delivery may have {MOST} events at most");
+            return Err(Rejection::TooLarge { reason });
         }
-        (_, _, Some(push), Some(repository)) => Said {
-            provider: "dockerhub",
-            kind: "image_push",
-            image: docker_hub_image(repository, push),
-            time: push.pushed_at,
-            distinct: push.pushed_at.is_some(),
-        },
-        _ => Said {
-            provider: "registry",
-            kind: "image_push",
-            image: None,
-            time: body.timestamp,
-            distinct: body.timestamp.is_some(),
-        },
+        Told::Said(said) => {
+            let mut events: Vec<Event> = Vec::new();
+            for (index, said) in said.into_iter().enumerate() {
+                let event = event(said, index, &bytes, commit);
+                let same = |other: &Event| {
+                    event.identity != Identity::Fresh
+                        && (&other.kind, &other.identity) == (&event.kind, &event.identity)
+                };
+                if !events.iter().any(same) {
+                    events.push(event);
+                }
+            }
+            Meaning::Events(events)
+        }
+        Told::Rare(said) => Meaning::Rare(Box::new(event(*said, 0, &bytes, commit))),
+        Told::Ping => Meaning::Ping,
+        Told::Ignored(reason) => Meaning::Ignored { reason },
+    })
+}
+
+/// A part of a body as one sender has it, if it can be read so at all.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(value).ok()
+}
+
+pub(super) fn some(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
+/// The registry's host and the repository in a reference, which may have a scheme before, and a tag
+/// or a digest after them. A host is told from a part of the repository as Docker tells it.
+pub(super) fn locate(reference: &str) -> (Option<String>, Option<String>) {
+    let url = reference.strip_prefix("https://").or(reference.strip_prefix("http://"));
+    let reference = url.unwrap_or(reference);
+    let name = reference.split('@').next().unwrap_or_default().trim_end_matches('/');
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') && name.contains('/') => name,
+        _ => name,
     };
-    let (short_title, long_title) = titles(said.image.as_ref());
-    Ok(Meaning::Event(Box::new(Event {
+    let is_host = |part: &str| url.is_some() || part.contains(['.', ':']) || part == "localhost";
+    let (host, repository) = match name.split_once('/') {
+        Some((host, repository)) if is_host(host) => (host, repository),
+        _ => ("", name),
+    };
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    (given(host), given(repository))
+}
+
+/// As in Brigade, whatever else a registry sends is a push.
+fn unknown(body: &Value) -> Said {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        #[serde(deserialize_with = "moment")]
+        timestamp: Option<Timestamp>,
+    }
+    let time = read::<Body>(body).and_then(|body| body.timestamp);
+    let key = if time.is_some() { Key::Body } else { Key::None };
+    Said { provider: "registry", kind: "image_push", image: None, time, key }
+}
+
+fn event(said: Said, index: usize, body: &Bytes, commit: &str) -> Event {
+    // It becomes an annotation, and scripts put it into commands.
+    let image = said.image.filter(is_image);
+    let (short_title, long_title) = titles(image.as_ref());
+    Event {
         revision: revision(commit),
         short_title,
         long_title,
         time: said.time,
-        identity: if said.distinct { identity(&bytes, commit) } else { Identity::Fresh },
-        // It becomes an annotation, and no image has a longer name.
-        image: said.image.filter(|image| image.reference().len() <= IMAGE_LIMIT),
-        ..Event::new(said.provider, said.kind, bytes)
-    })))
-}
-
-fn unbuilt(action: &str) -> String {
-    match action {
-        "quarantine" => {
-            "the image is in quarantine; its push is built once it has passed".to_owned()
-        }
-        _ => format!("the action `{}` is not built", line(action, 50)),
+        identity: match said.key {
+            Key::Body => identity(body, index, commit),
+            Key::Element(element) => identity(element.as_bytes(), 0, commit),
+            Key::None => Identity::Fresh,
+        },
+        image,
+        ..Event::new(said.provider, said.kind, body.clone())
     }
 }
 
-fn acr_image(target: &Target, request: Option<&Sender>) -> Option<Image> {
-    Some(Image {
-        // Charts come without the registry's name.
-        registry: request.and_then(|request| request.host.clone()).unwrap_or_default(),
-        repository: some(&target.repository)?,
-        tag: some(&target.tag),
-        digest: some(&target.digest),
-    })
-}
-
-fn docker_hub_image(repository: &Repository, push: &Push) -> Option<Image> {
-    let parts = some(&repository.namespace).zip(some(&repository.name));
-    let parts = parts.map(|(namespace, name)| format!("{namespace}/{name}"));
-    Some(Image {
-        registry: DOCKER_HUB.to_owned(),
-        repository: some(&repository.repo_name).or(parts)?,
-        tag: some(&push.tag),
-        digest: None,
-    })
+/// Whether an image could have this name. Whoever can push can choose it.
+fn is_image(image: &Image) -> bool {
+    let fits = |text: &str| {
+        text.chars().all(|c| {
+            c.is_ascii_alphanumeric()
+                || matches!(c, '.' | '_' | '-' | '+' | '/' | ':' | '=' | '[' | ']')
+        })
+    };
+    let parts = [Some(&image.registry), Some(&image.repository)];
+    let parts = parts.into_iter().chain([image.tag.as_ref(), image.digest.as_ref()]).flatten();
+    let mut length = 0;
+    let all = parts.inspect(|part| length += part.len()).all(|part| fits(part));
+    all && !image.repository.is_empty() && length <= IMAGE_LIMIT
 }
 
 /// The image without its registry, and with it.
@@ -134,73 +191,13 @@ fn revision(commit: &str) -> Revision {
 }
 
 /// The same body may be sent to several addresses, for a build each.
-fn identity(body: &Bytes, commit: &str) -> Identity {
-    let mut content = format!("{} {commit}\n", commit.len()).into_bytes();
-    content.extend_from_slice(body);
-    Identity::Content(content.into())
-}
-
-fn some(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
-}
-
-/// The members of all bodies that matter here.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    #[serde(deserialize_with = "text")]
-    action: Option<String>,
-    id: Option<IgnoredAny>,
-    #[serde(deserialize_with = "object")]
-    push_data: Option<Push>,
-    #[serde(deserialize_with = "object")]
-    repository: Option<Repository>,
-    #[serde(deserialize_with = "object")]
-    request: Option<Sender>,
-    #[serde(deserialize_with = "object")]
-    target: Option<Target>,
-    #[serde(deserialize_with = "moment")]
-    timestamp: Option<Timestamp>,
-}
-
-/// What Docker Hub says of a push.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Push {
-    #[serde(deserialize_with = "moment")]
-    pushed_at: Option<Timestamp>,
-    #[serde(deserialize_with = "text")]
-    tag: Option<String>,
-}
-
-/// What Docker Hub says of a repository.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Repository {
-    #[serde(deserialize_with = "text")]
-    name: Option<String>,
-    #[serde(deserialize_with = "text")]
-    namespace: Option<String>,
-    #[serde(deserialize_with = "text")]
-    repo_name: Option<String>,
-}
-
-/// What Azure says of the registry.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Sender {
-    #[serde(deserialize_with = "text")]
-    host: Option<String>,
-}
-
-/// What Azure says of an image or a chart.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Target {
-    #[serde(deserialize_with = "text")]
-    digest: Option<String>,
-    #[serde(deserialize_with = "text")]
-    repository: Option<String>,
-    #[serde(deserialize_with = "text")]
-    tag: Option<String>,
+fn identity(content: &[u8], index: usize, commit: &str) -> Identity {
+    let mut whole = format!("{} {commit}", commit.len());
+    if index > 0 {
+        whole.push_str(&format!(" {index}"));
+    }
+    whole.push('\n');
+    let mut whole = whole.into_bytes();
+    whole.extend_from_slice(content);
+    Identity::Content(whole.into())
 }

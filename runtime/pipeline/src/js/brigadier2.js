@@ -23,6 +23,7 @@
       shortTitle,
       longTitle,
       payload: first.payload,
+      ...(first.image && { image: { ...first.image } }),
       worker: {
         apiAddress: "",
         apiToken: "",

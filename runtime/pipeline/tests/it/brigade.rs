@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{Api, ListParams};
-use runtime::event::Event;
+use runtime::event::{Event, Image};
 use serde_json::{Value, json};
 
 use crate::world::{World, event};
@@ -229,6 +229,38 @@ async fn the_event_and_the_project_are_brigades_to_the_letter() {
         said_by[1],
         r#"{"id":"brigade-5f89da0438fa1b1767532b58bd38cda2396f39889ab9e492e7f8f2","name":"github.com/acme/app","kubernetes":{"namespace":"default","buildStorageSize":"50Mi","vcsSidecar":"git-sidecar:1","vcsSidecarResourcesLimitsCPU":"","vcsSidecarResourcesLimitsMemory":"","vcsSidecarResourcesRequestsCPU":"","vcsSidecarResourcesRequestsMemory":"","cacheStorageClass":"","buildStorageClass":""},"secrets":{"A":"b","n":{"deep":[1,2]}},"allowPrivilegedJobs":true,"allowHostMounts":false,"repo":{"name":"acme/app","cloneURL":"https://github.com/acme/app.git","initGitSubmodules":true}}"#
     );
+}
+
+#[tokio::test]
+async fn an_event_about_an_image_names_it_and_no_other_has_the_member() {
+    let body = "events.on('image_push', (e) => console.log(JSON.stringify(e.image), Object.keys(e).pop()));
+        events.on('brigade.sh/acr', 'push', (e) => {
+            console.log(JSON.stringify(e.image)); e.image.tag = 'mine'; });
+        events.on('exec', (e) => console.log('image' in e, e.image));
+        events.on('brigade.sh/test', 'exec', (e) => console.log('image' in e));
+        events.process();";
+    let tagged = Image {
+        registry: "acme.azurecr.io".to_owned(),
+        repository: "team/app".to_owned(),
+        tag: Some("1.0".to_owned()),
+        digest: Some("sha256:8a2f".to_owned()),
+    };
+    let push = |image| {
+        let mut event = event("image_push");
+        event.provider = "acr".to_owned();
+        Event { image: Some(image), ..event }
+    };
+    let whole = r#"{"registry":"acme.azurecr.io","repository":"team/app","tag":"1.0","digest":"sha256:8a2f","reference":"acme.azurecr.io/team/app:1.0"}"#;
+    let bare = r#"{"registry":"","repository":"app","reference":"app"}"#;
+    let untagged = Image { repository: "app".to_owned(), ..Image::default() };
+    for (event, expected) in [
+        (push(tagged), vec![whole.to_owned(), format!("{whole} image")]),
+        (push(untagged), vec![bare.to_owned(), format!("{bare} image")]),
+        (event("exec"), vec!["false".to_owned(), "false undefined".to_owned()]),
+    ] {
+        let (world, code) = run(PROJECT, event, body).await;
+        assert_eq!((code, world.said()), (0, expected));
+    }
 }
 
 #[tokio::test]

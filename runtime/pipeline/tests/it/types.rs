@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use runtime::event::{Event, Image};
 use serde_json::json;
 
 use crate::world::{PROJECT, World, container, event};
@@ -94,6 +95,7 @@ keys("v2.Logger", logger);
 events.on("push", async (e, project) => {
     keys("v1.BrigadeEvent", e);
     keys("v1.Revision", e.revision);
+    keys("v1.Image", e.image);
     keys("v1.Project", project);
     keys("v1.KubernetesConfig", project.kubernetes);
     keys("v1.Repository", project.repo);
@@ -121,6 +123,7 @@ events.on("error", (e) => {
 });
 events.on("brigade.sh/test", "push", async (event) => {
     keys("v2.Event", event);
+    keys("v2.Image", event.image);
     keys("v2.Project", event.project);
     keys("v2.Worker", event.worker);
     keys("v2.Git", event.worker.git);
@@ -138,7 +141,10 @@ events.process();
 async fn the_types_have_what_the_objects_have() {
     let world = World::new();
     let project = format!("{PROJECT}sshKey: key\nsshCert: cert\ngithub:\n  token: token\n");
-    let context = world.build(&project, event("push"), OBJECTS).await;
+    let image =
+        Image { tag: Some("1".into()), digest: Some("sha256:0".into()), ..Image::default() };
+    let event = Event { image: Some(image), ..event("push") };
+    let context = world.build(&project, event, OBJECTS).await;
     let kubelet = async {
         world.wait_for(&["three", "one"]).await;
         world.end("three", 0).await;
@@ -164,7 +170,7 @@ async fn the_types_have_what_the_objects_have() {
         text += &format!("export const t{types}: Same<{}, {wanted}> = true;\n", names.join("|"));
         types += 1;
     }
-    assert_eq!(types, 31, "{:#?}", world.said());
+    assert_eq!(types, 33, "{:#?}", world.said());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.ts");
     std::fs::write(&file, &text).unwrap();

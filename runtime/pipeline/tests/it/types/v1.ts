@@ -67,4 +67,4 @@ class Test extends Job {
 }
 
 events.on("exec", (e, project) => new Test(`test-${e.buildID.slice(0, 6)}`).run());
-events.once("image_push", (e: BrigadeEvent) => e.revision.commit);
+events.once("image_push", (e: BrigadeEvent) => e.image?.reference ?? e.revision.commit);
