@@ -32,6 +32,7 @@ pub enum Function {
     Eventgrid,
     Generic,
     Github,
+    Kubernetes,
     Registry,
 }
 
@@ -42,6 +43,7 @@ impl Function {
         Function::Eventgrid,
         Function::Generic,
         Function::Github,
+        Function::Kubernetes,
         Function::Registry,
     ];
 
@@ -57,6 +59,7 @@ impl Function {
             Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
             Function::Github => "github",
+            Function::Kubernetes => "kubernetes",
             Function::Registry => "registry",
         }
     }
@@ -67,6 +70,7 @@ impl Function {
             Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
+            Function::Kubernetes => receivers::kubernetes::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

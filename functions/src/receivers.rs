@@ -4,4 +4,5 @@ pub(crate) mod cloudevents;
 pub(crate) mod eventgrid;
 pub(crate) mod generic;
 pub(crate) mod github;
+pub(crate) mod kubernetes;
 pub(crate) mod registry;

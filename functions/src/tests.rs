@@ -27,6 +27,7 @@ mod crashes;
 mod eventgrid;
 mod generic;
 mod github;
+mod kubernetes;
 mod recorded;
 mod registry;
 mod scripts;

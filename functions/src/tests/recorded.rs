@@ -12,6 +12,7 @@ mod cloudevents;
 mod eventgrid;
 mod generic;
 mod github;
+mod kubernetes;
 mod registry;
 
 struct Row {
