@@ -8,16 +8,19 @@ pub use crate::app::{App, Tasks, Workers};
 pub use crate::builds::resume;
 use crate::rejection::Rejection;
 
+mod address;
 mod answer;
 mod app;
 mod body;
 mod builds;
+mod cloudevent;
 mod delivery;
 mod filter;
 mod lenient;
 mod proof;
 mod receivers;
 mod rejection;
+mod revision;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -30,13 +33,16 @@ mod tests;
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
+    Cloudevents,
+    Generic,
     Github,
     Registry,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] = &[Function::Github, Function::Registry];
+    pub const ALL: &[Function] =
+        &[Function::Cloudevents, Function::Generic, Function::Github, Function::Registry];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -46,6 +52,8 @@ impl Function {
     /// Its name, as `FUNCTIONS` lists it.
     pub fn name(self) -> &'static str {
         match self {
+            Function::Cloudevents => "cloudevents",
+            Function::Generic => "generic",
             Function::Github => "github",
             Function::Registry => "registry",
         }
@@ -53,6 +61,8 @@ impl Function {
 
     fn routes(self) -> Router<App> {
         match self {
+            Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
             Function::Registry => receivers::registry::routes(),
         }

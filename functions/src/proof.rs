@@ -20,17 +20,18 @@ pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
 /// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, the password
 /// of `Basic`, or else all of it, since some senders put there what they are given), in
 /// `X-Registry-Token`, or `asked`, from the path or the query. One in several places is too many.
-pub(crate) fn token(
+pub(crate) fn token<'a>(
     headers: &HeaderMap,
-    asked: Option<&str>,
+    asked: impl IntoIterator<Item = &'a str>,
 ) -> Result<Option<String>, SignatureError> {
     let header = match signature::single(headers, TOKEN) {
         Ok(value) => Some(value.to_str().map_err(|_bytes| SignatureError::Malformed)?.to_owned()),
         Err(SignatureError::Missing) => None,
         Err(error) => return Err(error),
     };
-    let found = [authorization(headers)?, header, asked.map(str::to_owned)];
-    let mut found = found.into_iter().flatten();
+    let asked = asked.into_iter().map(|token| Some(token.to_owned()));
+    let found = [authorization(headers)?, header].into_iter().chain(asked);
+    let mut found = found.flatten();
     match (found.next(), found.next()) {
         (token, None) => Ok(token),
         (_, Some(_)) => Err(SignatureError::Malformed),

@@ -1,4 +1,6 @@
 //! Receivers: each proves a sender's delivery, translates it into an event and makes a build of it.
 
+pub(crate) mod cloudevents;
+pub(crate) mod generic;
 pub(crate) mod github;
 pub(crate) mod registry;

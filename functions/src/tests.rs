@@ -22,9 +22,11 @@ use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
+mod cloudevents;
 mod control;
 mod crashes;
 mod explained;
+mod generic;
 mod github;
 mod logged;
 mod once;

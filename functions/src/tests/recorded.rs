@@ -8,6 +8,8 @@ use runtime::build::BuildId;
 
 use super::*;
 
+mod cloudevents;
+mod generic;
 mod github;
 mod registry;
 

@@ -1,0 +1,147 @@
+//! Receives CloudEvents 1.0, from whatever sends them: structured, binary, or several in a batch.
+//!
+//! - Route: `POST` or `PUT /cloudevents/v1/{project}` with the project's id, or its name without a
+//!   slash, `/cloudevents/v1/{org}/{repository}`; `OPTIONS` there is the handshake against abuse
+//! - Proof: a token, which is the project's `genericGatewaySecret`, or its `sharedSecret` if there is
+//!   no such one: `Authorization: Bearer <token>` or `Basic` with the token as its password,
+//!   `?access_token=<token>`, or the last part of the path, `/cloudevents/v1/{org}/{repository}/{token}`
+//!   and `/cloudevents/v1/{id}/{token}`. The handshake needs it, too. Signatures prove nothing here:
+//!   in binary mode most of an event is in headers, which nobody signs
+//! - Events: the event's own `type`, from the provider `cloudevents`; versions before 1.0 are refused.
+//!   The revision is `ref` and `commit` of the data, else the extensions of these names
+//! - Payload: the event in JSON. What came in JSON is the sender's own text; an event in binary mode
+//!   is written so, with its body as `data`, because a script sees no headers
+//! - Identity: `source` and `id`
+//! - Limits: 4 MiB, 1000 events in a batch, of which all must be valid; there is no limit of rate, so
+//!   no 429, and nothing is ever 410
+//!
+//! <https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md>
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{MethodRouter, post};
+use runtime::event::Event;
+use runtime::project::Project;
+use runtime::signature;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::answer::Answer;
+use crate::app::App;
+use crate::body;
+use crate::builds;
+use crate::cloudevent::{self, CloudEvent, Mode, binary, handshake};
+use crate::proof;
+use crate::rejection::Rejection;
+
+/// The largest body that is read.
+const LIMIT: usize = 4 * 1024 * 1024;
+
+/// How many events a batch may have.
+const BATCH: usize = 1000;
+
+/// Who all these events are from.
+const PROVIDER: &str = "cloudevents";
+
+/// This function's routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/cloudevents/v1/{project}", methods())
+        .route("/cloudevents/v1/{org}/{repository}", methods())
+        .route("/cloudevents/v1/{org}/{repository}/{token}", methods())
+}
+
+fn methods() -> MethodRouter<App> {
+    post(receive).put(receive).options(shake_hands)
+}
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    access_token: Option<String>,
+}
+
+async fn receive(
+    State(app): State<App>,
+    Path(address): Path<Address>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    let deadline = app.deadline();
+    let asked = proof::query(request.uri(), "one `access_token`")?;
+    let (parts, body) = body::read(request, LIMIT, deadline).await?;
+    let mode = Mode::of(body::media_type(&parts.headers).as_deref())?;
+
+    // Prove.
+    let project = prove(&app, address, asked, &parts.headers, deadline).await?;
+
+    // Translate.
+    let event = match mode {
+        Mode::Structured => CloudEvent::of_json(&body)?,
+        Mode::Binary => binary::read(&parts.headers, &body)?,
+        Mode::Batch => {
+            let members = cloudevent::members(&body, BATCH)?;
+            let events: Result<Vec<Event>, Rejection> = members
+                .into_iter()
+                .map(|member| Ok(CloudEvent::of_json(member.as_bytes())?.event(PROVIDER)))
+                .collect();
+            return several(&app, deadline, &project, events?).await;
+        }
+    };
+
+    // Act.
+    let made = builds::make(&app, deadline, &project, event.event(PROVIDER)).await?;
+    Ok(Answer::Made { status: "Success", made: Box::new(made) })
+}
+
+async fn several(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    events: Vec<Event>,
+) -> Result<Answer, Rejection> {
+    if events.is_empty() {
+        let reason = "there are no events in the batch";
+        return Ok(Answer::passed("status", "Success", reason, Some(project)));
+    }
+    let results = builds::make_all(app, deadline, project, events).await;
+    Ok(Answer::Several { status: "Success", results })
+}
+
+async fn shake_hands(
+    State(app): State<App>,
+    Path(address): Path<Address>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let deadline = app.deadline();
+    let asked = proof::query(request.uri(), "one `access_token`")?;
+    let (parts, _body) = request.into_parts();
+    let project = prove(&app, address, asked, &parts.headers, deadline).await?;
+    handshake::consent(&parts.headers, &project)
+}
+
+/// The project whose token the request has.
+async fn prove(
+    app: &App,
+    address: Address,
+    asked: Asked,
+    headers: &HeaderMap,
+    deadline: Instant,
+) -> Result<Project, Rejection> {
+    let (name, in_path) = address.parts();
+    let project = app.project(&name, deadline).await?;
+    let token =
+        proof::token(headers, in_path.iter().chain(&asked.access_token).map(String::as_str));
+    let secrets = proof::tokens(&project);
+    let proved = token.and_then(|token| signature::verify_token(&secrets, token.as_deref()));
+    proved.map_err(|error| {
+        proof::refusal(
+            error,
+            "set the project's genericGatewaySecret",
+            "the project's genericGatewaySecret must come as Authorization: Bearer, as \
+             ?access_token= or as the last part of the path",
+        )
+    })?;
+    Ok(project)
+}
