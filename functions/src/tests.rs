@@ -83,7 +83,9 @@ impl World {
              events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
             source.fires
         );
-        world.project(PROJECT, json!({"sharedSecret": SECRET, "defaultScript": script})).await;
+        let mut keys = sources::secrets(SECRET);
+        keys["defaultScript"] = json!(script);
+        world.project(PROJECT, keys).await;
         world
     }
 
@@ -97,7 +99,7 @@ impl World {
                 "annotations": {"projectName": PROJECT, "brigantine.dev/max-builds": "1"},
             },
             "type": "brigade.sh/project",
-            "stringData": {"sharedSecret": SECRET},
+            "stringData": sources::secrets(SECRET),
         }))
         .unwrap();
         world.app.cluster.put_project(&Project::from_secret(&secret).unwrap()).await.unwrap();
@@ -217,6 +219,11 @@ impl Told {
         found.sort();
         found
     }
+}
+
+/// A push to GitHub, where one kind of delivery is as good as another.
+fn first_source() -> &'static Source {
+    sources::all().next().unwrap()
 }
 
 /// What is told to the sender of a request.
