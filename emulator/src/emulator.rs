@@ -387,7 +387,7 @@ async fn outside(context: &str) -> Result<kube::Client> {
     };
     let chosen = KubeConfigOptions { context: Some((*name).to_owned()), ..Default::default() };
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await?;
-    Ok(kube::Client::try_from(config)?)
+    Ok(runtime::cluster::client(config)?)
 }
 
 fn check_names(folders: &[Folder]) -> Result<()> {

@@ -55,10 +55,7 @@ async fn main() -> anyhow::Result<()> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     let which = functions(&settings.functions)?;
-    // Installed once for the process; nothing else has had the chance.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
-    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
+    let cluster = Cluster::connect(&settings.namespace).await?;
     let repository = if settings.script_fetch_budget.is_zero() {
         Repository::Clone
     } else {
@@ -67,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let host = Host::detect(&settings);
     let app = App {
-        cluster: Cluster::new(client, &settings.namespace),
+        cluster,
         repository: Arc::new(repository),
         settings: Arc::new(settings),
         workers: Workers::Pods,

@@ -22,6 +22,8 @@ pub(crate) enum Rejection {
     Malformed { status: &'static str, reason: String },
     /// 401, 403 or 500: nothing proves that the sender is who they claim to be.
     Unproved { code: StatusCode, status: &'static str, reason: &'static str },
+    /// 403, 500 or 503: the host that sent it does not give what the event needs.
+    Host { code: StatusCode, status: &'static str, reason: String },
     /// 404: there is no such project.
     UnknownProject,
     /// 404: there is nothing at this address.
@@ -54,7 +56,7 @@ impl Rejection {
     pub(crate) fn code(&self) -> StatusCode {
         match self {
             Rejection::Malformed { .. } => StatusCode::BAD_REQUEST,
-            Rejection::Unproved { code, .. } => *code,
+            Rejection::Unproved { code, .. } | Rejection::Host { code, .. } => *code,
             Rejection::UnknownProject | Rejection::NotFound => StatusCode::NOT_FOUND,
             Rejection::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Rejection::Slow => StatusCode::REQUEST_TIMEOUT,
@@ -70,6 +72,7 @@ impl Rejection {
         match self {
             Rejection::Malformed { status, reason } => (status, reason),
             Rejection::Unproved { status, reason, .. } => (status, reason),
+            Rejection::Host { status, reason, .. } => (status, reason),
             Rejection::UnknownProject => {
                 ("project not found", "no project has this name; names are case-sensitive")
             }
@@ -111,6 +114,7 @@ impl Rejection {
     pub(crate) fn error(&self) -> Option<String> {
         match self {
             Rejection::Away { error, .. } => error.as_ref().map(|error| chain(error)),
+            Rejection::Host { reason, .. } => Some(reason.clone()),
             Rejection::Broken => Some("a panic, told of above".to_owned()),
             Rejection::Refused { error } => Some(chain(error)),
             _ => None,
@@ -130,7 +134,7 @@ impl Rejection {
     /// The response with this body: its code, and when to try again.
     pub(crate) fn response(&self, body: Value) -> Response {
         let mut response = (self.code(), Json(body)).into_response();
-        if matches!(self, Rejection::Away { .. } | Rejection::Busy) {
+        if self.code() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

@@ -28,8 +28,10 @@ use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
 
+pub use connect::{ConnectError, client};
 pub use control::{Cancelled, JobCounts, Slot};
 
+mod connect;
 mod control;
 mod jobs;
 mod pods;

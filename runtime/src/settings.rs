@@ -21,6 +21,12 @@ pub struct Settings {
     /// `ALLOWED_AUTHORS`, Brigade's `BRIGADE_AUTHORS`: whose pull requests from forks are built, a
     /// list of GitHub's author associations. Default: `COLLABORATOR,OWNER,MEMBER`.
     pub allowed_authors: Vec<String>,
+    /// `APP_ID`: the GitHub App whose checks are built and that asks GitHub for tokens and check
+    /// suites. Default: none.
+    pub app_id: Option<u64>,
+    /// `APP_KEY`, or the file `APP_KEY_FILE`: the App's private key, in PEM; needed with `APP_ID`.
+    /// Default: the file `/etc/brigade-github-app/key.pem`.
+    pub app_key: SecretString,
     /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
     /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
     pub bitbucket_allow_hook_uuid: bool,
@@ -30,6 +36,9 @@ pub struct Settings {
     /// `DEFAULT_CACHE_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
     /// caches in projects that name none. Default: the cluster's.
     pub cache_storage_class: String,
+    /// `CHECK_SUITE_ON_PR`: asks GitHub for a check suite of the App when a pull request is opened
+    /// or its commits change, which only pushes have by themselves. Default: true.
+    pub check_suite_on_pr: bool,
     /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
     pub default_shared_secret: SecretString,
     /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of git hosts become builds in projects that
@@ -40,6 +49,9 @@ pub struct Settings {
     /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
     /// old GitHub Enterprise servers do. Default: false.
     pub github_allow_sha1: bool,
+    /// `GITHUB_TWO_BUILDS`: makes two builds of an event with an action, `<event>` and
+    /// `<event>:<action>`, as Brigade does, instead of one that fires both names. Default: false.
+    pub github_two_builds: bool,
     /// `INLINE`: `never` sends every build through a worker pod. Default: `auto`.
     pub inline: Inline,
     /// `JOB_SERVICE_ACCOUNT`, Brigade's `BRIGADE_JOB_SERVICE_ACCOUNT`: the service account of jobs
@@ -354,7 +366,15 @@ impl Settings {
         let list = |text: &str| -> Vec<String> {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Into::into).collect()
         };
+        let app_id = match get("APP_ID").as_deref().map(str::trim) {
+            None | Some("0") => None,
+            Some(id) => Some(
+                id.parse().map_err(|_unparsed| wrong("APP_ID", "the number of a GitHub App"))?,
+            ),
+        };
         Ok(Settings {
+            app_key: app_key(app_id.is_some(), get("APP_KEY"), get("APP_KEY_FILE"))?,
+            app_id,
             allowed_authors: list(
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
                     .to_ascii_uppercase(),
@@ -371,10 +391,15 @@ impl Settings {
                 ["DEFAULT_CACHE_STORAGE_CLASS", "BRIGADE_DEFAULT_CACHE_STORAGE_CLASS"],
                 "",
             ),
+            check_suite_on_pr: truth(
+                "CHECK_SUITE_ON_PR",
+                get("CHECK_SUITE_ON_PR").or_else(|| Some("true".to_owned())),
+            )?,
             default_shared_secret: get("DEFAULT_SHARED_SECRET").unwrap_or_default().into(),
             events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
             functions: list(&get("FUNCTIONS").unwrap_or_default()),
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
+            github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
                 Some("never") => Inline::Never,
@@ -440,6 +465,34 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings::read(|_name| None).expect("every default is valid")
     }
+}
+
+/// The key of a GitHub App: as it is, with its line ends written `\n`, or in a file.
+fn app_key(
+    is_needed: bool,
+    text: Option<String>,
+    file: Option<String>,
+) -> Result<SecretString, SettingsError> {
+    const FILE: &str = "/etc/brigade-github-app/key.pem";
+    if !is_needed {
+        return Ok(SecretString::default());
+    }
+    let key = match (text, file) {
+        (Some(text), _) => text.replace("\\n", "\n"),
+        (None, file) => {
+            let path = file.unwrap_or_else(|| FILE.to_owned());
+            std::fs::read_to_string(path).map_err(|_unread| {
+                wrong(
+                    "APP_KEY",
+                    "set with APP_ID, or APP_KEY_FILE must name a file that can be read",
+                )
+            })?
+        }
+    };
+    if !key.contains("PRIVATE KEY-----") {
+        return Err(wrong("APP_KEY", "a private key in PEM, as GitHub gives it out for an App"));
+    }
+    Ok(key.into())
 }
 
 fn truth(variable: &'static str, value: Option<String>) -> Result<bool, SettingsError> {
@@ -510,6 +563,29 @@ fn a_setting_that_is_not_understood_is_named() {
         ),
     ] {
         assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
+    }
+}
+
+#[test]
+fn an_app_has_a_key_as_a_text_or_in_a_file() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----\\nMII\\n-----END RSA PRIVATE KEY-----";
+    let settings = read(&[("APP_ID", "7"), ("APP_KEY", key), ("CHECK_SUITE_ON_PR", "")]).unwrap();
+    let text = secrecy::ExposeSecret::expose_secret(&settings.app_key);
+    assert_eq!(text.lines().count(), 3);
+    assert_eq!((settings.app_id, settings.check_suite_on_pr), (Some(7), true));
+    let settings = read(&[("APP_ID", "0"), ("CHECK_SUITE_ON_PR", "false")]).unwrap();
+    assert_eq!((settings.app_id, settings.check_suite_on_pr), (None, false));
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for (name, value, error) in [
+        ("APP_ID", "x", "the variable APP_ID must be the number of a GitHub App"),
+        ("APP_KEY", "x", "the variable APP_KEY must be a private key in PEM"),
+        ("APP_KEY_FILE", file, "the variable APP_KEY must be a private key in PEM"),
+        ("APP_KEY_FILE", "/none/such", "the variable APP_KEY must be set with APP_ID"),
+    ] {
+        let error_there =
+            read(&[("APP_ID", if name == "APP_ID" { value } else { "7" }), (name, value)]);
+        let error_there = error_there.unwrap_err().to_string();
+        assert!(error_there.starts_with(error), "{error_there}");
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) async fn clones(
     Ok(match script {
         _ if project.clone_url.is_empty() || project.vcs_sidecar.is_empty() => Clone::No,
         Some(script) if own_worker || reads(&script.text) => Clone::Yes,
+        // What it depends on may be in the repository, too.
+        Some(Script { config: Some(_), .. }) => Clone::Yes,
         Some(script) if script.origin != ScriptOrigin::Repository => Clone::No,
         Some(script) => {
             let kept = cluster.keep_script(build, &script.text, &script.noted()).await?;

@@ -18,12 +18,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use percent_encoding::percent_decode;
+use runtime::event::Event;
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 
+use self::checks::{Completed, complete};
 use self::translation::{Delivery, Meaning, changed_files, is_known, translate};
-use crate::answer::Answer;
+use crate::answer::{Answer, Made};
 use crate::app::App;
 use crate::body;
 use crate::builds;
@@ -32,6 +34,8 @@ use crate::filter;
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
+mod api;
+mod checks;
 mod translation;
 
 #[cfg(test)]
@@ -68,29 +72,45 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if name == "ping" {
         return Ok(pong(Some(&project)));
     }
-    if !is_known(name) {
-        let reason = format!("`{}` events are not built", line(name, 50));
-        return Ok(Answer::ignored(reason, Some(&project)));
-    }
     let delivery = Delivery { name, json, signed };
-    let (event, mut seen) = match translate(delivery, &app.settings.allowed_authors)? {
-        Meaning::Event(event, seen) => (*event, seen),
+    let mut translated = match translate(delivery, &app.settings, &project)? {
+        Meaning::Event(translated) => *translated,
         Meaning::Skipped { status, reason } => {
             return Ok(Answer::passed("status", status, reason, Some(&project)));
         }
         Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(&project))),
     };
     // GitHub itself looks at no files where a tag is pushed.
+    let seen = &mut translated.seen;
     if name == "push" && seen.tag.is_none() && !project.filters.paths.is_empty() {
-        seen.paths = changed_files(&event.payload);
+        seen.paths = changed_files(&translated.event.payload);
     }
-    let event = match filter::take(&project, &app.settings.events, event, &seen) {
+    let taken = filter::take(&project, &app.settings.events, translated.event, &translated.seen);
+    translated.event = match taken {
         Ok(event) => event,
         Err(reason) => return Ok(Answer::ignored(reason, Some(&project))),
     };
 
     // Act.
-    let made = builds::make(&app, deadline, &project, event).await?;
+    let Completed { event, note } = complete(&app, deadline, &project, translated).await?;
+    let noted = |mut made: Made| {
+        if let Some(note) = &note {
+            made.reason =
+                [made.reason.as_str(), note].join("; ").trim_start_matches("; ").to_owned();
+        }
+        made
+    };
+    if app.settings.github_two_builds
+        && let Some(action) = &event.action
+    {
+        let kind = format!("{}:{action}", event.kind);
+        let events =
+            vec![Event { action: None, ..event.clone() }, Event { kind, action: None, ..event }];
+        let results = builds::make_all(&app, deadline, &project, events).await;
+        let results = results.into_iter().map(|result| result.map(noted)).collect();
+        return Ok(Answer::Several { status: "Complete", results });
+    }
+    let made = noted(builds::make(&app, deadline, &project, event).await?);
     Ok(Answer::Made { status: "Complete", made: Box::new(made) })
 }
 
@@ -125,6 +145,9 @@ fn prove(
 fn without_repository(name: &str) -> Result<Answer, Rejection> {
     match name {
         "ping" => Ok(pong(None)),
+        "package" | "registry_package" => {
+            Ok(Answer::ignored("the package is linked to no repository", None))
+        }
         _ if is_known(name) => Err(Rejection::malformed("the body names no repository")),
         _ => Ok(Answer::ignored("the event is about no repository", None)),
     }

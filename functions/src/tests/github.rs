@@ -131,7 +131,7 @@ async fn events_that_nobody_builds_are_ignored_and_explained() {
     let body = json!({"action": "started", "repository": {"full_name": "ocean/brig"}});
     let told = world.send(delivery("watch", body.to_string())).await;
     assert_eq!(told.code, 200);
-    let reason = "`watch` events are not built";
+    let reason = "`watch` events are built only where the project's filters.events names them";
     let body = json!({"message": "Ignored", "project": "ocean/brig", "reason": reason});
     assert_eq!(told.body, body);
     let told = world.send(delivery("installation", json!({"action": "created"}).to_string())).await;

@@ -96,7 +96,7 @@ fn context(cluster: Cluster, build: Build, script: &str) -> Context {
             text: script.to_owned(),
             name: "brigade.js".to_owned(),
             origin: ScriptOrigin::Event,
-            workspace: None,
+            ..Script::default()
         },
         options: Options::default(),
     }

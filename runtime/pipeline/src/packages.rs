@@ -114,9 +114,24 @@ pub(crate) fn may_be_fetched(context: &Context) -> bool {
     let Context { project, build, script, .. } = context;
     let config = build.event.config.as_deref().unwrap_or_default();
     script.workspace.is_some()
+        || script.config.is_some()
         || [config, &project.default_config, &project.default_config_name]
             .iter()
             .any(|text| !text.trim().is_empty())
+}
+
+/// Whether a worker has to look after what the script depends on, before any of it runs: to fetch
+/// it, or to say what is wrong with the file that names it.
+pub(crate) async fn are_wanted(context: &Context) -> Result<bool, ClusterError> {
+    let config = match config::find(context).await {
+        Ok(Some(config)) => config,
+        Ok(None) => return Ok(false),
+        Err(PackageError::Cluster(error)) => return Err(error),
+        Err(_) => return Ok(true),
+    };
+    let vendored = Vendored::new(context.script.workspace.clone());
+    Ok(config::read(&config)
+        .map_or(true, |wanted| !wanted.iter().all(|wanted| vendored.has(wanted))))
 }
 
 /// Has everything that the build depends on. It is a future of its own on the heap, since few builds
@@ -147,12 +162,13 @@ async fn find(context: &Context, printer: &Printer) -> Result<Packages, PackageE
         say(printer, "no dependencies to install");
         return Ok(Packages::default());
     }
-    let names: Vec<String> = wanted.iter().map(Wanted::to_string).collect();
-    say(printer, &format!("installing {}", names.join(", ")));
     let vendored = Vendored::new(context.script.workspace.clone());
     if wanted.iter().all(|wanted| vendored.has(wanted)) {
+        say(printer, "all dependencies are in node_modules");
         return Ok(Packages::default());
     }
+    let names: Vec<String> = wanted.iter().map(Wanted::to_string).collect();
+    say(printer, &format!("installing {}", names.join(", ")));
     fetch(context, printer, &wanted, &vendored).boxed().await
 }
 

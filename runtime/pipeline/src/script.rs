@@ -72,6 +72,8 @@ pub struct Script {
     pub origin: ScriptOrigin,
     /// The folder that `./x` is read from, if the repository is at hand.
     pub workspace: Option<PathBuf>,
+    /// The file that names what it depends on, and its text, if that was fetched with it.
+    pub config: Option<(String, String)>,
 }
 
 /// Where a script was found.
@@ -118,7 +120,14 @@ pub struct Fetcher {
     http: reqwest::Client,
     budget: Duration,
     api: String,
-    cache: Mutex<HashMap<String, Option<Named>>>,
+    cache: Mutex<HashMap<String, Option<Fetched>>>,
+}
+
+/// A script that was fetched, and the file that names what it depends on.
+#[derive(Clone, Debug, PartialEq)]
+struct Fetched {
+    script: Named,
+    config: Option<Named>,
 }
 
 impl ScriptOrigin {
@@ -188,7 +197,7 @@ pub async fn find(
     };
     let named = |name: String, text: String, origin| {
         let workspace = workspace.clone();
-        Ok(Found::Script(Script { text, name, origin, workspace }))
+        Ok(Found::Script(Script { text, name, origin, workspace, config: None }))
     };
     let found = |text: String, origin| named("brigade.js".to_owned(), text, origin);
     if let Some(script) = &build.event.script {
@@ -218,7 +227,10 @@ pub async fn find(
             }
             Repository::Folders(_) => {}
             Repository::Fetch(fetcher) => match fetcher.fetch(project, build).await {
-                Ok(Some((name, script))) => return named(name, script, ScriptOrigin::Repository),
+                Ok(Some(Fetched { script: (name, text), config })) => {
+                    let origin = ScriptOrigin::Repository;
+                    return Ok(Found::Script(Script { text, name, origin, workspace, config }));
+                }
                 Ok(None) => {}
                 Err(reason) => return Ok(Found::Clone(reason)),
             },
@@ -253,7 +265,7 @@ impl Fetcher {
     }
 
     /// The script, or `None` where the repository has none; an error is a reason to clone it.
-    async fn fetch(&self, project: &Project, build: &Build) -> Result<Option<Named>, String> {
+    async fn fetch(&self, project: &Project, build: &Build) -> Result<Option<Fetched>, String> {
         let Some((api, repository)) = self.repository(project) else {
             return Err("the repository is not at GitHub".to_owned());
         };
@@ -264,20 +276,43 @@ impl Fetcher {
             return Err("the event names no commit".to_owned());
         };
         let names = names(project);
-        if names.iter().any(|name| name.split('/').any(|part| matches!(part, "" | "." | ".."))) {
-            return Err("the path of the script is not a plain one".to_owned());
+        let config = match project.config_path.as_str() {
+            "" => "brigade.json",
+            path => path,
+        };
+        let is_odd = |path: &str| path.split('/').any(|part| matches!(part, "" | "." | ".."));
+        if names.iter().any(|name| is_odd(name)) || is_odd(config) {
+            return Err("the path of the script or of its configuration is not a plain one".into());
         }
-        let key = format!("{api}/{repository}/{}@{at}", names[0]);
+        let key = format!("{api}/{repository}/{} {config}@{at}", names[0]);
         // What a branch points to changes; what a commit holds does not.
         if commit.is_some()
             && let Some(known) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
         {
             return Ok(known.clone());
         }
-        let fetching = self.first(&names, |name| self.get(&api, &repository, name, at, project));
+        let get = |path| self.get(&api, &repository, path, at, project);
+        let fetching = async {
+            let (script, text) = futures::join!(self.first(&names, get), get(config));
+            let Some(script) = script? else { return Ok(None) };
+            let config = match text? {
+                Some(text) => Some((config.to_owned(), text)),
+                // Where a script of Brigade 2 has them.
+                None if script.0.starts_with(".brigade/") => {
+                    let path = ".brigade/package.json";
+                    get(path).await?.map(|text| (path.to_owned(), text))
+                }
+                None => None,
+            };
+            Ok(Some(Fetched { script, config }))
+        };
         let script = tokio::time::timeout(self.budget, fetching)
             .await
             .unwrap_or_else(|_elapsed| Err("GitHub did not answer in time".to_owned()))?;
+        // A private repository answers the same as one without a script.
+        if script.is_none() && project.github_token.expose_secret().is_empty() {
+            return Err("GitHub answered 404".to_owned());
+        }
         if commit.is_some() {
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             if cache.len() >= CACHE_LIMIT {
@@ -355,18 +390,18 @@ impl Fetcher {
         let mut answer = request.send().await.map_err(unreachable)?;
         match answer.status() {
             StatusCode::OK => {}
-            // A private repository answers the same as one without a script.
-            StatusCode::NOT_FOUND if !token.is_empty() => return Ok(None),
+            StatusCode::NOT_FOUND => return Ok(None),
             status => return Err(format!("GitHub answered {}", status.as_u16())),
         }
         let mut script = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             script.extend_from_slice(&chunk);
             if script.len() > SCRIPT_LIMIT {
-                return Err(format!("the script has more than {SCRIPT_LIMIT} bytes"));
+                return Err(format!("{path} has more than {SCRIPT_LIMIT} bytes"));
             }
         }
-        let script = String::from_utf8(script).map_err(|_no_text| "the script is no UTF-8 text")?;
+        let script =
+            String::from_utf8(script).map_err(|_no_text| format!("{path} is no UTF-8 text"))?;
         Ok(Some(script).filter(|script| !script.trim().is_empty()))
     }
 }

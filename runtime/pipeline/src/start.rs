@@ -7,6 +7,7 @@ use runtime::journal::annotation;
 
 use crate::engine::Want;
 use crate::life::{self, Life, Pause};
+use crate::packages;
 use crate::{Context, Outcome, Output, PipelineError};
 
 /// What starting a build came to.
@@ -55,6 +56,11 @@ const LINGERING: usize = 4;
 pub async fn start(context: &Context, output: Output) -> Result<Start, PipelineError> {
     if life::lingering() >= LINGERING {
         let reason = "other scripts keep this process busy, and do not stop".to_owned();
+        return Ok(Start::elsewhere(context, reason));
+    }
+    // Without them the build fails, and then none of its jobs may have run.
+    if packages::are_wanted(context).await? {
+        let reason = "the script needs packages, which a worker fetches".to_owned();
         return Ok(Start::elsewhere(context, reason));
     }
     let mut life = Life::new(context, output);

@@ -71,12 +71,12 @@ async fn play(Arguments { role }: Arguments) -> Result<ExitCode> {
                 }
                 worker => worker?,
             };
-            let cluster = cluster(&worker.home).await?;
+            let cluster = Cluster::connect(&worker.home).await?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
         Role::Sweep(arguments) => {
             let environment = SweepSettings::from_environment()?;
-            let cluster = cluster(sweep::namespace(&arguments, &settings)).await?;
+            let cluster = Cluster::connect(sweep::namespace(&arguments, &settings)).await?;
             sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
         }
     }
@@ -92,15 +92,6 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
         _ => given,
     }
-}
-
-/// The cluster that this pod, or the user's kubeconfig, belongs to.
-async fn cluster(namespace: &str) -> Result<Cluster> {
-    // Installed once for the process; nothing else has had the chance.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    let config = kube::Config::infer().await.context("there is no cluster to speak to")?;
-    let client = kube::Client::try_from(config).context("the cluster cannot be spoken to")?;
-    Ok(Cluster::new(client, namespace))
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn world(values: &str, payload: &'static [u8]) -> World {
 impl World {
     async fn clones(&self, text: &str, name: &str, origin: ScriptOrigin) -> Clone {
         let script =
-            Script { text: text.to_owned(), name: name.to_owned(), origin, workspace: None };
+            Script { text: text.to_owned(), name: name.to_owned(), origin, ..Script::default() };
         clones(&self.cluster, &self.project, &self.build, Some(&script)).await.unwrap()
     }
 

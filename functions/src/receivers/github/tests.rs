@@ -5,24 +5,37 @@ use std::fmt::Write;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use runtime::event::Identity;
+use runtime::project::values;
+use runtime::settings::Settings;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::filter::Seen;
 
-fn authors() -> Vec<String> {
-    ["COLLABORATOR", "OWNER", "MEMBER"].map(str::to_owned).into()
+/// What a project with these filters makes of a body, by these settings.
+fn meaning_with(
+    settings: &Settings,
+    filters: &str,
+    name: &str,
+    json: Bytes,
+) -> Result<Meaning, Rejection> {
+    let yaml = format!("project: ocean/brig\nsharedSecret: s\nfilters: {filters}\n");
+    let (project, _) = values::read(&yaml, "default").unwrap();
+    translate(Delivery { name, json: json.clone(), signed: json }, settings, &project)
 }
 
 fn meaning(name: &str, body: &Value) -> Result<Meaning, Rejection> {
-    let json = Bytes::from(body.to_string());
-    translate(Delivery { name, json: json.clone(), signed: json }, &authors())
+    meaning_with(&Settings::default(), "{}", name, Bytes::from(body.to_string()))
 }
 
 /// What is made of a delivery, a line for each thing that a script or a list would show.
 fn shown(name: &str, body: &Value) -> String {
-    let event = match meaning(name, body) {
-        Ok(Meaning::Event(event, _)) => *event,
+    shown_of(meaning(name, body), body)
+}
+
+fn shown_of(meaning: Result<Meaning, Rejection>, body: &Value) -> String {
+    let event = match meaning {
+        Ok(Meaning::Event(translated)) => translated.event,
         Ok(Meaning::Skipped { status, reason }) => return format!("skipped: {status}: {reason}"),
         Ok(Meaning::Ignored { reason }) => return format!("ignored: {reason}"),
         Err(Rejection::Malformed { reason, .. }) => return format!("malformed: {reason}"),
@@ -423,8 +436,8 @@ fn what_is_missing_or_of_another_type_is_malformed() {
 fn what_a_sender_writes_cannot_break_a_line_of_the_log() {
     let mut body = pull_request("opened", 1, "OWNER");
     body["pull_request"]["title"] = json!("a\r\nforged: \u{1b}[31mline\u{0}");
-    let Ok(Meaning::Event(event, _)) = meaning("pull_request", &body) else { panic!("no event") };
-    assert_eq!(event.long_title, "PR #7: aforged: [31mline");
+    let Ok(Meaning::Event(event)) = meaning("pull_request", &body) else { panic!("no event") };
+    assert_eq!(event.event.long_title, "PR #7: aforged: [31mline");
     let body = with(pull_request("opened", 1, "OWNER"), "action", json!("a\nb"));
     let shown = shown("pull_request", &body);
     assert!(!shown.contains('\n'), "{shown}");
@@ -434,8 +447,8 @@ fn what_a_sender_writes_cannot_break_a_line_of_the_log() {
 fn an_action_that_is_no_word_names_no_event() {
     for action in ["", "a b", "a:b", "ä", &"a".repeat(65)] {
         let body = with(issue_comment("created", false, "NONE"), "action", json!(action));
-        let Ok(Meaning::Event(event, _)) = meaning("issue_comment", &body) else { panic!("none") };
-        assert_eq!(event.action, None, "{action:?}");
+        let Ok(Meaning::Event(event)) = meaning("issue_comment", &body) else { panic!("none") };
+        assert_eq!(event.event.action, None, "{action:?}");
     }
 }
 
@@ -451,7 +464,7 @@ fn a_form_holds_one_payload() {
 
 fn filtered(name: &str, body: Value) -> Seen {
     match meaning(name, &body) {
-        Ok(Meaning::Event(_, seen)) => seen,
+        Ok(Meaning::Event(translated)) => translated.seen,
         other => panic!("{other:?}"),
     }
 }
@@ -507,7 +520,8 @@ proptest! {
         let _any = form_payload(&bytes);
         let _any = changed_files(&bytes);
         let json = Bytes::from(bytes);
-        let _any = translate(Delivery { name: "push", json: json.clone(), signed: json }, &[]);
+        let _any = meaning_with(&Settings::default(), "{events: x}", "push", json.clone());
+        let _any = meaning_with(&Settings::default(), "{events: x}", "x", json);
     }
 
     #[test]

@@ -2,43 +2,121 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use runtime::event::{Event, Identity, Revision};
+use runtime::event::{Event, Identity};
+use runtime::project::Project;
+use runtime::settings::Settings;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use self::about::seen;
+use self::members::{Body, Subject};
+use self::package::Said;
+use self::revision::{commented_pull, revision, stranger};
 use crate::body::json_object;
-use crate::filter::Seen;
-use crate::lenient::{line, moment};
+use crate::filter::{self, Seen};
+use crate::lenient::{line, text};
 use crate::rejection::Rejection;
 
-/// What pull requests may have done to be built, as in Brigade.
+pub(super) use self::about::changed_files;
+
+mod about;
+mod members;
+mod package;
+mod revision;
+
+/// What pull requests may have done to be built, as in Brigade; everything else that they do is
+/// built where somebody asks for it.
 const PULL_REQUEST_ACTIONS: [&str; 6] =
     ["closed", "labeled", "opened", "reopened", "synchronize", "unlabeled"];
 
-/// The events that become builds.
-const EVENTS: [&str; 11] = [
+/// What pull requests have done whose commits may be others than before.
+const PULL_REQUEST_CHANGES: [&str; 3] = ["opened", "reopened", "synchronize"];
+
+/// The events that become builds, whether or not somebody asks for them.
+const EVENTS: [&str; 15] = [
+    "check_run",
+    "check_suite",
     "commit_comment",
     "create",
     "deployment",
     "deployment_status",
     "issue_comment",
+    "package",
     "pull_request",
     "pull_request_review",
     "pull_request_review_comment",
     "push",
+    "registry_package",
     "release",
     "status",
+];
+
+/// The members that the bodies of other events have, so that none can be taken for another by the
+/// header alone, which is not signed.
+const MEMBERS: [(&str, &str); 22] = [
+    ("branch_protection_rule", "rule"),
+    ("code_scanning_alert", "alert"),
+    ("delete", "ref_type"),
+    ("dependabot_alert", "alert"),
+    ("deploy_key", "key"),
+    ("discussion", "discussion"),
+    ("fork", "forkee"),
+    ("gollum", "pages"),
+    ("issues", "issue"),
+    ("label", "label"),
+    ("member", "member"),
+    ("merge_group", "merge_group"),
+    ("milestone", "milestone"),
+    ("page_build", "build"),
+    ("repository_advisory", "repository_advisory"),
+    ("repository_dispatch", "client_payload"),
+    ("repository_ruleset", "repository_ruleset"),
+    ("secret_scanning_alert", "alert"),
+    ("star", "starred_at"),
+    ("team_add", "team"),
+    ("workflow_dispatch", "workflow"),
+    ("workflow_run", "workflow_run"),
 ];
 
 /// What a delivery amounts to.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    /// An event, and what the project's filters look at.
-    Event(Box<Event>, Seen),
+    Event(Box<Translated>),
     /// A rule passed it over; Brigade's word for that, and the rule with the value it saw.
-    Skipped { status: &'static str, reason: String },
+    Skipped {
+        status: &'static str,
+        reason: String,
+    },
     /// Nobody could care.
-    Ignored { reason: String },
+    Ignored {
+        reason: String,
+    },
+}
+
+/// An event, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Translated {
+    pub(super) event: Event,
+    /// What the project's filters look at.
+    pub(super) seen: Seen,
+    /// What GitHub is asked for before the event is built.
+    pub(super) need: Need,
+    /// The installation of a GitHub App that the delivery comes from.
+    pub(super) installation: Option<u64>,
+}
+
+/// What GitHub is asked for before an event is built.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Need {
+    Nothing,
+    /// A token for the payload, and the head of the pull request that was commented on.
+    Token {
+        pull: Option<u64>,
+    },
+    /// A check suite for the head of a pull request.
+    CheckSuite {
+        head: String,
+        reference: String,
+    },
 }
 
 /// A delivery as it came, its body decoded.
@@ -51,39 +129,82 @@ pub(super) struct Delivery<'a> {
     pub(super) signed: Bytes,
 }
 
-/// Whether an event of this name can become a build.
+/// Whether an event of this name can become a build though nobody asks for it.
 pub(super) fn is_known(name: &str) -> bool {
     EVENTS.contains(&name)
 }
 
-/// Translates a delivery of an event that [`is_known`].
-///
-/// `authors` are the author associations whose pull requests from forks are built.
-pub(super) fn translate(delivery: Delivery<'_>, authors: &[String]) -> Result<Meaning, Rejection> {
+/// Translates a delivery, by the rules of the operator and of the project.
+pub(super) fn translate(
+    delivery: Delivery<'_>,
+    settings: &Settings,
+    project: &Project,
+) -> Result<Meaning, Rejection> {
     let name = delivery.name;
+    let authors = &settings.allowed_authors;
+    let asked = || -> Result<bool, Rejection> {
+        let action = action(&delivery.json)?;
+        Ok(filter::asks_for(project, &settings.events, name, action.as_deref()))
+    };
+    if !is_known(name) && !asked()? {
+        return Ok(Meaning::Ignored { reason: unasked(name) });
+    }
     let body: Body = json_object(&delivery.json)?;
-    match shape(&body) {
-        Some(shape) if shape == name => {}
-        Some(shape) => {
-            return Ok(Meaning::Ignored {
-                reason: format!(
-                    "the header X-GitHub-Event says `{}`, the body is that of a `{shape}` event",
-                    line(name, 50)
-                ),
-            });
-        }
-        None => {
+    let shape = shape(&body);
+    let is_borne_out = match shape {
+        Some(shape) => shape == name,
+        None if is_known(name) => {
             return Err(Rejection::malformed(format!("the body is not that of a `{name}` event")));
         }
+        None => has_its_member(name, &delivery.json),
+    };
+    if !is_borne_out {
+        let other = shape.map_or("another".to_owned(), |shape| format!("a `{shape}`"));
+        let name = line(name, 50);
+        let reason =
+            format!("the header X-GitHub-Event says `{name}`, the body is that of {other} event");
+        return Ok(Meaning::Ignored { reason });
     }
-    if let Some(skipped) = skip(name, &body, authors) {
-        return Ok(skipped);
+    match package::said(&body) {
+        Some(Said::Push { image, identity }) => {
+            return Ok(Meaning::Event(Box::new(push_of_image(&body, delivery, image, identity))));
+        }
+        Some(Said::Other { .. }) if asked()? => {}
+        Some(Said::Nothing { reason } | Said::Other { reason }) => {
+            return Ok(Meaning::Ignored { reason });
+        }
+        None => {}
     }
     let action = body.action.clone().filter(|action| is_action(action));
-    let revision = revision(name, &body, authors)
-        .ok_or_else(|| Rejection::malformed(format!("the `{name}` says no revision")))?;
+    let (kind, action) = match action {
+        // The event that Brigade makes of pull requests is not made of more than it was made of.
+        Some(action)
+            if name == "pull_request" && !PULL_REQUEST_ACTIONS.contains(&action.as_str()) =>
+        {
+            (format!("{name}:{action}"), None)
+        }
+        action => (name.to_owned(), action),
+    };
+    let is_asked = || kind != name && filter::asks_for(project, &settings.events, &kind, None);
+    if let Some(skipped) = skip(name, &body, settings, is_asked) {
+        return Ok(skipped);
+    }
+    let revision = revision(name, &body, authors, settings.app_id.is_some());
+    let Some(revision) = revision else {
+        if body.suite().is_some() {
+            return Ok(Meaning::Skipped {
+                status: "build skipped",
+                reason:
+                    "the commit is in no branch of the repository that the body names, as those \
+                         of forks are"
+                        .to_owned(),
+            });
+        }
+        return Err(Rejection::malformed(format!("the `{}` says no revision", line(name, 50))));
+    };
     let (short_title, long_title) = titles(&body);
     let seen = seen(name, &body);
+    let need = need(name, &body, settings);
     let event = Event {
         action,
         revision,
@@ -91,13 +212,102 @@ pub(super) fn translate(delivery: Delivery<'_>, authors: &[String]) -> Result<Me
         long_title,
         time: time(name, &body),
         identity: Identity::Content(delivery.signed),
-        ..Event::new("github", name, delivery.json)
+        ..Event::new("github", &kind, delivery.json)
     };
-    Ok(Meaning::Event(Box::new(event), seen))
+    let installation = body.installation.as_ref().and_then(members::Numbered::id);
+    Ok(Meaning::Event(Box::new(Translated { event, seen, need, installation })))
+}
+
+/// Why an event is ignored that is built only where somebody asks for it.
+fn unasked(name: &str) -> String {
+    format!(
+        "`{}` events are built only where the project's filters.events names them",
+        line(name, 50)
+    )
+}
+
+fn action(json: &[u8]) -> Result<Option<String>, Rejection> {
+    #[derive(Deserialize)]
+    struct Acted {
+        #[serde(default, deserialize_with = "text")]
+        action: Option<String>,
+    }
+    Ok(json_object::<Acted>(json)?.action)
+}
+
+/// Whether a body has the member that those of this event have.
+fn has_its_member(name: &str, json: &[u8]) -> bool {
+    let member = MEMBERS.iter().find(|(event, _)| *event == name);
+    let Some((_, member)) = member else { return true };
+    serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(json)
+        .is_ok_and(|members| members.contains_key(*member))
+}
+
+/// The push of an image that a package's event tells of.
+fn push_of_image(
+    body: &Body,
+    delivery: Delivery<'_>,
+    image: runtime::event::Image,
+    identity: Option<Identity>,
+) -> Translated {
+    let short = image
+        .tag
+        .as_ref()
+        .map_or(image.repository.clone(), |tag| format!("{}:{tag}", image.repository));
+    let event = Event {
+        revision: runtime::event::Revision {
+            commit: String::new(),
+            reference: body.default_branch(),
+        },
+        short_title: line(&short, 50),
+        long_title: line(&image.reference(), 200),
+        identity: identity.unwrap_or(Identity::Content(delivery.signed)),
+        image: Some(image),
+        ..Event::new("ghcr", "image_push", delivery.json)
+    };
+    Translated { event, seen: Seen::default(), need: Need::Nothing, installation: None }
+}
+
+/// What GitHub is asked for, as Brigade asks for it.
+fn need(name: &str, body: &Body, settings: &Settings) -> Need {
+    let action = body.action.as_deref().unwrap_or_default();
+    match name {
+        "check_run" | "check_suite" => Need::Token { pull: None },
+        "issue_comment" => match commented_pull(body, &settings.allowed_authors) {
+            Some(number) => Need::Token { pull: Some(number) },
+            None => Need::Nothing,
+        },
+        "pull_request"
+            if settings.app_id.is_some()
+                && settings.check_suite_on_pr
+                && PULL_REQUEST_CHANGES.contains(&action) =>
+        {
+            let pull = body.pull_request.as_ref();
+            let head = pull.and_then(|pull| pull.head.as_ref()?.sha.clone());
+            let number = pull.and_then(|pull| pull.number).or(body.number);
+            head.zip(number).map_or(Need::Nothing, |(head, number)| Need::CheckSuite {
+                head,
+                reference: format!("refs/pull/{number}/head"),
+            })
+        }
+        _ => Need::Nothing,
+    }
 }
 
 /// The event that has bodies of this form; no two have the same.
 fn shape(body: &Body) -> Option<&'static str> {
+    if body.check_suite.is_some() {
+        return Some("check_suite");
+    }
+    if body.check_run.is_some() {
+        return Some("check_run");
+    }
+    if body.package.is_some() {
+        return Some("package");
+    }
+    if body.registry_package.is_some() {
+        return Some("registry_package");
+    }
     if body.pull_request.is_some() {
         return match (&body.review, &body.comment) {
             (Some(_), _) => Some("pull_request_review"),
@@ -136,7 +346,12 @@ fn shape(body: &Body) -> Option<&'static str> {
 }
 
 /// Brigade's rules about deliveries that are understood and still not built.
-fn skip(name: &str, body: &Body, authors: &[String]) -> Option<Meaning> {
+fn skip(
+    name: &str,
+    body: &Body,
+    settings: &Settings,
+    is_asked: impl Fn() -> bool,
+) -> Option<Meaning> {
     if name == "push" && body.deleted {
         let reference = body.reference.as_deref().unwrap_or_default();
         return Some(Meaning::Skipped {
@@ -145,7 +360,7 @@ fn skip(name: &str, body: &Body, authors: &[String]) -> Option<Meaning> {
         });
     }
     let action = body.action.as_deref().unwrap_or_default();
-    if name == "pull_request" && !PULL_REQUEST_ACTIONS.contains(&action) {
+    if name == "pull_request" && !PULL_REQUEST_ACTIONS.contains(&action) && !is_asked() {
         return Some(Meaning::Skipped {
             status: "build skipped",
             reason: format!(
@@ -155,151 +370,25 @@ fn skip(name: &str, body: &Body, authors: &[String]) -> Option<Meaning> {
             ),
         });
     }
-    let pull = body.pull_request.as_ref()?;
-    // A build of a fork runs the fork's script with the project's secrets. Somebody trusted must
-    // stand behind it: who opened the pull request, or who reviewed or commented on it.
-    let voices = [
-        pull.author_association.as_deref(),
-        body.review.as_ref().and_then(|review| review.author_association.as_deref()),
-        body.comment.as_ref().and_then(|comment| comment.author_association.as_deref()),
-    ];
-    if is_fork(pull) && !voices.iter().flatten().any(|voice| trusts(authors, voice)) {
-        let voices: Vec<String> = voices.iter().flatten().map(|voice| line(voice, 50)).collect();
-        return Some(Meaning::Skipped {
-            status: "build skipped",
-            reason: format!(
-                "the pull request comes from a fork; its author association is `{}`, these are \
-                 built: {}",
-                voices.join("`, `"),
-                authors.join(", ")
-            ),
+    if let Some(own) = settings.app_id
+        && let Some((what, app)) = checked(body)
+        && app != Some(own)
+    {
+        let app = app.map_or("none".to_owned(), |app| app.to_string());
+        return Some(Meaning::Ignored {
+            reason: format!("the {what} is of the GitHub App {app}, APP_ID is {own}"),
         });
     }
-    None
+    let reason = stranger(body, &settings.allowed_authors)?;
+    Some(Meaning::Skipped { status: "build skipped", reason })
 }
 
-fn trusts(authors: &[String], association: &str) -> bool {
-    authors.iter().any(|author| author.eq_ignore_ascii_case(association))
-}
-
-/// Whether the pull request's commits come from elsewhere. A fork that was deleted is one still.
-fn is_fork(pull: &Subject) -> bool {
-    let id = |branch: &Branch| branch.repo.as_ref().map(|repo| (repo.id, repo.full_name.clone()));
-    match (pull.head.as_ref().and_then(id), pull.base.as_ref().and_then(id)) {
-        (Some((Some(head), _)), Some((Some(base), _))) => head != base,
-        (Some((_, Some(head))), Some((_, Some(base)))) => head != base,
-        _ => true,
-    }
-}
-
-fn revision(name: &str, body: &Body, authors: &[String]) -> Option<Revision> {
-    let at = |commit: Option<&String>, reference: Option<String>| Revision {
-        commit: commit.cloned().unwrap_or_default(),
-        reference: reference.unwrap_or_default(),
-    };
-    Some(match name {
-        "push" => {
-            // The commit that a tag points at, not the tag's own object.
-            let head = body.head_commit.as_ref().and_then(|commit| commit.id.as_ref());
-            at(head.or(body.after.as_ref()), body.reference.clone())
-        }
-        "create" => at(None, Some(body.reference.clone()?)),
-        "release" => at(None, Some(body.release.as_ref()?.tag_name.clone()?)),
-        "status" => {
-            let commit = body.commit.as_ref().and_then(|commit| commit.sha.as_ref());
-            at(Some(commit.or(body.sha.as_ref())?), None)
-        }
-        "commit_comment" => at(Some(body.comment.as_ref()?.commit_id.as_ref()?), None),
-        "deployment" | "deployment_status" => {
-            let deployment = body.deployment.as_ref()?;
-            let reference = deployment.reference.clone();
-            (deployment.sha.is_some() || reference.is_some()).then_some(())?;
-            at(deployment.sha.as_ref(), reference)
-        }
-        "issue_comment" => at(None, Some(comment_reference(body, authors)?)),
-        _ => {
-            let pull = body.pull_request.as_ref()?;
-            let head = pull.head.as_ref().and_then(|head| head.sha.as_ref());
-            at(head, Some(pull_reference(pull.number.or(body.number)?)))
-        }
-    })
-}
-
-/// The pull request that a trusted person commented on; every other comment is about the default
-/// branch. So a stranger's comment never runs a pull request.
-fn comment_reference(body: &Body, authors: &[String]) -> Option<String> {
-    let issue = body.issue.as_ref()?;
-    let voice = body.comment.as_ref()?.author_association.as_deref();
-    let counts = matches!(body.action.as_deref(), Some("created" | "edited"));
-    if issue.pull_request.is_some() && counts && voice.is_some_and(|voice| trusts(authors, voice)) {
-        return issue.number.map(pull_reference);
-    }
-    let branch = body.repository.as_ref().and_then(|repository| repository.default_branch.as_ref());
-    Some(format!("refs/heads/{}", branch.map_or("master", String::as_str)))
-}
-
-fn pull_reference(number: u64) -> String {
-    format!("refs/pull/{number}/head")
-}
-
-/// What the filters look at: the branch or the tag that was pushed, made or released, the branch
-/// that a pull request is to be merged into, the branches with a status' commit.
-fn seen(name: &str, body: &Body) -> Seen {
-    let reference = body.reference.as_deref().unwrap_or_default();
-    let branch = |name: &Option<String>| Seen {
-        branches: name.iter().cloned().collect(),
-        ..Seen::default()
-    };
-    match name {
-        "push" => Seen::of(reference),
-        "create" if body.ref_type.as_deref() == Some("tag") => {
-            Seen { tag: body.reference.clone(), ..Seen::default() }
-        }
-        "create" => branch(&body.reference),
-        "release" => {
-            let tag = body.release.as_ref().and_then(|release| release.tag_name.clone());
-            Seen { tag, ..Seen::default() }
-        }
-        "status" => {
-            let names = body.branches.iter().flatten().filter_map(|branch| branch.name.clone());
-            Seen { branches: names.collect(), ..Seen::default() }
-        }
-        _ => {
-            let pull = body.pull_request.as_ref();
-            branch(&pull.and_then(|pull| pull.base.as_ref()?.reference.clone()))
-        }
-    }
-}
-
-/// The files that a push changed, unless its body may leave some out: it names so many commits at
-/// most, and so many files of one; and none of a branch that is made of what was there.
-pub(super) fn changed_files(json: &[u8]) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Push {
-        commits: Vec<Changes>,
-        head_commit: Changes,
-    }
-    #[derive(Deserialize)]
-    struct Changes {
-        id: String,
-        #[serde(default)]
-        added: Vec<String>,
-        #[serde(default)]
-        modified: Vec<String>,
-        #[serde(default)]
-        removed: Vec<String>,
-    }
-    let push: Push = serde_json::from_slice(json).ok()?;
-    // Servers of some age name 20 commits at most, newer ones 2048.
-    let is_whole = push.commits.len() != 20 && push.commits.len() < 2048;
-    if !is_whole || !push.commits.iter().any(|commit| commit.id == push.head_commit.id) {
-        return None;
-    }
-    let files = push.commits.into_iter().map(|commit| {
-        let files = [commit.added, commit.modified, commit.removed].concat();
-        Some(files).filter(|files| files.len() < 300)
-    });
-    Some(files.collect::<Option<Vec<_>>>()?.concat())
+/// The App that a check is of.
+fn checked(body: &Body) -> Option<(&'static str, Option<u64>)> {
+    let suite = body.check_suite.as_ref();
+    let suite = suite.map(|suite| suite.app.as_ref().and_then(members::Numbered::id));
+    let run = body.check_run.as_ref().map(members::CheckRun::app);
+    suite.map(|app| ("check suite", app)).or(run.map(|app| ("check run", app)))
 }
 
 /// The short and the long title, as Brigade words them.
@@ -329,115 +418,35 @@ fn time(name: &str, body: &Body) -> Option<Timestamp> {
             return pushed.or(body.head_commit.as_ref().and_then(|commit| commit.timestamp));
         }
         "status" => return body.updated_at.or(body.created_at),
+        "check_suite" => return body.check_suite.as_ref().and_then(|suite| suite.updated_at),
+        "check_run" => {
+            let run = body.check_run.as_ref();
+            return run.and_then(|run| run.completed_at.or(run.started_at));
+        }
         "deployment" => &body.deployment,
         "deployment_status" => &body.deployment_status,
         "pull_request" => &body.pull_request,
         "pull_request_review" => &body.review,
         "release" => &body.release,
-        _ => &body.comment,
+        "package" | "registry_package" => return other_time(body),
+        _ if is_known(name) => &body.comment,
+        _ => return other_time(body),
     };
     subject.as_ref().and_then(Subject::time)
+}
+
+/// When something else happened, as near as its body comes to saying so.
+fn other_time(body: &Body) -> Option<Timestamp> {
+    let subjects = [&body.comment, &body.review, &body.pull_request, &body.issue];
+    let subject = subjects.into_iter().flatten().find_map(Subject::time);
+    let run = body.workflow_run.as_ref().and_then(|run| run.updated_at);
+    let repository = body.repository.as_ref();
+    let repository = repository.and_then(|all| all.updated_at.max(all.pushed_at));
+    subject.or(run).or(body.updated_at).or(body.created_at).or(repository)
 }
 
 /// Actions are words; one that is not would make no handler's name.
 fn is_action(action: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     !action.is_empty() && action.len() <= 64 && action.chars().all(fits)
-}
-
-/// The members of all bodies that matter here; none of them is in every body.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Body {
-    action: Option<String>,
-    after: Option<String>,
-    branches: Option<Vec<Branch>>,
-    comment: Option<Subject>,
-    commit: Option<Commit>,
-    #[serde(deserialize_with = "moment")]
-    created_at: Option<Timestamp>,
-    deleted: bool,
-    deployment: Option<Subject>,
-    deployment_callback_url: Option<IgnoredAny>,
-    deployment_status: Option<Subject>,
-    discussion: Option<IgnoredAny>,
-    head_commit: Option<Commit>,
-    issue: Option<Subject>,
-    master_branch: Option<IgnoredAny>,
-    number: Option<u64>,
-    pull_request: Option<Subject>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
-    ref_type: Option<String>,
-    release: Option<Subject>,
-    repository: Option<Repository>,
-    review: Option<Subject>,
-    sha: Option<String>,
-    state: Option<IgnoredAny>,
-    thread: Option<IgnoredAny>,
-    #[serde(deserialize_with = "moment")]
-    updated_at: Option<Timestamp>,
-    workflow_job: Option<IgnoredAny>,
-}
-
-/// What the event is about: a pull request, an issue, a comment, a review, a release, ...
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Subject {
-    author_association: Option<String>,
-    base: Option<Branch>,
-    commit_id: Option<String>,
-    #[serde(deserialize_with = "moment")]
-    created_at: Option<Timestamp>,
-    head: Option<Branch>,
-    number: Option<u64>,
-    #[serde(deserialize_with = "moment")]
-    published_at: Option<Timestamp>,
-    /// Only in an issue that is a pull request.
-    pull_request: Option<IgnoredAny>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
-    sha: Option<String>,
-    #[serde(deserialize_with = "moment")]
-    submitted_at: Option<Timestamp>,
-    tag_name: Option<String>,
-    title: Option<String>,
-    #[serde(deserialize_with = "moment")]
-    updated_at: Option<Timestamp>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Branch {
-    /// Only where a status names branches.
-    name: Option<String>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
-    repo: Option<Repository>,
-    sha: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Commit {
-    id: Option<String>,
-    sha: Option<String>,
-    #[serde(deserialize_with = "moment")]
-    timestamp: Option<Timestamp>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Repository {
-    default_branch: Option<String>,
-    full_name: Option<String>,
-    id: Option<u64>,
-    #[serde(deserialize_with = "moment")]
-    pushed_at: Option<Timestamp>,
-}
-
-impl Subject {
-    fn time(&self) -> Option<Timestamp> {
-        self.updated_at.or(self.submitted_at).or(self.published_at).or(self.created_at)
-    }
 }

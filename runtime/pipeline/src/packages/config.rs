@@ -60,6 +60,7 @@ pub(super) async fn find(context: &Context) -> Result<Option<Config>, PackageErr
             let second = script.name.starts_with(".brigade/");
             second.then(|| file(".brigade/package.json")).flatten()
         })
+        .or_else(|| script.config.clone().map(|(name, text)| Config { name, text }))
         .or_else(|| text("the project's defaultConfig", &project.default_config));
     if found.is_some() || project.default_config_name.is_empty() {
         return Ok(found);

@@ -24,7 +24,7 @@ async fn a_script_is_fetched_once_for_a_commit() {
     let fetcher = fetcher(&github);
     for _ in 0..2 {
         let script = fetcher.fetch(&project("github: {token: t0ken}"), &build(COMMIT)).await;
-        let (name, text) = script.unwrap().unwrap();
+        let (name, text) = script.unwrap().unwrap().script;
         assert_eq!((name.as_str(), text.as_str()), ("brigade.js", "console.log(1)"));
     }
 }
@@ -33,7 +33,7 @@ async fn a_script_is_fetched_once_for_a_commit() {
 async fn a_branch_is_fetched_again() {
     let github = MockServer::start().await;
     let script = ResponseTemplate::new(200).set_body_string("1");
-    Mock::given(method("GET")).respond_with(script).expect(2).mount(&github).await;
+    Mock::given(method("GET")).respond_with(script).expect(4).mount(&github).await;
     let fetcher = fetcher(&github);
     for _ in 0..2 {
         fetcher.fetch(&project(""), &build("")).await.unwrap();
@@ -61,7 +61,7 @@ async fn what_cannot_be_fetched_is_cloned() {
     let large = ResponseTemplate::new(200).set_body_string("x".repeat(SCRIPT_LIMIT + 1));
     Mock::given(method("GET")).respond_with(large).mount(&github).await;
     let fetched = fetcher(&github).fetch(&project(""), &build(COMMIT)).await;
-    assert_eq!(fetched.unwrap_err(), "the script has more than 524288 bytes");
+    assert_eq!(fetched.unwrap_err(), "brigade.js has more than 524288 bytes");
 }
 
 #[tokio::test]
@@ -85,9 +85,28 @@ async fn a_script_by_another_name_is_fetched_too() {
     }
     let project = project("github: {token: t}");
     let found = fetcher(&github).fetch(&project, &build(COMMIT)).await.unwrap().unwrap();
-    assert_eq!(found, ("brigade.ts".to_owned(), "brigade.ts".to_owned()));
+    assert_eq!(found.script, ("brigade.ts".to_owned(), "brigade.ts".to_owned()));
     let named = Project { script_path: "ci/own.mts".into(), ..project };
     assert_eq!(fetcher(&github).fetch(&named, &build(COMMIT)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_script_depends_on_is_fetched_with_it() {
+    for (script, config, elsewhere) in [
+        ("brigade.js", "brigade.json", None),
+        (".brigade/brigade.ts", ".brigade/package.json", None),
+        ("brigade.js", "ci/own.json", Some("ci/own.json")),
+    ] {
+        let github = MockServer::start().await;
+        for file in [script, config] {
+            let answer = ResponseTemplate::new(200).set_body_string(file);
+            let at = path(format!("/repos/acme/app/contents/{file}"));
+            Mock::given(method("GET")).and(at).respond_with(answer).mount(&github).await;
+        }
+        let project = Project { config_path: elsewhere.unwrap_or_default().into(), ..project("") };
+        let found = fetcher(&github).fetch(&project, &build(COMMIT)).await.unwrap().unwrap();
+        assert_eq!(found.config, Some((config.to_owned(), config.to_owned())));
+    }
 }
 
 #[tokio::test]

@@ -263,3 +263,23 @@ async fn the_lines_of_a_build_without_packages_are_brigades() {
 fn cache() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
+
+#[tokio::test]
+async fn no_job_is_made_before_what_the_script_depends_on_is_there() {
+    let world = World::new();
+    let script = "const { Job } = require('brigadier'); new Job('one', 'i').run();";
+    for (config, elsewhere) in [
+        (r#"{"dependencies": {"a": "1.0.0"}}"#, true),
+        (r#"{"dependencies": {"../a": "1.0.0"}}"#, true),
+        ("{", true),
+        (r#"{"dependencies": {"brigadier": "0.1.0"}}"#, false),
+        ("{}", false),
+    ] {
+        let mut context = world.build(PROJECT, event("push"), script).await;
+        context.script.config = Some(("brigade.json".to_owned(), config.to_owned()));
+        let start = world.start(&context).await;
+        let awaits =
+            matches!(&start.end, StartEnd::Awaits { reason } if reason.contains("packages"));
+        assert_eq!((awaits, start.jobs.is_empty()), (elsewhere, elsewhere), "{config}: {start:?}");
+    }
+}

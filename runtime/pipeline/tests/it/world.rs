@@ -179,7 +179,7 @@ impl World {
                 text: script.to_owned(),
                 name: "brigade.js".to_owned(),
                 origin: ScriptOrigin::Event,
-                workspace: None,
+                ..Script::default()
             },
             options: Options { limits: usual(), ..Options::default() },
         }
