@@ -18,6 +18,8 @@ use runtime::signature;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::host::Meaning;
+use crate::rejection::Rejection;
 use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::{App, Function, Tasks, Workers, router};
 
@@ -25,9 +27,12 @@ mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod cron;
 mod explained;
 mod generic;
 mod github;
+mod hook;
+mod hosts;
 mod logged;
 mod once;
 mod recorded;
@@ -273,6 +278,39 @@ fn image_push() -> String {
         "request": {"host": "ocean.azurecr.io"},
     })
     .to_string()
+}
+
+/// What a git host's delivery means, a line for each thing that a script, a list or a filter sees.
+pub(crate) fn shown(meaning: Result<Meaning, Rejection>) -> String {
+    let candidates = match meaning {
+        Ok(Meaning::Events(candidates)) => candidates,
+        Ok(Meaning::Rare(event)) => return format!("rare: {}", event.kind),
+        Ok(Meaning::Skipped { status, reason }) => return format!("skipped: {status}: {reason}"),
+        Ok(Meaning::Ignored { reason }) => return format!("ignored: {reason}"),
+        Err(Rejection::Malformed { reason, .. }) => return format!("malformed: {reason}"),
+        Err(other) => return format!("{other:?}"),
+    };
+    let mut texts = Vec::new();
+    for (event, seen) in candidates {
+        let mut text = event.kind;
+        for (name, value) in [
+            ("action", event.action.unwrap_or_default()),
+            ("commit", event.revision.commit),
+            ("ref", event.revision.reference),
+            ("short", event.short_title),
+            ("long", event.long_title),
+            ("time", event.time.map(|time| time.to_string()).unwrap_or_default()),
+            ("branches", seen.branches.join(" ")),
+            ("tag", seen.tag.unwrap_or_default()),
+            ("paths", seen.paths.unwrap_or_default().join(" ")),
+        ] {
+            if !value.is_empty() {
+                text += &format!("\n{name} {value}");
+            }
+        }
+        texts.push(text);
+    }
+    texts.join("\n\n")
 }
 
 /// Settings whose requests have more time than any takes.
