@@ -16,6 +16,7 @@ mod builds;
 mod cloudevent;
 mod delivery;
 mod filter;
+mod host;
 mod lenient;
 mod proof;
 mod receivers;
@@ -34,15 +35,29 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Cloudevents,
+    Cron,
+    Eventgrid,
     Generic,
     Github,
+    Gitlab,
+    Hook,
+    Kubernetes,
     Registry,
 }
 
 impl Function {
     /// All of them.
-    pub const ALL: &[Function] =
-        &[Function::Cloudevents, Function::Generic, Function::Github, Function::Registry];
+    pub const ALL: &[Function] = &[
+        Function::Cloudevents,
+        Function::Cron,
+        Function::Eventgrid,
+        Function::Generic,
+        Function::Github,
+        Function::Gitlab,
+        Function::Hook,
+        Function::Kubernetes,
+        Function::Registry,
+    ];
 
     /// The function of this name.
     pub fn parse(name: &str) -> Option<Function> {
@@ -53,8 +68,13 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Cloudevents => "cloudevents",
+            Function::Cron => "cron",
+            Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
             Function::Github => "github",
+            Function::Gitlab => "gitlab",
+            Function::Hook => "hook",
+            Function::Kubernetes => "kubernetes",
             Function::Registry => "registry",
         }
     }
@@ -62,8 +82,13 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Cron => receivers::cron::routes(),
+            Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
+            Function::Gitlab => receivers::gitlab::routes(),
+            Function::Hook => receivers::hook::routes(),
+            Function::Kubernetes => receivers::kubernetes::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

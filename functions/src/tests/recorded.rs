@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderName;
+use expect_test::expect_file;
 use runtime::build::BuildId;
 
 use super::*;
 
 mod cloudevents;
+mod eventgrid;
 mod generic;
 mod github;
+mod gitlab;
+mod kubernetes;
 mod registry;
 
 struct Row {
