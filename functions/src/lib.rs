@@ -29,8 +29,10 @@ mod tests;
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
+    Bitbucket,
     Cloudevents,
     Generic,
+    Gitea,
     Github,
     Gitlab,
     Registry,
@@ -39,8 +41,10 @@ pub enum Function {
 impl Function {
     /// All of them.
     pub const ALL: &[Function] = &[
+        Function::Bitbucket,
         Function::Cloudevents,
         Function::Generic,
+        Function::Gitea,
         Function::Github,
         Function::Gitlab,
         Function::Registry,
@@ -54,8 +58,10 @@ impl Function {
     /// Its name, as `FUNCTIONS` lists it.
     pub fn name(self) -> &'static str {
         match self {
+            Function::Bitbucket => "bitbucket",
             Function::Cloudevents => "cloudevents",
             Function::Generic => "generic",
+            Function::Gitea => "gitea",
             Function::Github => "github",
             Function::Gitlab => "gitlab",
             Function::Registry => "registry",
@@ -64,8 +70,10 @@ impl Function {
 
     fn routes(self) -> Router<App> {
         match self {
+            Function::Bitbucket => receivers::bitbucket::routes(),
             Function::Cloudevents => receivers::cloudevents::routes(),
             Function::Generic => receivers::generic::routes(),
+            Function::Gitea => receivers::gitea::routes(),
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Registry => receivers::registry::routes(),

@@ -156,3 +156,139 @@ async fn what_gitlab_tells_of_is_filtered_by_the_project() {
         "`emoji` events are built only where filters.events names them"
     );
 }
+
+/// A delivery of Gitea, signed in this header.
+fn gitea(body: &Value, header: &str, secret: &str) -> Request<Body> {
+    let scheme = scheme::ALL.into_iter().find(|scheme| scheme.header == header).unwrap();
+    let signed = scheme.sign(secret, Stamp::default(), body.to_string().as_bytes()).unwrap();
+    json_to("/events/gitea", body, &[(header, &signed)])
+}
+
+#[tokio::test]
+async fn gitea_forgejo_and_gogs_are_proved_by_their_signatures() {
+    let world = World::without_scripts().await;
+    let body: Value = serde_json::from_str(&push()).unwrap();
+    let headers =
+        ["x-gitea-signature", "x-forgejo-signature", "x-gogs-signature", "x-hub-signature-256"];
+    let first = world.send(gitea(&body, headers[0], SECRET)).await;
+    assert_eq!((first.code, &first.body["events"]), (200, &json!(["push"])), "{first:?}");
+    let missing = world.send(json_to("/events/gitea", &body, &[])).await;
+    assert_eq!(missing.code, 403);
+    for header in headers {
+        assert_eq!(
+            world.send(gitea(&body, header, SECRET)).await.body["build"],
+            first.body["build"]
+        );
+        let forged = world.send(gitea(&body, header, "aye")).await;
+        assert_eq!((forged.code, &forged.body), (403, &missing.body), "{header}");
+    }
+    // Forgejo sends Gitea's header, too, and a right one does not make good a wrong one.
+    let mut both = gitea(&body, "x-gitea-signature", SECRET);
+    both.headers_mut().insert("x-forgejo-signature", "00".repeat(32).parse().unwrap());
+    assert_eq!(world.send(both).await.code, 403);
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn giteas_forms_are_signed_by_their_json() {
+    let world = World::without_scripts().await;
+    let body = push();
+    let signed = scheme::GITEA.sign(SECRET, Stamp::default(), body.as_bytes()).unwrap();
+    let form = format!(
+        "payload={}",
+        percent_encoding::utf8_percent_encode(&body, percent_encoding::NON_ALPHANUMERIC)
+    );
+    let request = post("/events/gitea")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("x-gitea-signature", signed)
+        .body(form.into())
+        .unwrap();
+    let told = world.send(request).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.event.payload, body);
+}
+
+fn bitbucket(key: &str, body: &Value, secret: &str) -> Request<Body> {
+    let signed =
+        scheme::BITBUCKET.sign(secret, Stamp::default(), body.to_string().as_bytes()).unwrap();
+    let headers = [("x-event-key", key), ("x-hub-signature", signed.as_str())];
+    json_to("/events/bitbucket", body, &headers)
+}
+
+fn bitbucket_push() -> Value {
+    let change = |name: &str, digit: &str| json!({"new": {"type": "branch", "name": name, "target": {"hash": digit.repeat(40)}}});
+    json!({
+        "push": {"changes": [change("main", "1"), change("topic", "2")]},
+        "repository": {"full_name": "ocean/brig"},
+    })
+}
+
+#[tokio::test]
+async fn every_branch_that_is_pushed_to_bitbucket_is_one_build() {
+    let world = World::without_scripts().await;
+    let told = world.send(bitbucket("repo:push", &bitbucket_push(), SECRET)).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let builds = told.body["builds"].as_array().unwrap();
+    assert_eq!(builds.len(), 2);
+    let again = world.send(bitbucket("repo:push", &bitbucket_push(), SECRET)).await;
+    for (first, second) in builds.iter().zip(again.body["builds"].as_array().unwrap()) {
+        assert_eq!((&second["build"], &second["duplicate"]), (&first["build"], &json!(true)));
+    }
+    // Only what the project takes is built, and of one event the answer is as ever.
+    let keys = json!({"sharedSecret": SECRET, "filters.branches": "topic"});
+    world.project("ocean/brig", keys).await;
+    let told = world.send(bitbucket("repo:push", &bitbucket_push(), SECRET)).await;
+    assert_eq!(told.body["build"], builds[1]["build"], "{told:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_signed_makes_no_second_build_of_a_bitbucket_body() {
+    let world = World::without_scripts().await;
+    let side = json!({"branch": {"name": "main"}, "commit": {"hash": "1".repeat(12)},
+                      "repository": {"full_name": "ocean/brig"}});
+    let body = json!({
+        "pullrequest": {"id": 1, "source": side, "destination": side},
+        "repository": {"full_name": "ocean/brig"},
+    });
+    let first = world.send(bitbucket("pullrequest:created", &body, SECRET)).await;
+    assert_eq!(first.body["events"], json!(["pullrequest:created"]), "{first:?}");
+    let replayed = world.send(bitbucket("pullrequest:updated", &body, SECRET)).await;
+    assert_eq!(replayed.body["build"], first.body["build"]);
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hook_uuid_proves_bitbucket_only_where_the_operator_allows_it() {
+    let by_uuid = |uuid: &str| {
+        let headers = [("x-event-key", "repo:push"), ("x-hook-uuid", uuid)];
+        json_to("/events/bitbucket", &bitbucket_push(), &headers)
+    };
+    let world = World::without_scripts().await;
+    let refused = world.send(by_uuid(SECRET)).await;
+    assert_eq!(refused.code, 403);
+    assert!(world.is_untouched().await);
+
+    let inline = Inline::Never;
+    let settings = Settings { bitbucket_allow_hook_uuid: true, inline, ..calm() };
+    let world = World::with(settings).await;
+    assert_eq!(world.send(by_uuid(SECRET)).await.code, 200);
+    assert_eq!(world.send(by_uuid("aye")).await.body, refused.body);
+    // A wrong signature is not made good by it.
+    let mut both = bitbucket("repo:push", &bitbucket_push(), "aye");
+    both.headers_mut().insert("x-hook-uuid", SECRET.parse().unwrap());
+    assert_eq!(world.send(both).await.code, 403);
+    // GitHub's old signature has the same header, and another hash.
+    let sha1 = signature::sign_github_sha1(SECRET, bitbucket_push().to_string().as_bytes());
+    let mut other = by_uuid(SECRET);
+    other.headers_mut().insert("x-hub-signature", sha1.parse().unwrap());
+    assert_eq!(world.send(other).await.code, 403);
+}
+
+#[tokio::test]
+async fn bitbuckets_test_is_answered() {
+    let world = World::without_scripts().await;
+    let headers = [("x-event-key", "diagnostics:ping")];
+    let told = world.send(json_to("/events/bitbucket", &json!({"test": true}), &headers)).await;
+    assert_eq!((told.code, &told.body["status"]), (200, &json!("pong")));
+}
