@@ -7,14 +7,27 @@ use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::rejection::Rejection;
 
 /// How much all bodies that are arriving may take, in bytes. They are not proved before they are
 /// there, so anybody can send as many at once as they like.
-static ROOM: Semaphore = Semaphore::const_new(256 * 1024 * 1024);
+static ROOM: Room = Room {
+    beginnings: Semaphore::const_new(32 * 1024 * 1024),
+    rest: Semaphore::const_new(256 * 1024 * 1024),
+    beginning: 256 * 1024,
+};
+
+/// The room that bodies share. Their beginnings have one of their own, so that those who send large
+/// bodies keep out nobody whose bodies are small.
+struct Room {
+    beginnings: Semaphore,
+    rest: Semaphore,
+    /// How much of a body is its beginning, in bytes.
+    beginning: usize,
+}
 
 /// Reads the body of a request, up to `limit` bytes and until the deadline.
 ///
@@ -47,20 +60,26 @@ pub(crate) async fn read(
 
 /// All of a body, unless it is larger than `limit`. What has arrived takes from the room that all
 /// bodies share until the last of it is there.
-async fn collect(body: Body, limit: usize, room: &Semaphore) -> Result<Option<Bytes>, Rejection> {
+async fn collect(body: Body, limit: usize, room: &Room) -> Result<Option<Bytes>, Rejection> {
     let mut pieces = body.into_data_stream();
     let mut whole = Vec::new();
-    let mut taken = room.try_acquire_many(0).map_err(|_full| Rejection::Busy)?;
+    let (mut begun, mut taken) = (take(&room.beginnings, 0)?, take(&room.rest, 0)?);
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_broken_off| Rejection::malformed("the body ended early"))?;
         if piece.len() > limit - whole.len() {
             return Ok(None);
         }
-        let length = u32::try_from(piece.len()).map_err(|_endless| Rejection::Busy)?;
-        taken.merge(room.try_acquire_many(length).map_err(|_full| Rejection::Busy)?);
+        let beginning = piece.len().min(room.beginning.saturating_sub(whole.len()));
+        begun.merge(take(&room.beginnings, beginning)?);
+        taken.merge(take(&room.rest, piece.len() - beginning)?);
         whole.extend_from_slice(&piece);
     }
     Ok(Some(whole.into()))
+}
+
+fn take(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Rejection> {
+    let bytes = u32::try_from(bytes).map_err(|_endless| Rejection::Busy)?;
+    room.try_acquire_many(bytes).map_err(|_full| Rejection::Busy)
 }
 
 /// The media type of the body, in lower case and without its parameters; several are none.
@@ -114,19 +133,26 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 #[tokio::test]
 async fn bodies_share_a_room_until_they_are_there() {
-    let room = Semaphore::new(10);
+    let room = Room { beginnings: Semaphore::new(6), rest: Semaphore::new(8), beginning: 2 };
     let whole = async |bytes: &'static [u8]| collect(Body::from(bytes), 8, &room).await;
+    let left = || (room.beginnings.available_permits(), room.rest.available_permits());
     assert_eq!(whole(b"12345678").await.unwrap().unwrap(), "12345678");
     assert_eq!(whole(b"123456789").await.unwrap(), None);
-    assert_eq!(room.available_permits(), 10);
+    assert_eq!(left(), (6, 8));
     // Somebody's body has begun to arrive, and goes on arriving.
     let (more, pieces) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
-    more.unbounded_send(Ok(Bytes::from_static(b"1234567"))).unwrap();
+    more.unbounded_send(Ok(Bytes::from_static(b"1"))).unwrap();
+    more.unbounded_send(Ok(Bytes::from_static(b"234567"))).unwrap();
     {
         let mut arriving = Box::pin(collect(Body::from_stream(pieces), 8, &room));
         assert!(futures::poll!(&mut arriving).is_pending());
-        assert!(matches!(whole(b"1234").await, Err(Rejection::Busy)));
-        assert_eq!(whole(b"123").await.unwrap().unwrap(), "123");
+        assert_eq!(left(), (4, 3));
+        assert!(matches!(whole(b"123456").await, Err(Rejection::Busy)));
+        assert_eq!(whole(b"12345").await.unwrap().unwrap(), "12345");
+        // However many large ones arrive, a small one does.
+        room.rest.try_acquire_many(3).unwrap().forget();
+        assert!(matches!(whole(b"123").await, Err(Rejection::Busy)));
+        assert_eq!(whole(b"12").await.unwrap().unwrap(), "12");
     }
-    assert_eq!(room.available_permits(), 10);
+    assert_eq!(left(), (6, 5));
 }

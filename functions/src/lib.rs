@@ -23,6 +23,11 @@ mod receivers;
 mod rejection;
 mod revision;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "the tests need more of it than the fuzzer"))]
+mod sources;
 #[cfg(test)]
 mod tests;
 

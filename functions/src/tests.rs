@@ -20,21 +20,23 @@ use tower::ServiceExt;
 
 use crate::host::Meaning;
 use crate::rejection::Rejection;
+use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::{App, Function, Tasks, Workers, router};
 
 mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod explained;
 mod generic;
 mod github;
 mod hosts;
+mod logged;
+mod once;
 mod recorded;
 mod registry;
 mod scripts;
-
-/// The secret of every project here.
-const SECRET: &str = "aye aye";
+mod serving;
 
 /// A cluster in memory, and the functions before it.
 struct World {
@@ -72,7 +74,36 @@ impl World {
         };
         let world = World { server, router: router(app.clone(), Function::ALL), app };
         world.service_account("default").await;
-        world.project("ocean/brig", json!({"sharedSecret": SECRET})).await;
+        world.project(PROJECT, json!({"sharedSecret": SECRET})).await;
+        world
+    }
+
+    /// Where every delivery of the source starts a script that makes one job, `only`, and ends.
+    async fn of(source: &Source) -> World {
+        let world = World::new().await;
+        let script = format!(
+            "const {{ events, Job }} = require('brigadier');
+             events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
+            source.fires
+        );
+        world.project(PROJECT, json!({"sharedSecret": SECRET, "defaultScript": script})).await;
+        world
+    }
+
+    /// Where one build of the source's project runs at a time, in a worker.
+    async fn limited() -> World {
+        let world = World::with(Settings { inline: Inline::Never, ..calm() }).await;
+        let secret: Secret = serde_json::from_value(json!({
+            "metadata": {
+                "name": runtime::project::id_of(PROJECT),
+                "namespace": "default",
+                "annotations": {"projectName": PROJECT, "brigantine.dev/max-builds": "1"},
+            },
+            "type": "brigade.sh/project",
+            "stringData": {"sharedSecret": SECRET},
+        }))
+        .unwrap();
+        world.app.cluster.put_project(&Project::from_secret(&secret).unwrap()).await.unwrap();
         world
     }
 
@@ -100,18 +131,28 @@ impl World {
     }
 
     async fn send(&self, request: Request<Body>) -> Told {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let body = serde_json::from_slice(&body)
-            .unwrap_or_else(|_text| json!(String::from_utf8_lossy(&body)));
-        Told { code: parts.status.as_u16(), headers: parts.headers, body }
+        told(self.router.clone(), request).await
     }
 
     /// The ids of all builds, and whether each was accepted.
     async fn builds(&self) -> Vec<(String, bool)> {
         let builds = self.app.cluster.builds("default").await.unwrap();
         builds.into_iter().map(|build| (build.id.to_string(), build.accepted)).collect()
+    }
+
+    /// Checks that there are so many builds, that each was started, and that each has its one job.
+    async fn has_once(&self, builds: usize, moment: &str) {
+        let found = self.builds().await;
+        assert_eq!(found.len(), builds, "{moment}: {found:?}");
+        let mut expected = Vec::new();
+        for (id, accepted) in found {
+            assert!(accepted, "{moment}: {id} was not started");
+            expected.push(format!("only-{id}"));
+        }
+        let mut pods = self.pods().await;
+        expected.sort();
+        pods.sort();
+        assert_eq!(pods, expected, "{moment}");
     }
 
     /// The names of all pods.
@@ -121,16 +162,74 @@ impl World {
         pods.items.into_iter().filter_map(|pod| pod.metadata.name).collect()
     }
 
+    /// The Secrets of the namespace.
+    fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.server.client(), "default")
+    }
+
     async fn is_untouched(&self) -> bool {
         self.builds().await.is_empty() && self.pods().await.is_empty()
     }
 
     /// From the call after `skip` others on, the cluster fails every call with this code.
     fn fail(&self, skip: u32, code: u16, when: When) {
-        let (method, path) = (String::new(), String::new());
-        let fault = Fault { method, path, skip, times: u32::MAX, code, when };
-        self.server.faults().lay(fault);
+        self.fail_times(skip, u32::MAX, code, when);
     }
+
+    /// The cluster fails the call after `skip` others with this code, and none after that.
+    fn fail_once(&self, skip: u32, code: u16, when: When) {
+        self.fail_times(skip, 1, code, when);
+    }
+
+    /// The process dies before or after the call that follows `skip` others: no call is carried out
+    /// from then on.
+    fn crash(&self, skip: u32, when: When) {
+        if when == When::After {
+            self.fail_once(skip, 403, when);
+            self.fail(0, 403, When::Before);
+        } else {
+            self.fail(skip, 403, when);
+        }
+    }
+
+    fn fail_times(&self, skip: u32, times: u32, code: u16, when: When) {
+        let (method, path) = (String::new(), String::new());
+        self.server.faults().lay(Fault { method, path, skip, times, code, when });
+    }
+}
+
+impl Told {
+    /// The ids of the builds that the answer names.
+    fn builds(&self) -> Vec<String> {
+        fn find(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(members) => {
+                    for (name, value) in members {
+                        match value {
+                            Value::String(id) if name == "build" => found.push(id.clone()),
+                            value => find(value, found),
+                        }
+                    }
+                }
+                Value::Array(values) => values.iter().for_each(|value| find(value, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        find(&self.body, &mut found);
+        found.sort();
+        found
+    }
+}
+
+/// What is told to the sender of a request.
+async fn told(router: Router, request: Request<Body>) -> Told {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let body =
+        serde_json::from_slice(&body).unwrap_or_else(|_text| json!(String::from_utf8_lossy(&body)));
+    Told { code: parts.status.as_u16(), headers: parts.headers, body }
 }
 
 /// A GitHub delivery of these bytes, signed.
