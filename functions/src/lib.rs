@@ -34,6 +34,7 @@ mod tests;
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
+    Azuredevops,
     Bitbucket,
     Cloudevents,
     Generic,
@@ -41,11 +42,13 @@ pub enum Function {
     Github,
     Gitlab,
     Registry,
+    Slack,
 }
 
 impl Function {
     /// All of them.
     pub const ALL: &[Function] = &[
+        Function::Azuredevops,
         Function::Bitbucket,
         Function::Cloudevents,
         Function::Generic,
@@ -53,6 +56,7 @@ impl Function {
         Function::Github,
         Function::Gitlab,
         Function::Registry,
+        Function::Slack,
     ];
 
     /// The function of this name.
@@ -63,6 +67,7 @@ impl Function {
     /// Its name, as `FUNCTIONS` lists it.
     pub fn name(self) -> &'static str {
         match self {
+            Function::Azuredevops => "azuredevops",
             Function::Bitbucket => "bitbucket",
             Function::Cloudevents => "cloudevents",
             Function::Generic => "generic",
@@ -70,11 +75,13 @@ impl Function {
             Function::Github => "github",
             Function::Gitlab => "gitlab",
             Function::Registry => "registry",
+            Function::Slack => "slack",
         }
     }
 
     fn routes(self) -> Router<App> {
         match self {
+            Function::Azuredevops => receivers::azuredevops::routes(),
             Function::Bitbucket => receivers::bitbucket::routes(),
             Function::Cloudevents => receivers::cloudevents::routes(),
             Function::Generic => receivers::generic::routes(),
@@ -82,6 +89,7 @@ impl Function {
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Registry => receivers::registry::routes(),
+            Function::Slack => receivers::slack::routes(),
         }
     }
 }

@@ -292,3 +292,162 @@ async fn bitbuckets_test_is_answered() {
     let told = world.send(json_to("/events/bitbucket", &json!({"test": true}), &headers)).await;
     assert_eq!((told.code, &told.body["status"]), (200, &json!("pong")));
 }
+
+#[tokio::test]
+async fn azure_devops_is_proved_by_its_token_wherever_it_is() {
+    let world = World::without_scripts().await;
+    let secrets = json!({"vstsToken": "ahoy"}).to_string();
+    world.project("ocean/brig", json!({"sharedSecret": SECRET, "secrets": secrets})).await;
+    let body = json!({
+        "eventType": "git.push", "createdDate": "2026-03-01T10:00:00Z",
+        "resource": {"refUpdates": [{"name": "refs/heads/main", "newObjectId": "1".repeat(40)}]},
+    });
+    let id = runtime::project::id_of("ocean/brig");
+    let basic = "Basic OmFob3k="; // `:ahoy`
+    let first = world.send(json_to(&format!("/vsts/{id}/ahoy"), &body, &[])).await;
+    assert_eq!((first.code, &first.body["events"]), (200, &json!(["git.push"])), "{first:?}");
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.event.provider, "vsts");
+    for (uri, headers) in [
+        ("/vsts/ocean%2Fbrig/ahoy".to_owned(), &[][..]),
+        ("/vsts/ocean/brig/ahoy".to_owned(), &[]),
+        ("/events/azuredevops/ocean/brig?token=ahoy".to_owned(), &[]),
+        ("/events/azuredevops/ocean/brig".to_owned(), &[("authorization", basic)]),
+        (format!("/events/azuredevops/{id}"), &[("authorization", "Bearer ahoy")]),
+        ("/events/azuredevops/ocean%2Fbrig".to_owned(), &[("x-registry-token", "ahoy")]),
+    ] {
+        let told = world.send(json_to(&uri, &body, headers)).await;
+        assert_eq!(told.body["build"], first.body["build"], "{uri}: {told:?}");
+    }
+    // The project's other secrets do not count where it has the token.
+    let missing = world.send(json_to("/events/azuredevops/ocean/brig", &body, &[])).await;
+    assert_eq!((missing.code, &missing.body["status"]), (403, &json!("Forbidden")));
+    for uri in [
+        "/vsts/ocean%2Fbrig/aye%20aye",
+        "/vsts/ocean%2Fbrig/ahoyy",
+        "/vsts/ocean/brig/ahoy?token=ahoy",
+        "/events/azuredevops/ocean/brig?token=",
+    ] {
+        let told = world.send(json_to(uri, &body, &[])).await;
+        assert_eq!((told.code, &told.body), (403, &missing.body), "{uri}");
+    }
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const COMMAND: &str = "token=x&team_id=T1&command=%2Fdeploy&text=now&trigger_id=1.2.3";
+
+/// A delivery of Slack's, signed at this moment.
+pub(super) fn slack(media: &str, body: &str, secret: &str) -> Request<Body> {
+    slack_at(media, body, secret, Timestamp::now().as_second())
+}
+
+fn slack_at(media: &str, body: &str, secret: &str, seconds: i64) -> Request<Body> {
+    let seconds = seconds.to_string();
+    let stamp = Stamp { id: "", seconds: &seconds };
+    let signed = scheme::SLACK.sign(secret, stamp, body.as_bytes()).unwrap();
+    post("/slack/ocean/brig")
+        .header("content-type", media)
+        .header("x-slack-request-timestamp", seconds)
+        .header("x-slack-signature", signed)
+        .body(body.to_owned().into())
+        .unwrap()
+}
+
+async fn with_slack(keys: Value) -> World {
+    let world = World::without_scripts().await;
+    world.project("ocean/brig", keys).await;
+    world
+}
+
+#[tokio::test]
+async fn a_slash_command_makes_one_build_and_its_giver_is_told() {
+    let world = with_slack(json!({"slack.signingSecret": SECRET})).await;
+    let told = world.send(slack(FORM, COMMAND, SECRET)).await;
+    let (id, _) = &world.builds().await[0];
+    let expected = format!("Build {id} of ocean/brig was started.");
+    assert_eq!(told.code, 200);
+    assert_eq!(told.body, json!({"response_type": "ephemeral", "text": expected}));
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.fires(), ["slash_command", "slash_command:deploy"]);
+    let payload: Value = serde_json::from_slice(&build.event.payload).unwrap();
+    assert_eq!((&payload["text"], &payload["token"]), (&json!("now"), &Value::Null));
+    let again = world.send(slack(FORM, COMMAND, SECRET)).await;
+    let text = again.body["text"].as_str().unwrap();
+    assert_eq!(text, format!("This was started before, as build {id} of ocean/brig."));
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn slack_is_refused_unless_it_signed_this_just_now() {
+    let world = with_slack(json!({"slack.signingSecret": SECRET, "sharedSecret": "other"})).await;
+    let now = Timestamp::now().as_second();
+    let challenge = json!({"type": "url_verification", "challenge": "abc"}).to_string();
+    let mut unsigned = slack(FORM, COMMAND, SECRET);
+    unsigned.headers_mut().remove("x-slack-signature");
+    let missing = world.send(unsigned).await;
+    assert_eq!(missing.code, 401, "{missing:?}");
+    for (media, body, secret, seconds) in [
+        (FORM, COMMAND, "other", now),
+        (FORM, COMMAND, SECRET, now - 1000),
+        (FORM, COMMAND, SECRET, now + 1000),
+        (FORM, "ssl_check=1&token=x", "aye", now),
+        ("application/json", challenge.as_str(), "aye", now),
+        ("application/json", challenge.as_str(), SECRET, 1_531_420_618),
+    ] {
+        let told = world.send(slack_at(media, body, secret, seconds)).await;
+        assert_eq!((told.code, &told.body), (401, &missing.body), "{body}");
+    }
+    assert!(world.is_untouched().await);
+    let told = world.send(slack("application/json", &challenge, SECRET)).await;
+    assert_eq!((told.code, &told.body), (200, &json!({"challenge": "abc"})));
+    let told = world.send(slack(FORM, "ssl_check=1&token=x", SECRET)).await;
+    assert_eq!((told.code, &told.body), (200, &json!("")));
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn a_project_without_a_signing_secret_takes_nothing_of_slack() {
+    let world = with_slack(json!({"sharedSecret": SECRET, "slack.signingSecret": " "})).await;
+    for secret in [SECRET, " "] {
+        let told = world.send(slack(FORM, COMMAND, secret)).await;
+        assert_eq!(told.code, 401);
+        assert!(told.body["reason"].as_str().unwrap().contains("slack.signingSecret"));
+    }
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn slacks_retries_are_duplicates() {
+    let world = with_slack(json!({"slack.signingSecret": SECRET})).await;
+    let body = json!({
+        "type": "event_callback", "team_id": "T1", "event_id": "Ev1", "event_time": 1_772_359_200,
+        "event": {"type": "app_mention", "text": "hi"},
+    })
+    .to_string();
+    let first = world.send(slack("application/json", &body, SECRET)).await;
+    assert_eq!(first.body["events"], json!(["app_mention"]), "{first:?}");
+    let mut retry = slack_at("application/json", &body, SECRET, Timestamp::now().as_second() + 1);
+    retry.headers_mut().insert("x-slack-retry-num", "1".parse().unwrap());
+    let again = world.send(retry).await;
+    assert_eq!(
+        (&again.body["build"], &again.body["duplicate"]),
+        (&first.body["build"], &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn an_interaction_is_answered_by_nothing_and_a_suggestion_by_none() {
+    let world = with_slack(json!({"slack.signingSecret": SECRET})).await;
+    let form =
+        |payload: Value| serde_urlencoded::to_string([("payload", payload.to_string())]).unwrap();
+    let submitted = form(json!({"type": "view_submission", "view": {"callback_id": "deploy"}}));
+    let told = world.send(slack(FORM, &submitted, SECRET)).await;
+    assert_eq!((told.code, &told.body), (200, &json!("")));
+    let build = &world.app.cluster.builds("default").await.unwrap()[0];
+    assert_eq!(build.fires(), ["view_submission", "view_submission:deploy"]);
+    let suggestion = form(json!({"type": "block_suggestion", "value": "x"}));
+    let told = world.send(slack(FORM, &suggestion, SECRET)).await;
+    assert_eq!((told.code, &told.body), (200, &json!({"options": []})));
+    assert_eq!(world.builds().await.len(), 1);
+}

@@ -10,6 +10,7 @@ use runtime::build::BuildId;
 
 use super::*;
 
+mod azuredevops;
 mod bitbucket;
 mod cloudevents;
 mod generic;
@@ -17,6 +18,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod registry;
+mod slack;
 
 struct Row {
     provider: String,
