@@ -27,10 +27,14 @@ mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod cron;
+mod eventgrid;
 mod explained;
 mod generic;
 mod github;
+mod hook;
 mod hosts;
+mod kubernetes;
 mod logged;
 mod once;
 mod recorded;
@@ -86,7 +90,9 @@ impl World {
              events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
             source.fires
         );
-        world.project(PROJECT, json!({"sharedSecret": SECRET, "defaultScript": script})).await;
+        let mut keys = sources::secrets(SECRET);
+        keys["defaultScript"] = json!(script);
+        world.project(PROJECT, keys).await;
         world
     }
 
@@ -100,7 +106,7 @@ impl World {
                 "annotations": {"projectName": PROJECT, "brigantine.dev/max-builds": "1"},
             },
             "type": "brigade.sh/project",
-            "stringData": {"sharedSecret": SECRET},
+            "stringData": sources::secrets(SECRET),
         }))
         .unwrap();
         world.app.cluster.put_project(&Project::from_secret(&secret).unwrap()).await.unwrap();
@@ -220,6 +226,11 @@ impl Told {
         found.sort();
         found
     }
+}
+
+/// A push to GitHub, where one kind of delivery is as good as another.
+fn first_source() -> &'static Source {
+    sources::all().next().unwrap()
 }
 
 /// What is told to the sender of a request.

@@ -14,9 +14,13 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use filters::{FilterError, Filters, Patterns};
+pub use hooks::{HookError, Hooks};
+pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
 mod filters;
+pub mod hooks;
+mod kubernetes;
 mod limits;
 pub mod values;
 
@@ -103,8 +107,12 @@ pub struct Project {
     pub script_path: String,
     /// Where the configuration is in the repository. Default: `brigade.json`.
     pub config_path: String,
+    /// Which Kubernetes events it takes.
+    pub event_filters: EventFilters,
     /// Which events it takes.
     pub filters: Filters,
+    /// How it understands senders of its own.
+    pub hooks: Hooks,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
 }
@@ -152,6 +160,12 @@ pub enum ProjectError {
     /// A key holds bytes that are no text.
     #[error("the project's key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A rule for a sender of its own is not understood.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// A filter of Kubernetes events is not understood.
+    #[error(transparent)]
+    EventFilter(#[from] EventFilterError),
     /// A filter is not understood.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -204,8 +218,11 @@ impl Project {
         let home = secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
         let name = annotations.get(NAME_ANNOTATION);
+        let secrets = script_secrets(&key("secrets"))?;
         Ok(Project {
+            event_filters: EventFilters::read(key(kubernetes::KEY))?,
             filters: Filters::read(key, str::to_owned)?,
+            hooks: Hooks::parse(&key("hooks"), &secrets)?,
             limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
@@ -221,7 +238,7 @@ impl Project {
             default_script_name: key("defaultScriptName"),
             default_config: key("defaultConfig"),
             default_config_name: key("defaultConfigName"),
-            secrets: script_secrets(&key("secrets"))?,
+            secrets,
             ssh_key: key("sshKey").replace('$', "\n").into(),
             ssh_cert: key("sshCert").replace('$', "\n").into(),
             vcs_sidecar: key("vcsSidecar"),
@@ -283,6 +300,7 @@ impl Project {
             ("sshCert", escaped(&self.ssh_cert)),
             ("cloneURL", self.clone_url.clone()),
             ("secrets", Value::Object(self.secrets.clone()).to_string()),
+            ("hooks", self.hooks.json().to_owned()),
             ("worker.registry", self.worker.registry.clone()),
             ("worker.name", self.worker.name.clone()),
             ("worker.tag", self.worker.tag.clone()),
@@ -298,6 +316,7 @@ impl Project {
             ("kubernetes.cacheStorageClass", self.cache_storage_class.clone()),
             ("kubernetes.buildStorageClass", self.build_storage_class.clone()),
             ("kubernetes.allowSecretKeyRef", text(self.allow_secret_key_ref)),
+            (kubernetes::KEY, self.event_filters.text().to_owned()),
         ];
         let labels = [("app", "brigade"), ("heritage", "brigade"), ("component", "project")];
         let mut annotations = self.limits.annotations();

@@ -26,8 +26,10 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use jiff::Timestamp;
 use runtime::event::Identity;
 use runtime::project::Project;
+use runtime::signature::scheme::{GITHUB, STANDARD_WEBHOOKS};
 use runtime::signature::{self, Secrets, SignatureError};
 use serde::Deserialize;
 
@@ -44,9 +46,6 @@ mod translation;
 
 /// The largest body that is read.
 const LIMIT: usize = 4 * 1024 * 1024;
-
-/// The longest name of an event, in bytes.
-const NAME: usize = 256;
 
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {
@@ -144,9 +143,12 @@ fn proved(
     in_path: Option<&str>,
     body: &[u8],
 ) -> Result<Proof, SignatureError> {
-    if in_path.is_none() && headers.contains_key(signature::GITHUB_SHA256) {
-        signature::verify_github(secrets, headers, body, signature::Legacy::Refuse)?;
-        return Ok(Proof::Signature);
+    let signatures = [(STANDARD_WEBHOOKS, Proof::StandardWebhooks), (GITHUB, Proof::Signature)];
+    for (scheme, proof) in signatures {
+        if in_path.is_none() && headers.contains_key(scheme.header) {
+            scheme.verify(secrets, headers, body, Timestamp::now())?;
+            return Ok(proof);
+        }
     }
     let token = match in_path {
         Some(secret) => Some(secret.to_owned()),
@@ -163,16 +165,7 @@ fn name(headers: &HeaderMap, proof: Proof) -> Result<Option<String>, Rejection> 
         Proof::StandardWebhooks => &["webhook-id"],
         Proof::Signature => &[],
     };
-    let Some(header) = headers_that_count.iter().find(|header| headers.contains_key(**header))
-    else {
-        return Ok(None);
-    };
-    let value = signature::single(headers, header).ok();
-    let value = value.filter(|value| (1..=NAME).contains(&value.len()));
-    let value = value.and_then(|value| value.to_str().ok()).ok_or_else(|| {
-        Rejection::malformed(format!("{header} must be there once, with 1 to {NAME} letters"))
-    })?;
-    Ok(Some(format!("{header} {value}")))
+    proof::name(headers, headers_that_count)
 }
 
 /// What Brigade's gateway said where there is no such project.

@@ -13,10 +13,12 @@ use super::*;
 mod azuredevops;
 mod bitbucket;
 mod cloudevents;
+mod eventgrid;
 mod generic;
 mod gitea;
 mod github;
 mod gitlab;
+mod kubernetes;
 mod registry;
 mod slack;
 

@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::limits::NAMES;
-use super::{Filters, Limits, Project, ProjectError, SidecarResources, WorkerImage};
+use super::{
+    EventFilters, Filters, Hooks, Limits, Project, ProjectError, SidecarResources, WorkerImage,
+};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
@@ -27,6 +29,7 @@ const KEYS: &[&str] = &[
     "filters",
     "genericGatewaySecret",
     "github",
+    "hooks",
     "imagePullSecrets",
     "initGitSubmodules",
     "kubernetes",
@@ -101,7 +104,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     let github = values.section("github")?;
     github.warn_of_unknown(&["baseURL", "token", "uploadURL"], &mut warnings);
     let kubernetes = values.section("kubernetes")?;
-    let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass"];
+    let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass", "eventFilters"];
     kubernetes.warn_of_unknown(&classes, &mut warnings);
     let slack = values.section("slack")?;
     slack.warn_of_unknown(&["signingSecret"], &mut warnings);
@@ -111,6 +114,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     sidecar.warn_of_unknown(&["limits", "requests"], &mut warnings);
     let (limits, requests) = (sidecar.section("limits")?, sidecar.section("requests")?);
 
+    let secrets = values.secrets()?;
     let project = Project {
         id: super::id_of(&name),
         namespace: super::or(values.text("namespace")?, home),
@@ -127,7 +131,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         default_script_name: values.text("defaultScriptName")?,
         default_config: values.text("defaultConfig")?,
         default_config_name: values.text("defaultConfigName")?,
-        secrets: values.secrets()?,
+        hooks: values.hooks(&secrets)?,
+        secrets,
         ssh_key: values.text("sshKey")?.into(),
         ssh_cert: values.text("sshCert")?.into(),
         vcs_sidecar: match values.text("vcsSidecar")?.as_str() {
@@ -158,6 +163,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
             pull_policy: worker.text("pullPolicy")?,
         },
         worker_command: super::words(&values.text("workerCommand")?),
+        event_filters: EventFilters::read(kubernetes.json("eventFilters"))
+            .map_err(ProjectError::EventFilter)?,
         filters: values.filters(&mut warnings)?,
         limits: values.limits(&mut warnings)?,
         script_path: values.text("brigadejsPath")?,
@@ -215,12 +222,31 @@ impl Section {
         items.iter().map(|item| name(item).ok_or(self.wrong(key, "a list of names"))).collect()
     }
 
+    /// A value that may be of any form, as JSON, or a text that is that already.
+    fn json(&self, key: &str) -> String {
+        match self.map.get(key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(json)) => json.clone(),
+            Some(value) => value.to_string(),
+        }
+    }
+
     /// The script's secrets: a mapping, or a text that is one in JSON.
     fn secrets(&self) -> Result<Map<String, Value>, ValuesError> {
         match self.map.get("secrets") {
             Some(Value::String(json)) => Ok(super::script_secrets(json)?),
             _ => Ok(self.section("secrets")?.map),
         }
+    }
+
+    /// The rules for senders of its own: a list, or a text that is one in JSON.
+    fn hooks(&self, secrets: &Map<String, Value>) -> Result<Hooks, ValuesError> {
+        let hooks = match self.map.get("hooks") {
+            None => Ok(Hooks::default()),
+            Some(Value::String(json)) => Hooks::parse(json, secrets),
+            Some(value) => Hooks::read(value, secrets),
+        };
+        Ok(hooks.map_err(ProjectError::Hook)?)
     }
 
     /// Which events the project takes; the chart has no key for that.
