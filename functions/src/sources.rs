@@ -103,6 +103,65 @@ pub(crate) const ALL: &[Source] = &[
         unproved: 401,
         in_our_form: true,
     },
+    Source {
+        name: "registry harbor",
+        fires: "image_push",
+        builds: 2,
+        sample: |number| registry(harbor(number, "PUSH_ARTIFACT")),
+        ignored: Some(|| registry(harbor(1, "PULL_ARTIFACT"))),
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "registry distribution",
+        fires: "image_delete",
+        builds: 2,
+        sample: |number| registry(notifications(number, "delete")),
+        ignored: Some(|| registry(notifications(1, "pull"))),
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "registry gitea",
+        fires: "image_push",
+        builds: 1,
+        sample: |number| registry(gitea(number, "created")),
+        ignored: Some(|| registry(gitea(1, "brewed"))),
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "hook alertmanager",
+        fires: "alert",
+        builds: 2,
+        sample: |number| {
+            let alert = |name: &str| {
+                json!({
+                    "status": "firing",
+                    "labels": {"alertname": name, "number": number},
+                    "startsAt": "2026-03-01T10:00:00Z",
+                })
+            };
+            alertmanager(json!([alert("Fire"), alert("Flood")]))
+        },
+        ignored: Some(|| alertmanager(json!([]))),
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "cron",
+        fires: "cron",
+        builds: 1,
+        sample: |number| {
+            let time = (1_772_359_200 + number).to_string();
+            let uri =
+                format!("/events/cron/ocean/brig?schedule=nightly&time={time}&token={{token}}");
+            sample(&uri, &[], Bytes::new(), Proof::Uri)
+        },
+        ignored: None,
+        unproved: 401,
+        in_our_form: true,
+    },
 ];
 
 impl Sample {
@@ -190,4 +249,48 @@ fn acr(number: u32, action: &str) -> serde_json::Value {
         },
         "request": {"host": "ocean.azurecr.io"},
     })
+}
+
+fn harbor(number: u32, kind: &str) -> serde_json::Value {
+    let artifact = |tag: &str| {
+        let url = format!("hub.example/ocean/app:{tag}");
+        json!({"digest": format!("sha256:{number:064x}"), "tag": tag, "resource_url": url})
+    };
+    json!({
+        "type": kind,
+        "occur_at": 1_772_359_200 + number,
+        "event_data": {
+            "resources": [artifact("1.0"), artifact("latest")],
+            "repository": {"repo_full_name": "ocean/app"},
+        },
+    })
+}
+
+fn notifications(number: u32, action: &str) -> serde_json::Value {
+    let event = |tag: &str| {
+        json!({
+            "id": format!("{tag}-{number}"),
+            "timestamp": "2026-03-01T10:00:00Z",
+            "action": action,
+            "target": {"repository": "ocean/app", "tag": tag},
+            "request": {"host": "hub.example:5000"},
+        })
+    };
+    json!({"events": [event("1.0"), event("latest")]})
+}
+
+fn gitea(number: u32, action: &str) -> serde_json::Value {
+    json!({
+        "action": action,
+        "package": {
+            "id": number, "type": "container", "name": "app", "version": "1.0",
+            "owner": {"login": "ocean"}, "created_at": "2026-03-01T10:00:00Z",
+        },
+    })
+}
+
+fn alertmanager(alerts: serde_json::Value) -> Sample {
+    let uri = "/events/hook/ocean/brig/alertmanager?token={token}";
+    let body = json!({"version": "4", "groupKey": "g", "status": "firing", "alerts": alerts});
+    sample(uri, &[], body.to_string().into(), Proof::Uri)
 }
