@@ -1,12 +1,17 @@
 //! A delivery of every source, for the tests that all of them must pass and for the fuzzer.
 //!
-//! A new source is one more row of [`ALL`]: a function that makes its delivery, how it is proved,
-//! and what comes of it.
+//! A new kind of delivery is one more row of its sender's table: a function that makes it, how it is
+//! proved, and what comes of it.
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
-use runtime::signature;
-use serde_json::json;
+
+mod cloudevents;
+mod cron;
+mod generic;
+mod github;
+mod hook;
+mod registry;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -31,8 +36,14 @@ pub(crate) struct Source {
     pub(crate) ignored: Option<fn() -> Sample>,
     /// The status when nothing proves it.
     pub(crate) unproved: u16,
+    /// The status when there is no such project.
+    pub(crate) unknown: u16,
+    /// Whether the body must be JSON.
+    pub(crate) is_json: bool,
     /// Whether the answer has our own form, with `build` and `reason`, and not one of the sender's.
     pub(crate) in_our_form: bool,
+    /// Whether a delivery that is made again is known to be the same.
+    pub(crate) is_known_again: bool,
 }
 
 /// A request, but for its proof.
@@ -60,114 +71,61 @@ pub(crate) enum Proof {
     Uri,
 }
 
-/// Every kind of delivery that we know.
-pub(crate) const ALL: &[Source] = &[
-    Source {
-        name: "github push",
-        fires: "push",
-        builds: 1,
-        sample: |number| github("push", github_push(number)),
-        ignored: Some(|| github("ping", github_push(1))),
-        unproved: 403,
-        in_our_form: true,
-    },
-    Source {
-        name: "github pull_request",
-        fires: "pull_request",
-        builds: 1,
-        sample: |number| github("pull_request", github_pull_request(number)),
-        ignored: Some(|| github("ping", github_pull_request(1))),
-        unproved: 403,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry acr",
-        fires: "image_push",
-        builds: 1,
-        sample: |number| registry(acr(number, "push")),
-        ignored: Some(|| registry(acr(1, "quarantine"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry dockerhub",
-        fires: "image_push",
-        builds: 1,
-        sample: |number| {
-            registry(json!({
-                "push_data": {"pushed_at": 1_772_359_200 + number, "pusher": "ada", "tag": "1.0"},
-                "repository": {"repo_name": "ocean/app", "name": "app", "namespace": "ocean"},
-            }))
-        },
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry harbor",
-        fires: "image_push",
-        builds: 2,
-        sample: |number| registry(harbor(number, "PUSH_ARTIFACT")),
-        ignored: Some(|| registry(harbor(1, "PULL_ARTIFACT"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry distribution",
-        fires: "image_delete",
-        builds: 2,
-        sample: |number| registry(notifications(number, "delete")),
-        ignored: Some(|| registry(notifications(1, "pull"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry gitea",
-        fires: "image_push",
-        builds: 1,
-        sample: |number| registry(gitea(number, "created")),
-        ignored: Some(|| registry(gitea(1, "brewed"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "hook alertmanager",
-        fires: "alert",
-        builds: 2,
-        sample: |number| {
-            let alert = |name: &str| {
-                json!({
-                    "status": "firing",
-                    "labels": {"alertname": name, "number": number},
-                    "startsAt": "2026-03-01T10:00:00Z",
-                })
-            };
-            alertmanager(json!([alert("Fire"), alert("Flood")]))
-        },
-        ignored: Some(|| alertmanager(json!([]))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "cron",
-        fires: "cron",
-        builds: 1,
-        sample: |number| {
-            let time = (1_772_359_200 + number).to_string();
-            let uri =
-                format!("/events/cron/ocean/brig?schedule=nightly&time={time}&token={{token}}");
-            sample(&uri, &[], Bytes::new(), Proof::Uri)
-        },
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
+/// Every kind of delivery that we know, sender by sender.
+pub(crate) const ALL: [&[Source]; 6] = [
+    github::SOURCES,
+    registry::SOURCES,
+    generic::SOURCES,
+    cloudevents::SOURCES,
+    hook::SOURCES,
+    cron::SOURCES,
 ];
+
+/// What most of them have in common.
+const COMMON: Source = Source {
+    name: "",
+    fires: "",
+    builds: 1,
+    sample: |_number| Sample {
+        uri: String::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+        proof: Proof::Uri,
+    },
+    ignored: None,
+    unproved: 401,
+    unknown: 404,
+    is_json: true,
+    in_our_form: true,
+    is_known_again: true,
+};
+
+/// All sources.
+pub(crate) fn all() -> impl Iterator<Item = &'static Source> {
+    ALL.into_iter().flatten()
+}
+
+/// Those whose deliveries are known again when they are made again.
+pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
+    all().filter(|source| source.is_known_again)
+}
+
+/// The keys of a project whose every secret is this one.
+pub(crate) fn secrets(secret: &str) -> serde_json::Value {
+    serde_json::json!({
+        "sharedSecret": secret,
+        "genericGatewaySecret": secret,
+        "slack.signingSecret": secret,
+    })
+}
 
 impl Sample {
     /// The request as whoever knows this secret sends it; without one, nothing proves it.
     pub(crate) fn request(&self, secret: Option<&str>) -> Request<Body> {
-        let uri = self.uri.replace("{token}", &encoded(secret.unwrap_or_default()));
+        let uri = match secret {
+            Some(secret) => self.uri.replace("{token}", &encoded(secret)),
+            None => self.uri.replace("/{token}", "").replace("{token}", ""),
+        };
         let mut request = Request::post(uri);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
@@ -196,101 +154,21 @@ pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn sample(uri: &str, headers: &[(&'static str, &str)], body: Bytes, proof: Proof) -> Sample {
-    let mut all = vec![("content-type", "application/json".to_owned())];
+/// A delivery of JSON, unless its headers say another type.
+fn sample(
+    uri: &str,
+    headers: &[(&'static str, &str)],
+    body: impl ToString,
+    proof: Proof,
+) -> Sample {
+    let mut all = Vec::new();
+    if headers.iter().all(|(name, _value)| *name != "content-type") {
+        all.push(("content-type", "application/json".to_owned()));
+    }
     all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Sample { uri: uri.to_owned(), headers: all, body, proof }
+    Sample { uri: uri.to_owned(), headers: all, body: body.to_string().into(), proof }
 }
 
-fn github(event: &str, body: serde_json::Value) -> Sample {
-    let proof = Proof::Headers(|secret, body| {
-        vec![("x-hub-signature-256", signature::sign_github(secret, body))]
-    });
-    sample("/events/github", &[("x-github-event", event)], body.to_string().into(), proof)
-}
-
-fn github_push(number: u32) -> serde_json::Value {
-    json!({
-        "ref": "refs/heads/main",
-        "after": format!("{number:040x}"),
-        "head_commit": {"id": format!("{number:040x}")},
-        "repository": {"full_name": PROJECT, "pushed_at": 1_772_359_200},
-    })
-}
-
-fn github_pull_request(number: u32) -> serde_json::Value {
-    let repository = json!({"full_name": PROJECT, "id": 1, "fork": false});
-    json!({
-        "action": "opened",
-        "number": number,
-        "pull_request": {
-            "number": number,
-            "author_association": "OWNER",
-            "updated_at": "2026-03-01T10:00:00Z",
-            "head": {"sha": format!("{number:040x}"), "ref": "feature", "repo": repository},
-            "base": {"sha": "0".repeat(40), "ref": "main", "repo": repository},
-        },
-        "repository": repository,
-    })
-}
-
-fn registry(body: serde_json::Value) -> Sample {
-    let uri = "/events/webhook/ocean/brig?commit=main&token={token}";
-    sample(uri, &[], body.to_string().into(), Proof::Uri)
-}
-
-fn acr(number: u32, action: &str) -> serde_json::Value {
-    json!({
-        "id": format!("delivery-{number}"),
-        "timestamp": "2026-03-01T10:00:00Z",
-        "action": action,
-        "target": {
-            "digest": format!("sha256:{number:064x}"), "repository": "team/app", "tag": "1.0",
-        },
-        "request": {"host": "ocean.azurecr.io"},
-    })
-}
-
-fn harbor(number: u32, kind: &str) -> serde_json::Value {
-    let artifact = |tag: &str| {
-        let url = format!("hub.example/ocean/app:{tag}");
-        json!({"digest": format!("sha256:{number:064x}"), "tag": tag, "resource_url": url})
-    };
-    json!({
-        "type": kind,
-        "occur_at": 1_772_359_200 + number,
-        "event_data": {
-            "resources": [artifact("1.0"), artifact("latest")],
-            "repository": {"repo_full_name": "ocean/app"},
-        },
-    })
-}
-
-fn notifications(number: u32, action: &str) -> serde_json::Value {
-    let event = |tag: &str| {
-        json!({
-            "id": format!("{tag}-{number}"),
-            "timestamp": "2026-03-01T10:00:00Z",
-            "action": action,
-            "target": {"repository": "ocean/app", "tag": tag},
-            "request": {"host": "hub.example:5000"},
-        })
-    };
-    json!({"events": [event("1.0"), event("latest")]})
-}
-
-fn gitea(number: u32, action: &str) -> serde_json::Value {
-    json!({
-        "action": action,
-        "package": {
-            "id": number, "type": "container", "name": "app", "version": "1.0",
-            "owner": {"login": "ocean"}, "created_at": "2026-03-01T10:00:00Z",
-        },
-    })
-}
-
-fn alertmanager(alerts: serde_json::Value) -> Sample {
-    let uri = "/events/hook/ocean/brig/alertmanager?token={token}";
-    let body = json!({"version": "4", "groupKey": "g", "status": "firing", "alerts": alerts});
-    sample(uri, &[], body.to_string().into(), Proof::Uri)
-}
+/// A token as most senders send it.
+const BEARER: Proof =
+    Proof::Headers(|secret, _body| vec![("authorization", format!("Bearer {secret}"))]);
