@@ -7,8 +7,10 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 
 mod cloudevents;
+mod cron;
 mod generic;
 mod github;
+mod hook;
 mod registry;
 
 /// The project that every sample is about.
@@ -70,8 +72,14 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 4] =
-    [github::SOURCES, registry::SOURCES, generic::SOURCES, cloudevents::SOURCES];
+pub(crate) const ALL: [&[Source]; 6] = [
+    github::SOURCES,
+    registry::SOURCES,
+    generic::SOURCES,
+    cloudevents::SOURCES,
+    hook::SOURCES,
+    cron::SOURCES,
+];
 
 /// What most of them have in common.
 const COMMON: Source = Source {

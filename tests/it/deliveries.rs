@@ -97,7 +97,8 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
     for file in requests() {
         let text = fs::read_to_string(&file).unwrap();
         let request = request::parse(&text).unwrap().remove(0);
-        let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another";
+        let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another\n\
+                    slack: {signingSecret: another}\nsecrets: {vstsToken: another}\n";
         let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
         let headers = request.headers(Some(&other)).unwrap();
         let request = request.addressed(Some(&other)).unwrap();
@@ -109,6 +110,21 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
     assert_eq!(builds.len(), 0);
     emulator.stop().await;
 }
+
+/// The senders.
+const FOLDERS: [&str; 11] = [
+    "azuredevops",
+    "bitbucket",
+    "cloudevents",
+    "eventgrid",
+    "generic",
+    "gitea",
+    "github",
+    "gitlab",
+    "kubernetes",
+    "registry",
+    "slack",
+];
 
 async fn start() -> Emulator {
     let options = Options {
@@ -152,7 +168,7 @@ fn payloads() -> PathBuf {
 /// The files of recorded requests, in the order of their names.
 fn requests() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["cloudevents", "eventgrid", "generic", "github", "kubernetes", "registry"] {
+    for folder in FOLDERS {
         let entries = fs::read_dir(payloads().join(folder)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }

@@ -22,7 +22,6 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use percent_encoding::percent_decode;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
@@ -206,31 +205,14 @@ fn event_name(headers: &HeaderMap) -> Result<&str, Rejection> {
 /// The JSON text of a body: all of it, or what a form holds as `payload`.
 fn json(headers: &HeaderMap, signed: &Bytes) -> Result<Bytes, Rejection> {
     match body::media_type(headers).as_deref() {
-        Some("application/json") => Ok(without_mark(signed.clone())),
-        Some("application/x-www-form-urlencoded") => form_payload(signed).map(without_mark),
+        Some("application/json") => Ok(body::without_mark(signed.clone())),
+        Some("application/x-www-form-urlencoded") => {
+            body::form_payload(signed).map(body::without_mark)
+        }
         _ => Err(Rejection::Unsupported {
             reason: "the Content-Type must be application/json or \
                      application/x-www-form-urlencoded",
         }),
-    }
-}
-
-/// The text without the mark that some editors put before UTF-8, and scripts choke on.
-fn without_mark(json: Bytes) -> Bytes {
-    if json.starts_with(b"\xef\xbb\xbf") { json.slice(3..) } else { json }
-}
-
-fn form_payload(form: &[u8]) -> Result<Bytes, Rejection> {
-    let mut payloads = form
-        .split(|byte| *byte == b'&')
-        .filter_map(|field| field.strip_prefix(b"payload=".as_slice()));
-    match (payloads.next(), payloads.next()) {
-        (Some(payload), None) => {
-            let spaced: Vec<u8> =
-                payload.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-            Ok(percent_decode(&spaced).collect::<Vec<u8>>().into())
-        }
-        _ => Err(Rejection::malformed("the form must have one field `payload`")),
     }
 }
 
