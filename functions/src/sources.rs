@@ -17,6 +17,16 @@ pub(crate) const SECRET: &str = "aye aye";
 /// A secret of no project.
 pub(crate) const WRONG: &str = "no-such-secret";
 
+/// The keys of a project that all sources prove themselves to with this secret.
+pub(crate) fn keys(secret: &str) -> serde_json::Value {
+    json!({
+        "sharedSecret": secret,
+        "genericGatewaySecret": secret,
+        "secrets": json!({"eventGridToken": secret}).to_string(),
+        "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
+    })
+}
+
 /// One kind of delivery of one sender.
 pub(crate) struct Source {
     /// Names it in what tests print.
@@ -78,6 +88,72 @@ pub(crate) const ALL: &[Source] = &[
         sample: |number| github("pull_request", github_pull_request(number)),
         ignored: Some(|| github("ping", github_pull_request(1))),
         unproved: 403,
+        in_our_form: true,
+    },
+    Source {
+        name: "cloudevents structured",
+        fires: "com.example.tide",
+        builds: 1,
+        sample: |number| cloudevents("application/cloudevents+json", cloudevent(number)),
+        ignored: None,
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "cloudevents batch",
+        fires: "com.example.tide",
+        builds: 2,
+        sample: |number| {
+            let events = json!([cloudevent(2 * number), cloudevent(2 * number + 1)]);
+            cloudevents("application/cloudevents-batch+json", events)
+        },
+        ignored: Some(|| cloudevents("application/cloudevents-batch+json", json!([]))),
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "eventgrid",
+        fires: "Microsoft.ContainerRegistry.ImagePushed",
+        builds: 1,
+        sample: |number| eventgrid(number, "Microsoft.ContainerRegistry.ImagePushed"),
+        ignored: Some(|| eventgrid(1, "Microsoft.EventGrid.SubscriptionDeletedEvent")),
+        unproved: 403,
+        in_our_form: true,
+    },
+    Source {
+        name: "generic simpleevent",
+        fires: "simpleevent",
+        builds: 1,
+        sample: |number| {
+            let body = json!({"ref": "refs/heads/main", "number": number}).to_string();
+            let uri = "/simpleevents/v1/ocean%2Fbrig";
+            sample(uri, &[], body.into(), Proof::Headers(standard_webhook))
+        },
+        ignored: None,
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "generic cloudevent",
+        fires: "cloudevent",
+        builds: 1,
+        sample: |number| {
+            let mut event = cloudevent(number);
+            event["specversion"] = json!("0.2");
+            let proof = Proof::Headers(hub_signature);
+            sample("/cloudevents/v02/ocean%2Fbrig", &[], event.to_string().into(), proof)
+        },
+        ignored: None,
+        unproved: 401,
+        in_our_form: true,
+    },
+    Source {
+        name: "kubernetes event",
+        fires: "Pod:Killing",
+        builds: 1,
+        sample: |number| kubernetes(kubernetes_event(number, "web-1")),
+        ignored: Some(|| kubernetes(kubernetes_event(1, "brigade-worker-x"))),
+        unproved: 401,
         in_our_form: true,
     },
     Source {
@@ -144,10 +220,12 @@ fn sample(uri: &str, headers: &[(&'static str, &str)], body: Bytes, proof: Proof
 }
 
 fn github(event: &str, body: serde_json::Value) -> Sample {
-    let proof = Proof::Headers(|secret, body| {
-        vec![("x-hub-signature-256", signature::sign_github(secret, body))]
-    });
+    let proof = Proof::Headers(hub_signature);
     sample("/events/github", &[("x-github-event", event)], body.to_string().into(), proof)
+}
+
+fn hub_signature(secret: &str, body: &[u8]) -> Headers {
+    vec![("x-hub-signature-256", signature::sign_github(secret, body))]
 }
 
 fn github_push(number: u32) -> serde_json::Value {
@@ -190,4 +268,67 @@ fn acr(number: u32, action: &str) -> serde_json::Value {
         },
         "request": {"host": "ocean.azurecr.io"},
     })
+}
+
+fn cloudevents(media: &str, body: serde_json::Value) -> Sample {
+    let uri = "/cloudevents/v1/ocean/brig?access_token={token}";
+    let sample = sample(uri, &[], body.to_string().into(), Proof::Uri);
+    Sample { headers: vec![("content-type", media.to_owned())], ..sample }
+}
+
+fn cloudevent(number: u32) -> serde_json::Value {
+    json!({
+        "specversion": "1.0",
+        "id": format!("tide-{number}"),
+        "source": "/harbour/gauge",
+        "type": "com.example.tide",
+        "time": "2026-03-01T10:00:00Z",
+        "subject": "high",
+        "data": {"ref": "refs/heads/main", "level": 3.1},
+    })
+}
+
+fn eventgrid(number: u32, kind: &str) -> Sample {
+    let body = json!([{
+        "id": format!("delivery-{number}"),
+        "topic": "/subscriptions/s/resourceGroups/g/registries/ocean",
+        "subject": "team/app:1.0",
+        "eventType": kind,
+        "eventTime": "2026-03-01T10:00:00.1234567Z",
+        "data": acr(number, "push"),
+        "dataVersion": "2.0",
+        "metadataVersion": "1",
+    }]);
+    let uri = "/eventgrid/ocean%2Fbrig?token={token}";
+    sample(uri, &[("aeg-event-type", "Notification")], body.to_string().into(), Proof::Uri)
+}
+
+fn kubernetes(body: serde_json::Value) -> Sample {
+    let uri = "/events/kubernetes/ocean/brig?token={token}";
+    sample(uri, &[], body.to_string().into(), Proof::Uri)
+}
+
+fn kubernetes_event(number: u32, pod: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "web-1.17706", "namespace": "shop", "uid": format!("event-{number}")},
+        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": pod},
+        "reason": "Killing",
+        "message": "Stopping container web",
+        "lastTimestamp": "2026-03-01T10:00:00Z",
+        "count": 1,
+    })
+}
+
+/// The headers of Standard Webhooks, with a name that follows from the body.
+fn standard_webhook(secret: &str, body: &[u8]) -> Headers {
+    let number =
+        body.iter().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    let id = format!("msg_{number}");
+    let seconds = jiff::Timestamp::now().as_second().to_string();
+    let stamp = signature::Stamp { id: &id, seconds: &seconds };
+    let value = signature::scheme::STANDARD_WEBHOOKS.sign(secret, stamp, body);
+    let value = value.unwrap_or_default();
+    vec![("webhook-signature", value), ("webhook-id", id), ("webhook-timestamp", seconds)]
 }

@@ -85,7 +85,9 @@ impl World {
              events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
             source.fires
         );
-        world.project(PROJECT, json!({"sharedSecret": SECRET, "defaultScript": script})).await;
+        let mut keys = sources::keys(SECRET);
+        keys["defaultScript"] = json!(script);
+        world.project(PROJECT, keys).await;
         world
     }
 
@@ -99,7 +101,7 @@ impl World {
                 "annotations": {"projectName": PROJECT, "brigantine.dev/max-builds": "1"},
             },
             "type": "brigade.sh/project",
-            "stringData": {"sharedSecret": SECRET},
+            "stringData": sources::keys(SECRET),
         }))
         .unwrap();
         world.app.cluster.put_project(&Project::from_secret(&secret).unwrap()).await.unwrap();

@@ -70,7 +70,8 @@ impl Outcome {
             TooLarge => code == 413,
             Encoded => code == 415,
             Unserved => code == 405,
-            UnknownProject => code == 404,
+            // Brigade's generic gateway had another word for it.
+            UnknownProject => code == if source.name.starts_with("generic") { 400 } else { 404 },
             // Brigade's gateways disagree on it.
             NoSecret => matches!(code, 401 | 403 | 404 | 500),
             Damaged | Refused => code == 500,

@@ -56,7 +56,9 @@ async fn an_encoded_body_is_refused() {
 
 #[tokio::test]
 async fn a_body_that_a_page_in_a_browser_can_send_is_refused_or_proved() {
-    for source in sources::ALL {
+    // Brigade's generic gateway looked at no type, and no page has what proves a delivery.
+    let typed = |source: &&Source| !source.name.starts_with("generic");
+    for source in sources::ALL.iter().filter(typed) {
         let world = World::of(source).await;
         for media in ["text/plain", "multipart/form-data; boundary=x", "image/png", "json", ""] {
             let mut request = (source.sample)(1).proved();

@@ -89,7 +89,7 @@ async fn a_project_without_a_secret_is_closed() {
         let world = World::of(source).await;
         let sample = (source.sample)(1);
         for secret in ["", " ", "\n", "\r\n \t\n"] {
-            world.project(PROJECT, json!({"sharedSecret": secret})).await;
+            world.project(PROJECT, sources::keys(secret)).await;
             for given in [Some(""), Some(" "), Some("null"), Some("undefined"), None] {
                 let told = world.send(sample.request(given)).await;
                 let closed = (400..=500).contains(&told.code);
@@ -104,7 +104,7 @@ async fn a_project_without_a_secret_is_closed() {
 async fn a_secret_of_another_project_proves_nothing() {
     for source in sources::ALL {
         let world = World::of(source).await;
-        world.project("ocean/other", json!({"sharedSecret": WRONG})).await;
+        world.project("ocean/other", sources::keys(WRONG)).await;
         let told = refused(&world, (source.sample)(1).request(Some(WRONG)), source.unproved).await;
         assert!(!told.to_string().contains("other"), "{}: {told}", source.name);
     }
@@ -115,7 +115,7 @@ async fn both_secrets_prove_while_one_is_rotated_and_only_the_new_one_afterwards
     for source in sources::ALL {
         for (secrets, old, new) in [("old\nnew", true, true), ("new", false, true)] {
             let world = World::of(source).await;
-            world.project(PROJECT, json!({"sharedSecret": secrets})).await;
+            world.project(PROJECT, sources::keys(secrets)).await;
             for (secret, proves) in [("old", old), ("new", new), ("old\nnew", false)] {
                 if secret.contains('\n') && !matches!((source.sample)(1).proof, sources::Proof::Uri)
                 {
