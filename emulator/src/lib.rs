@@ -3,6 +3,7 @@
 pub mod backstage;
 pub mod demo;
 pub mod emulator;
+pub mod fire;
 pub mod folder;
 pub mod replay;
 pub mod request;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
-use emulator::{demo, replay, stand_ins, up};
+use emulator::{demo, fire, replay, stand_ins, up};
 use runtime::settings::{LogFormat, Settings};
 use runtime::telemetry;
 
@@ -40,6 +40,11 @@ enum Command {
     /// headers, an empty line, the body. {{signature}} stands for the signature of the body,
     /// {{token}} for the project's token. Ends with 1 if an answer is not as expected.
     Replay(replay::Options),
+    /// Send a sample of an event, as its sender would: `emulator fire github push --ref main`
+    ///
+    /// It is signed with the project's secret, and is a new event each time, unless --commit makes
+    /// it one that was before. Ends with 1 if the answer is no 2xx.
+    Fire(fire::Options),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -94,6 +99,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments, settings, out, colours).await?,
         Command::Up(arguments) => up::run(arguments, settings, out, colours).await?,
         Command::Replay(options) => replay::run(&options, &mut out).await?,
+        Command::Fire(options) => fire::run(&options, &mut out).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "emulator", &mut out);
         }

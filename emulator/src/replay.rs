@@ -39,7 +39,7 @@ pub struct Options {
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Output {
+pub enum Output {
     /// For people
     Text,
     /// A JSON object a line: file, method, path, status, body

@@ -132,6 +132,14 @@ impl Request {
         Ok(Request { path: path.context("the path")?, ..self.clone() })
     }
 
+    /// The request as a file holds it, with its placeholders.
+    pub fn recorded(&self) -> String {
+        let head: String =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let body = String::from_utf8_lossy(&self.body);
+        format!("{} {} HTTP/1.1\n{head}\n{body}\n", self.method, self.path)
+    }
+
     /// What the sender sends in this header to prove itself.
     fn signature(&self, name: &HeaderName, headers: &HeaderMap, project: &Project) -> String {
         let scheme = scheme_of(name, headers);

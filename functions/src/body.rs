@@ -91,12 +91,17 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 
 /// Reads a JSON object; where it is wrong is said, what is there is not.
 pub(crate) fn json_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Rejection> {
-    if std::str::from_utf8(json).is_err() {
-        return Err(Rejection::malformed("the body is not UTF-8 text"));
-    }
     // An array would be read as an object whose members have no names.
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(Rejection::malformed("the body is not a JSON object"));
+    }
+    self::json(json)
+}
+
+/// Reads JSON of any kind; where it is wrong is said, what is there is not.
+pub(crate) fn json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Rejection> {
+    if std::str::from_utf8(json).is_err() {
+        return Err(Rejection::malformed("the body is not UTF-8 text"));
     }
     serde_json::from_slice(json).map_err(|error| {
         let what =

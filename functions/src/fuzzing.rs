@@ -8,11 +8,11 @@ pub use crate::sources::{PROJECT, SECRET, WRONG};
 
 /// The deliveries that there are, by name, each with a body that makes a build.
 pub fn deliveries() -> impl Iterator<Item = (&'static str, Bytes)> {
-    sources::ALL.iter().map(|source| (source.name, (source.sample)(1).body))
+    sources::all().map(|source| (source.name, (source.sample)(1).body))
 }
 
 /// The delivery of this name with this body, proved by this secret.
 pub fn delivery(name: &str, body: Vec<u8>, secret: Option<&str>) -> Option<Request<Body>> {
-    let source = sources::ALL.iter().find(|source| source.name == name)?;
+    let source = sources::all().find(|source| source.name == name)?;
     Some((source.sample)(1).with_body(body).request(secret))
 }

@@ -18,6 +18,38 @@ enum Scalar {
 /// From here on a number counts milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS: f64 = 1e11;
 
+/// A member that is a text, or a number as its text; whatever else it is, it is empty.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Text(String);
+
+/// A member that is a moment; whatever else it is, it is none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Moment(pub(crate) Option<Timestamp>);
+
+impl Text {
+    /// The text, unless it is empty.
+    pub(crate) fn get(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// The text, unless it is empty, to be kept.
+    pub(crate) fn owned(&self) -> Option<String> {
+        self.get().map(str::to_owned)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        Ok(Text(text(deserializer)?.unwrap_or_default()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
+        moment(deserializer).map(Moment)
+    }
+}
+
 /// A moment, as RFC 3339 or as seconds or milliseconds since 1970; whatever else it is is none.
 pub(crate) fn moment<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -25,7 +57,10 @@ pub(crate) fn moment<'de, D: Deserializer<'de>>(
     let moment = match Scalar::deserialize(deserializer)? {
         Scalar::Text(text) => match text.parse::<Timestamp>() {
             Ok(moment) => Some(moment),
-            Err(_not_a_date) => text.parse().ok().and_then(since_1970),
+            Err(_not_a_date) => match text.parse() {
+                Ok(number) => since_1970(number),
+                Err(_not_a_number) => with_spaces(&text),
+            },
         },
         Scalar::Whole(number) => since_1970(number as f64),
         Scalar::Fraction(number) => since_1970(number),
@@ -75,6 +110,14 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
     line
 }
 
+/// A moment as GitLab spells it: `2026-03-01 10:00:00 UTC`, or with `+0100` at its end.
+fn with_spaces(text: &str) -> Option<Timestamp> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [date, time, zone] = words[..] else { return None };
+    let zone = if zone == "UTC" { "Z" } else { zone };
+    format!("{date}T{time}{zone}").parse().ok()
+}
+
 fn since_1970(number: f64) -> Option<Timestamp> {
     let milliseconds = if number >= MILLISECONDS { number } else { number * 1000.0 };
     // A cast of a number that is too large gives the largest; that is no timestamp either.
@@ -109,6 +152,9 @@ mod tests {
             "1417566161000",
             "1.417566161e+09",
             r#""1417566161""#,
+            r#""2014-12-03 00:22:41 UTC""#,
+            r#""2014-12-03 02:22:41 +0200""#,
+            r#""2014-12-02T19:22:41-0500""#,
         ] {
             assert_eq!(at(json), same, "{json}");
         }

@@ -16,6 +16,7 @@ mod builds;
 mod cloudevent;
 mod delivery;
 mod filter;
+mod host;
 mod lenient;
 mod proof;
 mod receivers;
@@ -34,9 +35,12 @@ mod tests;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
     Cloudevents,
+    Cron,
     Eventgrid,
     Generic,
     Github,
+    Gitlab,
+    Hook,
     Kubernetes,
     Registry,
 }
@@ -45,9 +49,12 @@ impl Function {
     /// All of them.
     pub const ALL: &[Function] = &[
         Function::Cloudevents,
+        Function::Cron,
         Function::Eventgrid,
         Function::Generic,
         Function::Github,
+        Function::Gitlab,
+        Function::Hook,
         Function::Kubernetes,
         Function::Registry,
     ];
@@ -61,9 +68,12 @@ impl Function {
     pub fn name(self) -> &'static str {
         match self {
             Function::Cloudevents => "cloudevents",
+            Function::Cron => "cron",
             Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
             Function::Github => "github",
+            Function::Gitlab => "gitlab",
+            Function::Hook => "hook",
             Function::Kubernetes => "kubernetes",
             Function::Registry => "registry",
         }
@@ -72,9 +82,12 @@ impl Function {
     fn routes(self) -> Router<App> {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
+            Function::Cron => receivers::cron::routes(),
             Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
+            Function::Gitlab => receivers::gitlab::routes(),
+            Function::Hook => receivers::hook::routes(),
             Function::Kubernetes => receivers::kubernetes::routes(),
             Function::Registry => receivers::registry::routes(),
         }

@@ -11,6 +11,9 @@ use crate::rejection::Rejection;
 /// The header of tokens, for senders that let one set headers but not `Authorization`.
 const TOKEN: &str = "x-registry-token";
 
+/// The longest name of a delivery, in bytes.
+const NAME: usize = 256;
+
 /// The secrets that a project's token may be: its `genericGatewaySecret`, or its `sharedSecret` if
 /// there is no such one.
 pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
@@ -44,6 +47,20 @@ fn authorization(headers: &HeaderMap) -> Result<Option<String>, SignatureError> 
     };
     let value = signature::single(headers, header::AUTHORIZATION.as_str())?;
     value.to_str().map(|text| Some(text.to_owned())).map_err(|_bytes| SignatureError::Malformed)
+}
+
+/// The name that a sender gave a delivery, in the first of these headers that is there: with the
+/// header's own, since two headers may have the same.
+pub(crate) fn name(headers: &HeaderMap, names: &[&str]) -> Result<Option<String>, Rejection> {
+    let Some(header) = names.iter().find(|header| headers.contains_key(**header)) else {
+        return Ok(None);
+    };
+    let value = signature::single(headers, header).ok();
+    let value = value.filter(|value| (1..=NAME).contains(&value.len()));
+    let value = value.and_then(|value| value.to_str().ok()).ok_or_else(|| {
+        Rejection::malformed(format!("{header} must be there once, with 1 to {NAME} letters"))
+    })?;
+    Ok(Some(format!("{header} {value}")))
 }
 
 /// What a sender is told whose token does not prove it, in the words of Brigade's gateways. They are

@@ -1,12 +1,17 @@
 //! A delivery of every source, for the tests that all of them must pass and for the fuzzer.
 //!
-//! A new source is one more row of [`ALL`]: a function that makes its delivery, how it is proved,
-//! and what comes of it.
+//! A new kind of delivery is one more row of its sender's table: a function that makes it, how it is
+//! proved, and what comes of it.
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
-use runtime::signature;
-use serde_json::json;
+
+mod cloudevents;
+mod eventgrid;
+mod generic;
+mod github;
+mod kubernetes;
+mod registry;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -16,16 +21,6 @@ pub(crate) const SECRET: &str = "aye aye";
 
 /// A secret of no project.
 pub(crate) const WRONG: &str = "no-such-secret";
-
-/// The keys of a project that all sources prove themselves to with this secret.
-pub(crate) fn keys(secret: &str) -> serde_json::Value {
-    json!({
-        "sharedSecret": secret,
-        "genericGatewaySecret": secret,
-        "secrets": json!({"eventGridToken": secret}).to_string(),
-        "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
-    })
-}
 
 /// One kind of delivery of one sender.
 pub(crate) struct Source {
@@ -41,8 +36,14 @@ pub(crate) struct Source {
     pub(crate) ignored: Option<fn() -> Sample>,
     /// The status when nothing proves it.
     pub(crate) unproved: u16,
+    /// The status when there is no such project.
+    pub(crate) unknown: u16,
+    /// Whether the body must be JSON.
+    pub(crate) is_json: bool,
     /// Whether the answer has our own form, with `build` and `reason`, and not one of the sender's.
     pub(crate) in_our_form: bool,
+    /// Whether a delivery that is made again is known to be the same.
+    pub(crate) is_known_again: bool,
 }
 
 /// A request, but for its proof.
@@ -70,121 +71,63 @@ pub(crate) enum Proof {
     Uri,
 }
 
-/// Every kind of delivery that we know.
-pub(crate) const ALL: &[Source] = &[
-    Source {
-        name: "github push",
-        fires: "push",
-        builds: 1,
-        sample: |number| github("push", github_push(number)),
-        ignored: Some(|| github("ping", github_push(1))),
-        unproved: 403,
-        in_our_form: true,
-    },
-    Source {
-        name: "github pull_request",
-        fires: "pull_request",
-        builds: 1,
-        sample: |number| github("pull_request", github_pull_request(number)),
-        ignored: Some(|| github("ping", github_pull_request(1))),
-        unproved: 403,
-        in_our_form: true,
-    },
-    Source {
-        name: "cloudevents structured",
-        fires: "com.example.tide",
-        builds: 1,
-        sample: |number| cloudevents("application/cloudevents+json", cloudevent(number)),
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "cloudevents batch",
-        fires: "com.example.tide",
-        builds: 2,
-        sample: |number| {
-            let events = json!([cloudevent(2 * number), cloudevent(2 * number + 1)]);
-            cloudevents("application/cloudevents-batch+json", events)
-        },
-        ignored: Some(|| cloudevents("application/cloudevents-batch+json", json!([]))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "eventgrid",
-        fires: "Microsoft.ContainerRegistry.ImagePushed",
-        builds: 1,
-        sample: |number| eventgrid(number, "Microsoft.ContainerRegistry.ImagePushed"),
-        ignored: Some(|| eventgrid(1, "Microsoft.EventGrid.SubscriptionDeletedEvent")),
-        unproved: 403,
-        in_our_form: true,
-    },
-    Source {
-        name: "generic simpleevent",
-        fires: "simpleevent",
-        builds: 1,
-        sample: |number| {
-            let body = json!({"ref": "refs/heads/main", "number": number}).to_string();
-            let uri = "/simpleevents/v1/ocean%2Fbrig";
-            sample(uri, &[], body.into(), Proof::Headers(standard_webhook))
-        },
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "generic cloudevent",
-        fires: "cloudevent",
-        builds: 1,
-        sample: |number| {
-            let mut event = cloudevent(number);
-            event["specversion"] = json!("0.2");
-            let proof = Proof::Headers(hub_signature);
-            sample("/cloudevents/v02/ocean%2Fbrig", &[], event.to_string().into(), proof)
-        },
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "kubernetes event",
-        fires: "Pod:Killing",
-        builds: 1,
-        sample: |number| kubernetes(kubernetes_event(number, "web-1")),
-        ignored: Some(|| kubernetes(kubernetes_event(1, "brigade-worker-x"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry acr",
-        fires: "image_push",
-        builds: 1,
-        sample: |number| registry(acr(number, "push")),
-        ignored: Some(|| registry(acr(1, "quarantine"))),
-        unproved: 401,
-        in_our_form: true,
-    },
-    Source {
-        name: "registry dockerhub",
-        fires: "image_push",
-        builds: 1,
-        sample: |number| {
-            registry(json!({
-                "push_data": {"pushed_at": 1_772_359_200 + number, "pusher": "ada", "tag": "1.0"},
-                "repository": {"repo_name": "ocean/app", "name": "app", "namespace": "ocean"},
-            }))
-        },
-        ignored: None,
-        unproved: 401,
-        in_our_form: true,
-    },
+/// Every kind of delivery that we know, sender by sender.
+pub(crate) const ALL: [&[Source]; 6] = [
+    github::SOURCES,
+    registry::SOURCES,
+    generic::SOURCES,
+    cloudevents::SOURCES,
+    eventgrid::SOURCES,
+    kubernetes::SOURCES,
 ];
+
+/// What most of them have in common.
+const COMMON: Source = Source {
+    name: "",
+    fires: "",
+    builds: 1,
+    sample: |_number| Sample {
+        uri: String::new(),
+        headers: Vec::new(),
+        body: Bytes::new(),
+        proof: Proof::Uri,
+    },
+    ignored: None,
+    unproved: 401,
+    unknown: 404,
+    is_json: true,
+    in_our_form: true,
+    is_known_again: true,
+};
+
+/// All sources.
+pub(crate) fn all() -> impl Iterator<Item = &'static Source> {
+    ALL.into_iter().flatten()
+}
+
+/// Those whose deliveries are known again when they are made again.
+pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
+    all().filter(|source| source.is_known_again)
+}
+
+/// The keys of a project whose every secret is this one, and that takes whatever there is.
+pub(crate) fn secrets(secret: &str) -> serde_json::Value {
+    serde_json::json!({
+        "sharedSecret": secret,
+        "genericGatewaySecret": secret,
+        "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
+        "secrets": serde_json::json!({"eventGridToken": secret}).to_string(),
+        "slack.signingSecret": secret,
+    })
+}
 
 impl Sample {
     /// The request as whoever knows this secret sends it; without one, nothing proves it.
     pub(crate) fn request(&self, secret: Option<&str>) -> Request<Body> {
-        let uri = self.uri.replace("{token}", &encoded(secret.unwrap_or_default()));
+        let uri = match secret {
+            Some(secret) => self.uri.replace("{token}", &encoded(secret)),
+            None => self.uri.replace("/{token}", "").replace("{token}", ""),
+        };
         let mut request = Request::post(uri);
         for (name, value) in &self.headers {
             request = request.header(*name, value);
@@ -213,122 +156,21 @@ pub(crate) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn sample(uri: &str, headers: &[(&'static str, &str)], body: Bytes, proof: Proof) -> Sample {
-    let mut all = vec![("content-type", "application/json".to_owned())];
+/// A delivery of JSON, unless its headers say another type.
+fn sample(
+    uri: &str,
+    headers: &[(&'static str, &str)],
+    body: impl ToString,
+    proof: Proof,
+) -> Sample {
+    let mut all = Vec::new();
+    if headers.iter().all(|(name, _value)| *name != "content-type") {
+        all.push(("content-type", "application/json".to_owned()));
+    }
     all.extend(headers.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Sample { uri: uri.to_owned(), headers: all, body, proof }
+    Sample { uri: uri.to_owned(), headers: all, body: body.to_string().into(), proof }
 }
 
-fn github(event: &str, body: serde_json::Value) -> Sample {
-    let proof = Proof::Headers(hub_signature);
-    sample("/events/github", &[("x-github-event", event)], body.to_string().into(), proof)
-}
-
-fn hub_signature(secret: &str, body: &[u8]) -> Headers {
-    vec![("x-hub-signature-256", signature::sign_github(secret, body))]
-}
-
-fn github_push(number: u32) -> serde_json::Value {
-    json!({
-        "ref": "refs/heads/main",
-        "after": format!("{number:040x}"),
-        "head_commit": {"id": format!("{number:040x}")},
-        "repository": {"full_name": PROJECT, "pushed_at": 1_772_359_200},
-    })
-}
-
-fn github_pull_request(number: u32) -> serde_json::Value {
-    let repository = json!({"full_name": PROJECT, "id": 1, "fork": false});
-    json!({
-        "action": "opened",
-        "number": number,
-        "pull_request": {
-            "number": number,
-            "author_association": "OWNER",
-            "updated_at": "2026-03-01T10:00:00Z",
-            "head": {"sha": format!("{number:040x}"), "ref": "feature", "repo": repository},
-            "base": {"sha": "0".repeat(40), "ref": "main", "repo": repository},
-        },
-        "repository": repository,
-    })
-}
-
-fn registry(body: serde_json::Value) -> Sample {
-    let uri = "/events/webhook/ocean/brig?commit=main&token={token}";
-    sample(uri, &[], body.to_string().into(), Proof::Uri)
-}
-
-fn acr(number: u32, action: &str) -> serde_json::Value {
-    json!({
-        "id": format!("delivery-{number}"),
-        "timestamp": "2026-03-01T10:00:00Z",
-        "action": action,
-        "target": {
-            "digest": format!("sha256:{number:064x}"), "repository": "team/app", "tag": "1.0",
-        },
-        "request": {"host": "ocean.azurecr.io"},
-    })
-}
-
-fn cloudevents(media: &str, body: serde_json::Value) -> Sample {
-    let uri = "/cloudevents/v1/ocean/brig?access_token={token}";
-    let sample = sample(uri, &[], body.to_string().into(), Proof::Uri);
-    Sample { headers: vec![("content-type", media.to_owned())], ..sample }
-}
-
-fn cloudevent(number: u32) -> serde_json::Value {
-    json!({
-        "specversion": "1.0",
-        "id": format!("tide-{number}"),
-        "source": "/harbour/gauge",
-        "type": "com.example.tide",
-        "time": "2026-03-01T10:00:00Z",
-        "subject": "high",
-        "data": {"ref": "refs/heads/main", "level": 3.1},
-    })
-}
-
-fn eventgrid(number: u32, kind: &str) -> Sample {
-    let body = json!([{
-        "id": format!("delivery-{number}"),
-        "topic": "/subscriptions/s/resourceGroups/g/registries/ocean",
-        "subject": "team/app:1.0",
-        "eventType": kind,
-        "eventTime": "2026-03-01T10:00:00.1234567Z",
-        "data": acr(number, "push"),
-        "dataVersion": "2.0",
-        "metadataVersion": "1",
-    }]);
-    let uri = "/eventgrid/ocean%2Fbrig?token={token}";
-    sample(uri, &[("aeg-event-type", "Notification")], body.to_string().into(), Proof::Uri)
-}
-
-fn kubernetes(body: serde_json::Value) -> Sample {
-    let uri = "/events/kubernetes/ocean/brig?token={token}";
-    sample(uri, &[], body.to_string().into(), Proof::Uri)
-}
-
-fn kubernetes_event(number: u32, pod: &str) -> serde_json::Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {"name": "web-1.17706", "namespace": "shop", "uid": format!("event-{number}")},
-        "involvedObject": {"kind": "Pod", "namespace": "shop", "name": pod},
-        "reason": "Killing",
-        "message": "Stopping container web",
-        "lastTimestamp": "2026-03-01T10:00:00Z",
-        "count": 1,
-    })
-}
-
-/// The headers of Standard Webhooks, with a name that follows from the body.
-fn standard_webhook(secret: &str, body: &[u8]) -> Headers {
-    let number =
-        body.iter().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-    let id = format!("msg_{number}");
-    let seconds = jiff::Timestamp::now().as_second().to_string();
-    let stamp = signature::Stamp { id: &id, seconds: &seconds };
-    let value = signature::scheme::STANDARD_WEBHOOKS.sign(secret, stamp, body);
-    let value = value.unwrap_or_default();
-    vec![("webhook-signature", value), ("webhook-id", id), ("webhook-timestamp", seconds)]
-}
+/// A token as most senders send it.
+const BEARER: Proof =
+    Proof::Headers(|secret, _body| vec![("authorization", format!("Bearer {secret}"))]);

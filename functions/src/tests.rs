@@ -18,6 +18,8 @@ use runtime::signature;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::host::Meaning;
+use crate::rejection::Rejection;
 use crate::sources::{self, PROJECT, SECRET, Sample, Source, WRONG};
 use crate::{App, Function, Tasks, Workers, router};
 
@@ -25,10 +27,13 @@ mod attacks;
 mod cloudevents;
 mod control;
 mod crashes;
+mod cron;
 mod eventgrid;
 mod explained;
 mod generic;
 mod github;
+mod hook;
+mod hosts;
 mod kubernetes;
 mod logged;
 mod once;
@@ -85,7 +90,7 @@ impl World {
              events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
             source.fires
         );
-        let mut keys = sources::keys(SECRET);
+        let mut keys = sources::secrets(SECRET);
         keys["defaultScript"] = json!(script);
         world.project(PROJECT, keys).await;
         world
@@ -101,7 +106,7 @@ impl World {
                 "annotations": {"projectName": PROJECT, "brigantine.dev/max-builds": "1"},
             },
             "type": "brigade.sh/project",
-            "stringData": sources::keys(SECRET),
+            "stringData": sources::secrets(SECRET),
         }))
         .unwrap();
         world.app.cluster.put_project(&Project::from_secret(&secret).unwrap()).await.unwrap();
@@ -223,6 +228,11 @@ impl Told {
     }
 }
 
+/// A push to GitHub, where one kind of delivery is as good as another.
+fn first_source() -> &'static Source {
+    sources::all().next().unwrap()
+}
+
 /// What is told to the sender of a request.
 async fn told(router: Router, request: Request<Body>) -> Told {
     let response = router.oneshot(request).await.unwrap();
@@ -270,6 +280,39 @@ fn image_push() -> String {
         "request": {"host": "ocean.azurecr.io"},
     })
     .to_string()
+}
+
+/// What a git host's delivery means, a line for each thing that a script, a list or a filter sees.
+pub(crate) fn shown(meaning: Result<Meaning, Rejection>) -> String {
+    let candidates = match meaning {
+        Ok(Meaning::Events(candidates)) => candidates,
+        Ok(Meaning::Rare(event)) => return format!("rare: {}", event.kind),
+        Ok(Meaning::Skipped { status, reason }) => return format!("skipped: {status}: {reason}"),
+        Ok(Meaning::Ignored { reason }) => return format!("ignored: {reason}"),
+        Err(Rejection::Malformed { reason, .. }) => return format!("malformed: {reason}"),
+        Err(other) => return format!("{other:?}"),
+    };
+    let mut texts = Vec::new();
+    for (event, seen) in candidates {
+        let mut text = event.kind;
+        for (name, value) in [
+            ("action", event.action.unwrap_or_default()),
+            ("commit", event.revision.commit),
+            ("ref", event.revision.reference),
+            ("short", event.short_title),
+            ("long", event.long_title),
+            ("time", event.time.map(|time| time.to_string()).unwrap_or_default()),
+            ("branches", seen.branches.join(" ")),
+            ("tag", seen.tag.unwrap_or_default()),
+            ("paths", seen.paths.unwrap_or_default().join(" ")),
+        ] {
+            if !value.is_empty() {
+                text += &format!("\n{name} {value}");
+            }
+        }
+        texts.push(text);
+    }
+    texts.join("\n\n")
 }
 
 /// Settings whose requests have more time than any takes.

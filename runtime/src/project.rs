@@ -14,10 +14,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use filters::{FilterError, Filters, Patterns};
+pub use hooks::{HookError, Hooks};
 pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
 mod filters;
+pub mod hooks;
 mod kubernetes;
 mod limits;
 pub mod values;
@@ -109,6 +111,8 @@ pub struct Project {
     pub event_filters: EventFilters,
     /// Which events it takes.
     pub filters: Filters,
+    /// How it understands senders of its own.
+    pub hooks: Hooks,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
 }
@@ -156,6 +160,9 @@ pub enum ProjectError {
     /// A key holds bytes that are no text.
     #[error("the project's key {0:?} is not UTF-8 text")]
     NotText(String),
+    /// A rule for a sender of its own is not understood.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// A filter of Kubernetes events is not understood.
     #[error(transparent)]
     EventFilter(#[from] EventFilterError),
@@ -211,9 +218,11 @@ impl Project {
         let home = secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let annotations = secret.metadata.annotations.clone().unwrap_or_default();
         let name = annotations.get(NAME_ANNOTATION);
+        let secrets = script_secrets(&key("secrets"))?;
         Ok(Project {
             event_filters: EventFilters::read(key(kubernetes::KEY))?,
             filters: Filters::read(key, str::to_owned)?,
+            hooks: Hooks::parse(&key("hooks"), &secrets)?,
             limits: Limits::of(&annotations)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
@@ -229,7 +238,7 @@ impl Project {
             default_script_name: key("defaultScriptName"),
             default_config: key("defaultConfig"),
             default_config_name: key("defaultConfigName"),
-            secrets: script_secrets(&key("secrets"))?,
+            secrets,
             ssh_key: key("sshKey").replace('$', "\n").into(),
             ssh_cert: key("sshCert").replace('$', "\n").into(),
             vcs_sidecar: key("vcsSidecar"),
@@ -291,6 +300,7 @@ impl Project {
             ("sshCert", escaped(&self.ssh_cert)),
             ("cloneURL", self.clone_url.clone()),
             ("secrets", Value::Object(self.secrets.clone()).to_string()),
+            ("hooks", self.hooks.json().to_owned()),
             ("worker.registry", self.worker.registry.clone()),
             ("worker.name", self.worker.name.clone()),
             ("worker.tag", self.worker.tag.clone()),

@@ -47,9 +47,6 @@ mod translation;
 /// The largest body that is read.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// The longest name of an event, in bytes.
-const NAME: usize = 256;
-
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -168,16 +165,7 @@ fn name(headers: &HeaderMap, proof: Proof) -> Result<Option<String>, Rejection> 
         Proof::StandardWebhooks => &["webhook-id"],
         Proof::Signature => &[],
     };
-    let Some(header) = headers_that_count.iter().find(|header| headers.contains_key(**header))
-    else {
-        return Ok(None);
-    };
-    let value = signature::single(headers, header).ok();
-    let value = value.filter(|value| (1..=NAME).contains(&value.len()));
-    let value = value.and_then(|value| value.to_str().ok()).ok_or_else(|| {
-        Rejection::malformed(format!("{header} must be there once, with 1 to {NAME} letters"))
-    })?;
-    Ok(Some(format!("{header} {value}")))
+    proof::name(headers, headers_that_count)
 }
 
 /// What Brigade's gateway said where there is no such project.

@@ -4,11 +4,16 @@
 //!   one named like the body's `repository.full_name`
 //! - Proof: `X-Hub-Signature-256` over the raw body, JSON or form, with the project's
 //!   `sharedSecret`, else `DEFAULT_SHARED_SECRET`; SHA-1 only with `GITHUB_ALLOW_SHA1`
-//! - Events: `commit_comment`, `create`, `deployment`, `deployment_status`, `issue_comment`,
-//!   `pull_request`, `pull_request_review`, `pull_request_review_comment`, `push`, `release`,
-//!   `status`, each also as `<event>:<action>`; every other delivery is ignored
-//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form
-//! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer
+//! - Events: `check_run`, `check_suite`, `commit_comment`, `create`, `deployment`,
+//!   `deployment_status`, `issue_comment`, `pull_request`, `pull_request_review`,
+//!   `pull_request_review_comment`, `push`, `release`, `status`, each also as `<event>:<action>`;
+//!   `image_push` from the provider `ghcr` of `package` and `registry_package`; every other event
+//!   that is about a repository where the project's `filters.events` names it
+//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form, and for
+//!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
+//!   its tag and the action
+//! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
+//!   no other event is at a commit that may be a fork's; GitHub's API has half of the time
 //!
 //! <https://docs.github.com/webhooks/webhook-events-and-payloads>
 
@@ -18,13 +23,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use percent_encoding::percent_decode;
-use runtime::event::Event;
+use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 
 use self::checks::{Completed, complete};
-use self::translation::{Delivery, Meaning, changed_files, is_known, translate};
+use self::translation::{Delivery, Meaning, Need, Translated, changed_files, is_known, translate};
 use crate::answer::{Answer, Made};
 use crate::app::App;
 use crate::body;
@@ -85,9 +90,16 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if name == "push" && seen.tag.is_none() && !project.filters.paths.is_empty() {
         seen.paths = changed_files(&translated.event.payload);
     }
-    let taken = filter::take(&project, &app.settings.events, translated.event, &translated.seen);
+    let events = &app.settings.events;
+    let taken = filter::take(&project, events, translated.event.clone(), &translated.seen);
     translated.event = match taken {
         Ok(event) => event,
+        // As in Brigade, who wants checks only has them of pull requests, too.
+        Err(reason) if wants_suite(&translated, &project, events) => {
+            let Completed { note, .. } = complete(&app, deadline, &project, translated).await?;
+            let reason = [Some(reason), note].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            return Ok(Answer::ignored(reason, Some(&project)));
+        }
         Err(reason) => return Ok(Answer::ignored(reason, Some(&project))),
     };
 
@@ -103,15 +115,30 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if app.settings.github_two_builds
         && let Some(action) = &event.action
     {
+        // One body is one event, unless something says otherwise.
+        let identity = match &event.identity {
+            Identity::Content(signed) => {
+                Identity::Content([signed, action.as_bytes()].concat().into())
+            }
+            Identity::Fresh => Identity::Fresh,
+        };
         let kind = format!("{}:{action}", event.kind);
-        let events =
-            vec![Event { action: None, ..event.clone() }, Event { kind, action: None, ..event }];
+        let second = Event { kind, action: None, identity, ..event.clone() };
+        let events = vec![Event { action: None, ..event }, second];
         let results = builds::make_all(&app, deadline, &project, events).await;
         let results = results.into_iter().map(|result| result.map(noted)).collect();
         return Ok(Answer::Several { status: "Complete", results });
     }
     let made = noted(builds::make(&app, deadline, &project, event).await?);
     Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+}
+
+/// Whether an event that is not taken itself is to have a check suite, whose events are.
+fn wants_suite(translated: &Translated, project: &Project, events: &[String]) -> bool {
+    let suite = Event::new("github", "check_suite", Bytes::new());
+    let suite = Event { action: Some("rerequested".to_owned()), ..suite };
+    let is_taken = || filter::take(project, events, suite, &translated.seen).is_ok();
+    matches!(translated.need, Need::CheckSuite { .. }) && is_taken()
 }
 
 fn prove(

@@ -34,7 +34,7 @@ async fn repair(world: &World, source: &Source, moment: &str) {
 
 #[tokio::test]
 async fn a_crash_between_any_two_calls_is_repaired_by_a_redelivery() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         for when in [When::Before, When::After] {
             let mut calls = 0;
             loop {
@@ -61,7 +61,7 @@ async fn a_crash_between_any_two_calls_is_repaired_by_a_redelivery() {
 
 #[tokio::test]
 async fn one_call_that_is_refused_loses_nothing_and_makes_nothing_twice() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         for when in [When::Before, When::After] {
             for call in 0..8 {
                 let world = World::of(source).await;
@@ -94,7 +94,7 @@ async fn one_call_that_is_refused_loses_nothing_and_makes_nothing_twice() {
 
 #[tokio::test]
 async fn a_request_dropped_at_any_moment_is_repaired_by_a_redelivery() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         let mut moments = 0;
         loop {
             let world = World::of(source).await;
@@ -124,7 +124,7 @@ async fn a_request_dropped_at_any_moment_is_repaired_by_a_redelivery() {
 
 #[tokio::test]
 async fn a_cluster_that_loses_an_answer_loses_no_build() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         for call in 0..6 {
             let world = World::of(source).await;
             world.fail_once(call, 504, When::After);
@@ -155,7 +155,7 @@ async fn a_build_that_is_kept_but_not_started_says_so() {
 
 #[tokio::test]
 async fn a_cluster_that_is_away_is_told_to_every_sender_as_something_that_passes() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         let world = World::of(source).await;
         world.fail(0, 503, When::Before);
         tokio::time::pause();
@@ -174,7 +174,7 @@ async fn a_crash_between_any_two_calls_of_a_build_that_awaits_makes_its_job_and_
     for when in [When::Before, When::After] {
         let mut calls = 0;
         loop {
-            let source = &sources::ALL[0];
+            let source = first_source();
             let world = World::new().await;
             let keys = json!({"sharedSecret": SECRET, "defaultScript": AWAITS});
             world.project(PROJECT, keys).await;
@@ -202,7 +202,7 @@ async fn a_crash_between_any_two_calls_of_a_build_that_awaits_makes_its_job_and_
 
 #[tokio::test]
 async fn builds_that_wait_for_each_other_run_once_each_after_any_crash() {
-    for source in sources::ALL {
+    for source in sources::repeated() {
         for when in [When::Before, When::After] {
             let mut calls = 0;
             loop {

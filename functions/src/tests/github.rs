@@ -2,6 +2,9 @@
 
 use super::*;
 
+mod app;
+mod table;
+
 #[tokio::test]
 async fn a_proved_push_makes_a_build_and_its_worker() {
     let world = World::without_scripts().await;
@@ -228,6 +231,28 @@ async fn a_repository_without_a_project_is_not_found() {
     let body = push().replace("ocean/brig", "ocean/other");
     let told = world.send(delivery("push", body)).await;
     assert_eq!((told.code, &told.body["status"]), (404, &json!("project not found")));
+}
+
+#[tokio::test]
+async fn a_secret_is_changed_with_both_in_lines_for_a_while() {
+    let world = World::without_scripts().await;
+    for (secrets, code) in [("new\naye aye\n", 200), ("aye aye\r\nnew", 200), ("new", 403)] {
+        world.project("ocean/brig", json!({"sharedSecret": secrets})).await;
+        assert_eq!(world.send(delivery("push", push())).await.code, code, "{secrets:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_enterprise_servers_headers_change_nothing() {
+    let world = World::without_scripts().await;
+    let mut request = delivery("push", push());
+    let headers = request.headers_mut();
+    headers.insert("x-github-enterprise-host", "github.acme.com".parse().unwrap());
+    headers.insert("x-github-enterprise-version", "3.14.0".parse().unwrap());
+    headers.insert("x-github-hook-installation-target-type", "repository".parse().unwrap());
+    let old = signature::sign_github_sha1(SECRET, push().as_bytes());
+    headers.insert("x-hub-signature", old.parse().unwrap());
+    assert_eq!(world.send(request).await.code, 200);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use axum::http::HeaderName;
+use expect_test::expect_file;
 use runtime::build::BuildId;
 
 use super::*;
@@ -12,6 +14,7 @@ mod cloudevents;
 mod eventgrid;
 mod generic;
 mod github;
+mod gitlab;
 mod kubernetes;
 mod registry;
 
@@ -91,9 +94,12 @@ async fn outcome_of(world: &World, row: &Row, request: impl Fn() -> Request<Body
         assert_eq!(again["duplicate"], is_repeated, "{}: {again:?}", row.file);
         let build = world.app.cluster.build("default", BuildId::parse(id).unwrap()).await;
         let build = build.unwrap().unwrap();
-        // What is in two recordings has the payload of the first.
+        // What is in two recordings has the payload of the first; what is wrapped is in it whole.
         let is_new = made["duplicate"] == false;
-        assert!(!is_new || build.event.payload == row.body, "{}", row.file);
+        let (payload, body) = (&build.event.payload, String::from_utf8_lossy(&row.body));
+        let is_kept = *payload == row.body
+            || String::from_utf8_lossy(payload).contains(body.trim_start_matches('\u{feff}'));
+        assert!(!is_new || is_kept, "{}", row.file);
         if several.is_some() {
             line.push_str("\n   ");
         }

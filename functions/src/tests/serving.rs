@@ -22,7 +22,7 @@ struct Served {
 }
 
 async fn served() -> Served {
-    let world = World::of(&sources::ALL[0]).await;
+    let world = World::of(first_source()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, asked) = oneshot::channel::<()>();
@@ -51,7 +51,7 @@ impl Served {
 
     /// Checks that a delivery is taken while whatever is going on goes on.
     async fn still_takes(&self, number: u32, what: &str) {
-        let status = self.status(&wire((sources::ALL[0].sample)(number), &[])).await;
+        let status = self.status(&wire((first_source().sample)(number), &[])).await;
         assert_eq!(status, "200", "with {what}");
         let builds = self.world.builds().await;
         assert_eq!(builds.len(), number as usize, "with {what}");
@@ -75,7 +75,7 @@ fn wire(sample: Sample, lines: &[&str]) -> Vec<u8> {
 #[tokio::test]
 async fn clients_that_send_nothing_or_half_of_something_do_not_stop_others() {
     let served = served().await;
-    let whole = wire((sources::ALL[0].sample)(99), &[]);
+    let whole = wire((first_source().sample)(99), &[]);
     let body = whole.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     let mut crowd = Vec::new();
     for (number, (what, sent)) in [
@@ -108,7 +108,7 @@ async fn bodies_of_25_megabytes_do_not_stop_others() {
     let served = served().await;
     // As many as there is room for, and more, of which each lacks its last byte.
     let length = 25 * 1024 * 1024;
-    let head = String::from_utf8(wire((sources::ALL[0].sample)(1), &[])).unwrap();
+    let head = String::from_utf8(wire((first_source().sample)(1), &[])).unwrap();
     let head = head.split_once("content-length").unwrap().0;
     let head = format!("{head}content-length: {length}\r\n\r\n");
     let spaces = vec![b' '; length - 1];
@@ -128,8 +128,8 @@ async fn bodies_of_25_megabytes_do_not_stop_others() {
 async fn a_client_that_goes_away_before_its_answer_loses_no_build() {
     let served = served().await;
     for number in 1..10 {
-        drop(served.connect(&wire((sources::ALL[0].sample)(number), &[])).await);
-        let status = served.status(&wire((sources::ALL[0].sample)(number), &[])).await;
+        drop(served.connect(&wire((first_source().sample)(number), &[])).await);
+        let status = served.status(&wire((first_source().sample)(number), &[])).await;
         assert_eq!(status, "200");
         served.world.has_once(number as usize, "after a client that went away").await;
     }
@@ -138,7 +138,7 @@ async fn a_client_that_goes_away_before_its_answer_loses_no_build() {
 #[tokio::test]
 async fn a_request_that_two_servers_would_read_differently_is_refused() {
     let served = served().await;
-    let sample = (sources::ALL[0].sample)(1);
+    let sample = (first_source().sample)(1);
     for lines in [
         &["transfer-encoding: chunked"][..],
         &["content-length: 0"],

@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::limits::NAMES;
-use super::{EventFilters, Filters, Limits, Project, ProjectError, SidecarResources, WorkerImage};
+use super::{
+    EventFilters, Filters, Hooks, Limits, Project, ProjectError, SidecarResources, WorkerImage,
+};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
@@ -27,6 +29,7 @@ const KEYS: &[&str] = &[
     "filters",
     "genericGatewaySecret",
     "github",
+    "hooks",
     "imagePullSecrets",
     "initGitSubmodules",
     "kubernetes",
@@ -111,6 +114,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     sidecar.warn_of_unknown(&["limits", "requests"], &mut warnings);
     let (limits, requests) = (sidecar.section("limits")?, sidecar.section("requests")?);
 
+    let secrets = values.secrets()?;
     let project = Project {
         id: super::id_of(&name),
         namespace: super::or(values.text("namespace")?, home),
@@ -127,7 +131,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         default_script_name: values.text("defaultScriptName")?,
         default_config: values.text("defaultConfig")?,
         default_config_name: values.text("defaultConfigName")?,
-        secrets: values.secrets()?,
+        hooks: values.hooks(&secrets)?,
+        secrets,
         ssh_key: values.text("sshKey")?.into(),
         ssh_cert: values.text("sshCert")?.into(),
         vcs_sidecar: match values.text("vcsSidecar")?.as_str() {
@@ -232,6 +237,16 @@ impl Section {
             Some(Value::String(json)) => Ok(super::script_secrets(json)?),
             _ => Ok(self.section("secrets")?.map),
         }
+    }
+
+    /// The rules for senders of its own: a list, or a text that is one in JSON.
+    fn hooks(&self, secrets: &Map<String, Value>) -> Result<Hooks, ValuesError> {
+        let hooks = match self.map.get("hooks") {
+            None => Ok(Hooks::default()),
+            Some(Value::String(json)) => Hooks::parse(json, secrets),
+            Some(value) => Hooks::read(value, secrets),
+        };
+        Ok(hooks.map_err(ProjectError::Hook)?)
     }
 
     /// Which events the project takes; the chart has no key for that.

@@ -243,7 +243,10 @@ fn client() -> Option<&'static reqwest::Client> {
     let client = CLIENT.get_or_init(|| {
         // Installed once for the process; a second time changes nothing.
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        // Calls are rare, and connections would belong to whoever made the first.
+        let client = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none());
         client.build().ok()
     });
     client.as_ref()

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::filter::Seen;
 
+mod asked;
+mod packages;
+
 /// What a project with these filters makes of a body, by these settings.
 fn meaning_with(
     settings: &Settings,
@@ -485,6 +488,11 @@ fn filters_look_at_the_branch_or_tag_that_an_event_is_about() {
     assert_eq!(filtered("release", release), tag("v1"));
     let status =
         json!({"sha": "7", "state": "success", "branches": [{"name": "a"}, {"name": "b"}]});
+    let suite = |pulls: Value, branch: &str| json!({"check_suite": {"head_sha": "5", "head_branch": branch, "pull_requests": pulls}});
+    let pulls = json!([{"base": {"ref": "main"}}]);
+    assert_eq!(filtered("check_suite", suite(pulls, "topic")), branch("main"));
+    assert_eq!(filtered("check_suite", suite(json!([]), "topic")), branch("topic"));
+    assert_eq!(filtered("check_suite", suite(json!([]), "refs/pull/1/head")), Seen::default());
     let both = ["a".to_owned(), "b".to_owned()];
     assert_eq!(filtered("status", status).branches, both);
     assert_eq!(filtered("issue_comment", issue_comment("created", true, "OWNER")), Seen::default());
@@ -527,10 +535,14 @@ proptest! {
     #[test]
     fn no_members_make_the_parsers_panic(name in "[a-z_]{1,12}", members in members()) {
         let _any = meaning(&name, &members);
+        let asked = format!("{{events: {name}}}");
+        let _any = meaning_with(&Settings::default(), &asked, &name, members.to_string().into());
         for (own, mut body) in [
             ("push", push()),
             ("pull_request", pull_request("opened", 2, "OWNER")),
             ("issue_comment", issue_comment("created", true, "OWNER")),
+            ("package", json!({"action": "published"})),
+            ("check_suite", json!({"action": "requested"})),
         ] {
             for (key, value) in members.as_object().unwrap() {
                 body[key] = value.clone();
@@ -545,22 +557,28 @@ fn members() -> impl Strategy<Value = Value> {
     let names = prop_oneof![
         Just("action"),
         Just("after"),
+        Just("check_run"),
+        Just("check_suite"),
         Just("comment"),
         Just("commit"),
         Just("created_at"),
         Just("deleted"),
         Just("deployment"),
         Just("head_commit"),
+        Just("installation"),
         Just("issue"),
         Just("number"),
+        Just("package"),
         Just("pull_request"),
         Just("ref"),
+        Just("registry_package"),
         Just("release"),
         Just("repository"),
         Just("review"),
         Just("sha"),
         Just("state"),
         Just("updated_at"),
+        Just("workflow_run"),
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -577,6 +595,11 @@ fn members() -> impl Strategy<Value = Value> {
             Just("number"),
             Just("sha"),
             Just("id"),
+            Just("app"),
+            Just("package_type"),
+            Just("package_version"),
+            Just("package_url"),
+            Just("container_metadata"),
             Just("author_association"),
             Just("pushed_at"),
         ];

@@ -1,14 +1,13 @@
 //! What a GitHub delivery means: an event, or why it is none.
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::settings::Settings;
 use serde::Deserialize;
 
-use self::about::seen;
-use self::members::{Body, Subject};
+use self::about::{seen, time, titles};
+use self::members::Body;
 use self::package::Said;
 use self::revision::{commented_pull, revision, stranger};
 use crate::body::json_object;
@@ -189,7 +188,8 @@ pub(super) fn translate(
     if let Some(skipped) = skip(name, &body, settings, is_asked) {
         return Ok(skipped);
     }
-    let revision = revision(name, &body, authors, settings.app_id.is_some());
+    let is_own_check = body.suite().is_some() && settings.app_id.is_some();
+    let revision = revision(name, &body, authors, is_own_check || project.allow_forks);
     let Some(revision) = revision else {
         if body.suite().is_some() {
             return Ok(Meaning::Skipped {
@@ -389,60 +389,6 @@ fn checked(body: &Body) -> Option<(&'static str, Option<u64>)> {
     let suite = suite.map(|suite| suite.app.as_ref().and_then(members::Numbered::id));
     let run = body.check_run.as_ref().map(members::CheckRun::app);
     suite.map(|app| ("check suite", app)).or(run.map(|app| ("check run", app)))
-}
-
-/// The short and the long title, as Brigade words them.
-fn titles(body: &Body) -> (String, String) {
-    let pull = body.pull_request.as_ref().map(|pull| (pull.number.or(body.number), &pull.title));
-    let issue = body.issue.as_ref().map(|issue| (issue.number, &issue.title));
-    if let Some((Some(number), title)) = pull.or(issue) {
-        let title = title.as_deref().unwrap_or_default();
-        return (format!("PR #{number}"), line(&format!("PR #{number}: {title}"), 100));
-    }
-    let reference = body.reference.as_deref().unwrap_or_default();
-    let title = match reference.strip_prefix("refs/heads/") {
-        Some(branch) => format!("branch: {branch}"),
-        None => match reference.strip_prefix("refs/tags/") {
-            Some(tag) => format!("tag: {tag}"),
-            None => return (String::new(), String::new()),
-        },
-    };
-    (line(&title, 50), line(&title, 100))
-}
-
-/// When it happened. The answer must be the same for every delivery of one body.
-fn time(name: &str, body: &Body) -> Option<Timestamp> {
-    let subject = match name {
-        "push" | "create" => {
-            let pushed = body.repository.as_ref().and_then(|repository| repository.pushed_at);
-            return pushed.or(body.head_commit.as_ref().and_then(|commit| commit.timestamp));
-        }
-        "status" => return body.updated_at.or(body.created_at),
-        "check_suite" => return body.check_suite.as_ref().and_then(|suite| suite.updated_at),
-        "check_run" => {
-            let run = body.check_run.as_ref();
-            return run.and_then(|run| run.completed_at.or(run.started_at));
-        }
-        "deployment" => &body.deployment,
-        "deployment_status" => &body.deployment_status,
-        "pull_request" => &body.pull_request,
-        "pull_request_review" => &body.review,
-        "release" => &body.release,
-        "package" | "registry_package" => return other_time(body),
-        _ if is_known(name) => &body.comment,
-        _ => return other_time(body),
-    };
-    subject.as_ref().and_then(Subject::time)
-}
-
-/// When something else happened, as near as its body comes to saying so.
-fn other_time(body: &Body) -> Option<Timestamp> {
-    let subjects = [&body.comment, &body.review, &body.pull_request, &body.issue];
-    let subject = subjects.into_iter().flatten().find_map(Subject::time);
-    let run = body.workflow_run.as_ref().and_then(|run| run.updated_at);
-    let repository = body.repository.as_ref();
-    let repository = repository.and_then(|all| all.updated_at.max(all.pushed_at));
-    subject.or(run).or(body.updated_at).or(body.created_at).or(repository)
 }
 
 /// Actions are words; one that is not would make no handler's name.

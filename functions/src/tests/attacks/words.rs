@@ -80,7 +80,7 @@ const EVIL: &str = "x\r\nset-cookie: evil=1\r\n\r\n\u{1b}[31m\u{7}\u{0}\u{85}\u{
 
 #[tokio::test]
 async fn a_text_with_line_ends_ends_no_line_of_a_log_or_of_a_header() {
-    for (number, source) in sources::ALL.iter().enumerate() {
+    for (number, source) in sources::all().enumerate() {
         let world = World::of(source).await;
         let sample = (source.sample)(1);
         let Ok(body) = serde_json::from_slice::<Value>(&sample.body) else { continue };
@@ -134,7 +134,7 @@ async fn no_address_that_a_sender_names_is_ever_called() {
         "homepage",
         "resource",
     ];
-    for source in sources::ALL {
+    for source in sources::all() {
         let world = World::of(source).await;
         let sample = (source.sample)(1);
         let Ok(mut body) = serde_json::from_slice::<Value>(&sample.body) else { continue };
@@ -160,7 +160,7 @@ async fn no_address_that_a_sender_names_is_ever_called() {
 
 #[tokio::test]
 async fn an_unproved_answer_repeats_nothing_of_any_source() {
-    for source in sources::ALL {
+    for source in sources::all() {
         let world = World::of(source).await;
         let sample = (source.sample)(1);
         let Ok(body) = serde_json::from_slice::<Value>(&sample.body) else { continue };

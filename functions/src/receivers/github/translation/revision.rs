@@ -9,13 +9,14 @@ use runtime::event::Revision;
 use super::members::{Body, Branch, CheckSuite, Subject};
 use crate::lenient::line;
 
-/// The revision of an event, or nothing where the body lacks it. `ours` says whether check suites
-/// are those of the operator's own App.
+/// The revision of an event, or nothing where the body lacks it. `commits` says whether a commit
+/// counts that may be a fork's, because checks are those of the operator's own App, or because the
+/// project allows forks of which nobody says how far their authors are trusted.
 pub(super) fn revision(
     name: &str,
     body: &Body,
     authors: &[String],
-    ours: bool,
+    commits: bool,
 ) -> Option<Revision> {
     Some(match name {
         "push" => {
@@ -29,7 +30,9 @@ pub(super) fn revision(
             let commit = body.commit.as_ref().and_then(|commit| commit.sha.as_ref());
             let commit = commit.or(body.sha.as_ref())?;
             match &body.branches {
-                Some(branches) if branches.is_empty() => at(None, Some(body.default_branch())),
+                Some(branches) if branches.is_empty() && !commits => {
+                    at(None, Some(body.default_branch()))
+                }
                 _ => at(Some(commit), None),
             }
         }
@@ -50,7 +53,7 @@ pub(super) fn revision(
         }
         "check_suite" | "check_run" => {
             let suite = body.suite()?;
-            if ours || is_of_the_repository(suite, body) {
+            if commits || is_of_the_repository(suite, body) {
                 return Some(at(Some(suite.head_sha.as_ref()?), suite.head_branch.clone()));
             }
             let branch = suite.head_branch.as_ref().filter(|branch| !branch.is_empty())?;
@@ -65,20 +68,20 @@ pub(super) fn revision(
                 let head = pull.head.as_ref().and_then(|head| head.sha.as_ref());
                 at(head, Some(pull_reference(pull.number.or(body.number)?)))
             }
-            None => elsewhere(body),
+            None => elsewhere(body, commits),
         },
     })
 }
 
 /// The revision of an event that is built only because somebody asks for it.
-fn elsewhere(body: &Body) -> Revision {
+fn elsewhere(body: &Body, commits: bool) -> Revision {
     if let Some(group) = &body.merge_group {
         return at(group.head_sha.as_ref(), group.head_ref.clone());
     }
     let own = body.repository.as_ref().and_then(|repository| repository.id);
     if let Some(run) = &body.workflow_run
-        && own.is_some()
-        && run.head_repository.as_ref().and_then(|repository| repository.id) == own
+        && (commits
+            || (own.is_some() && run.head_repository.as_ref().and_then(|all| all.id) == own))
     {
         let branch = run.head_branch.as_ref().map(|branch| format!("refs/heads/{branch}"));
         return at(run.head_sha.as_ref(), branch);

@@ -1,0 +1,194 @@
+//! What the receivers of git hosts have in common: who proves a delivery, and what is done with the
+//! events that it was translated into.
+
+use axum::http::StatusCode;
+use runtime::event::Event;
+use runtime::project::Project;
+use runtime::signature::{Secrets, SignatureError};
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::app::App;
+use crate::builds;
+use crate::filter::{self, Seen};
+use crate::lenient::line;
+use crate::rejection::Rejection;
+
+/// The largest body that is read.
+pub(crate) const LIMIT: usize = 25 * 1024 * 1024;
+
+/// How many events a delivery may be. A push of more branches at once is not somebody's work.
+const MOST: usize = 200;
+
+/// What a delivery amounts to.
+#[derive(Debug)]
+pub(crate) enum Meaning {
+    /// Events, and what each is about.
+    Events(Vec<(Event, Seen)>),
+    /// An event that is built only where somebody asks for it by its name.
+    Rare(Box<Event>),
+    /// A rule passed it over; Brigade's word for that, and the rule with the value that it saw.
+    Skipped { status: &'static str, reason: String },
+    /// Nobody could care.
+    Ignored { reason: String },
+}
+
+impl Meaning {
+    /// One event.
+    pub(crate) fn event(event: Event, seen: Seen) -> Meaning {
+        Meaning::Events(vec![(event, seen)])
+    }
+
+    /// A branch or a tag that was deleted: there is nothing to be built.
+    pub(crate) fn deleted(reference: &str) -> Meaning {
+        Meaning::Skipped {
+            status: "build skipped on branch deletion",
+            reason: format!("`{}` was deleted", line(reference, 100)),
+        }
+    }
+
+    /// A pull request from a fork. A build of it would run the fork's script with the project's
+    /// secrets, and these hosts do not say how far its author is trusted.
+    pub(crate) fn fork(host: &str) -> Meaning {
+        Meaning::Skipped {
+            status: "build skipped",
+            reason: format!(
+                "it comes from a fork, and {host} does not say whether its author is trusted; a \
+                 project with allowForks builds it"
+            ),
+        }
+    }
+}
+
+/// The secrets that a host may sign with for this project.
+pub(crate) fn secrets<'a>(app: &'a App, project: &'a Project) -> Secrets<'a> {
+    Secrets::of(&project.shared_secret).or(&app.settings.default_shared_secret)
+}
+
+/// What a host is told whose delivery is not proved: the same for a proof that is missing and one
+/// that is wrong. It is never a 5xx, since hosts give up on addresses that answer so.
+pub(crate) fn refusal(error: SignatureError, wrong: &'static str) -> Rejection {
+    let (status, reason) = match error {
+        SignatureError::NoSecret => (
+            "No secret is configured for this repo.",
+            "set the project's sharedSecret to the webhook's secret",
+        ),
+        SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged => {
+            ("malformed signature", wrong)
+        }
+    };
+    Rejection::Unproved { code: StatusCode::FORBIDDEN, status, reason }
+}
+
+/// What is said to a delivery that names no project, and so cannot be proved. Nothing of it is
+/// repeated or kept.
+pub(crate) fn without_project() -> Answer {
+    Answer::ignored("the event is about no project", None)
+}
+
+/// Makes builds of what the project takes of a delivery.
+pub(crate) async fn act(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    meaning: Meaning,
+) -> Result<Answer, Rejection> {
+    let listed = &app.settings.events;
+    let candidates = match meaning {
+        Meaning::Events(candidates) => candidates,
+        Meaning::Rare(event) => {
+            if !filter::asks_for(project, listed, &event.kind, event.action.as_deref()) {
+                let kind = line(&event.kind, 50);
+                let reason =
+                    format!("`{kind}` events are built only where filters.events names them");
+                return Ok(Answer::ignored(reason, Some(project)));
+            }
+            vec![(*event, Seen::default())]
+        }
+        Meaning::Skipped { status, reason } => {
+            return Ok(Answer::passed("status", status, reason, Some(project)));
+        }
+        Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(project))),
+    };
+    if candidates.len() > MOST {
+        return Err(Rejection::TooLarge {
+            reason: format!("the delivery is {} events, and may be {MOST}", candidates.len()),
+        });
+    }
+    let mut events = Vec::new();
+    let mut refused = None;
+    for (event, seen) in candidates {
+        match filter::take(project, listed, event, &seen) {
+            Ok(event) => events.push(event),
+            Err(reason) => refused = Some(reason),
+        }
+    }
+    if events.len() > 1 {
+        let results = builds::make_all(app, deadline, project, events).await;
+        return Ok(Answer::Several { status: "Complete", results });
+    }
+    match events.pop() {
+        Some(event) => {
+            let made = builds::make(app, deadline, project, event).await?;
+            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+        }
+        None => {
+            let reason = refused.unwrap_or_else(|| "there is no change in it".to_owned());
+            Ok(Answer::ignored(reason, Some(project)))
+        }
+    }
+}
+
+/// Whether an object id is the one of nothing, which stands for what was created or deleted.
+pub(crate) fn is_nothing(commit: &str) -> bool {
+    !commit.is_empty() && commit.bytes().all(|byte| byte == b'0')
+}
+
+/// Whether this can be a part of an event's name.
+pub(crate) fn is_word(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !word.is_empty() && word.len() <= 64 && word.chars().all(fits)
+}
+
+/// The full reference of a branch; what is one already stays.
+pub(crate) fn branch(name: &str) -> String {
+    if name.starts_with("refs/") { name.to_owned() } else { format!("refs/heads/{name}") }
+}
+
+/// The reference of the default branch, as far as the host names it.
+pub(crate) fn default_branch(name: Option<&str>) -> String {
+    branch(name.unwrap_or("master"))
+}
+
+/// The short and the long title of an event about a branch or a tag, as Brigade words them.
+pub(crate) fn reference_titles(reference: &str) -> (String, String) {
+    let title = match (reference.strip_prefix("refs/heads/"), reference.strip_prefix("refs/tags/"))
+    {
+        (Some(branch), _) => format!("branch: {branch}"),
+        (None, Some(tag)) => format!("tag: {tag}"),
+        (None, None) => return (String::new(), String::new()),
+    };
+    (line(&title, 50), line(&title, 100))
+}
+
+/// The short and the long title of an event about a pull request or an issue, as Brigade words them.
+pub(crate) fn numbered_titles(number: Option<&str>, title: Option<&str>) -> (String, String) {
+    let Some(number) = number else { return (String::new(), String::new()) };
+    let long = format!("PR #{number}: {}", title.unwrap_or_default());
+    (line(&format!("PR #{number}"), 50), line(&long, 100))
+}
+
+#[test]
+fn the_id_of_nothing_has_only_zeros() {
+    assert!(is_nothing(&"0".repeat(40)) && is_nothing(&"0".repeat(64)));
+    assert!(!is_nothing("") && !is_nothing("0000000000000000000000000000000000000001"));
+}
+
+#[test]
+fn titles_have_an_end() {
+    assert_eq!(reference_titles("refs/heads/main").0, "branch: main");
+    assert_eq!(reference_titles("refs/tags/v1").1, "tag: v1");
+    assert_eq!(reference_titles("refs/pull/1/head"), (String::new(), String::new()));
+    let (short, long) = numbered_titles(Some("7"), Some(&"x\n".repeat(500)));
+    assert_eq!((short.as_str(), long.chars().count()), ("PR #7", 100));
+}

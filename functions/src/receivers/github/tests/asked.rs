@@ -1,0 +1,104 @@
+//! What events mean that are built only where somebody asks for them, and whose commits count.
+
+use super::*;
+
+/// What a project makes of a body that asks for these events.
+fn shown_where(events: &str, name: &str, body: &Value) -> String {
+    let filters = format!("{{events: {events:?}}}");
+    shown_of(meaning_with(&Settings::default(), &filters, name, body.to_string().into()), body)
+}
+
+#[test]
+fn an_event_of_any_name_is_built_where_somebody_asks_for_it() {
+    let body = json!({
+        "action": "opened",
+        "issue": {"number": 3, "title": "A leak", "updated_at": "2026-03-01T13:00:00Z"},
+        "repository": repository(),
+    });
+    let ignored =
+        "ignored: `issues` events are built only where the project's filters.events names them";
+    for events in ["", "*", "push", "issues:closed"] {
+        assert_eq!(shown_where(events, "issues", &body), ignored, "{events}");
+    }
+    let built = "issues\naction opened\nref refs/heads/main\nshort PR #3\nlong PR #3: A leak\ntime 2026-03-01T13:00:00Z";
+    for events in ["issues", "*,issues", "issues:opened"] {
+        assert_eq!(shown_where(events, "issues", &body), built, "{events}");
+    }
+    // The header is not signed, so the body must be that of an issue, too.
+    for (name, body) in [("issues", push()), ("star", body.clone()), ("workflow_run", body)] {
+        let shown = shown_where("issues,star,workflow_run", name, &body);
+        assert!(shown.starts_with("ignored: the header X-GitHub-Event says"), "{shown}");
+    }
+}
+
+#[test]
+fn what_pull_requests_do_besides_is_built_under_its_full_name_only() {
+    let body = pull_request("assigned", 1, "NONE");
+    for events in ["", "*", "pull_request"] {
+        assert!(shown_where(events, "pull_request", &body).starts_with("skipped"), "{events}");
+    }
+    let shown = shown_where("*,pull_request:assigned", "pull_request", &body);
+    assert!(shown.starts_with("pull_request:assigned\ncommit 3333"), "{shown}");
+    let stranger = pull_request("assigned", 2, "NONE");
+    let shown = shown_where("pull_request:assigned", "pull_request", &stranger);
+    assert!(
+        shown.starts_with("skipped: build skipped: the pull request comes from a fork"),
+        "{shown}"
+    );
+    let nothing = with(pull_request("", 1, "NONE"), "action", Value::Null);
+    assert!(shown_where("pull_request", "pull_request", &nothing).starts_with("skipped"));
+}
+
+#[test]
+fn a_commit_that_may_be_a_forks_counts_for_nothing() {
+    let run = |repository_id: u64| {
+        json!({
+            "action": "completed",
+            "workflow_run": {
+                "head_branch": "main",
+                "head_sha": "99",
+                "head_repository": {"id": repository_id},
+            },
+            "repository": repository(),
+        })
+    };
+    let at = |name: &str, body: &Value| {
+        let shown = shown_where("*,workflow_run,workflow_job,code_scanning_alert", name, body);
+        let lines =
+            shown.lines().filter(|line| line.starts_with("commit ") || line.starts_with("ref "));
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(at("workflow_run", &run(1)), "commit 99 ref refs/heads/main");
+    assert_eq!(at("workflow_run", &run(2)), "ref refs/heads/main");
+    let job = json!({"workflow_job": {"head_sha": "99"}, "repository": repository()});
+    assert_eq!(at("workflow_job", &job), "ref refs/heads/main");
+    let alert = |reference: &str| json!({"alert": {}, "ref": reference, "commit_oid": "99", "repository": repository()});
+    assert_eq!(at("code_scanning_alert", &alert("refs/heads/dev")), "ref refs/heads/dev");
+    assert_eq!(at("code_scanning_alert", &alert("refs/pull/1/merge")), "ref refs/heads/main");
+
+    // Anybody may comment on any commit that GitHub has, and a check may fail on it.
+    let comment = |association: Value| {
+        let comment = json!({"commit_id": "66", "author_association": association});
+        json!({"action": "created", "comment": comment, "repository": repository()})
+    };
+    assert_eq!(at("commit_comment", &comment(json!("MEMBER"))), "commit 66");
+    assert_eq!(at("commit_comment", &comment(Value::Null)), "commit 66");
+    assert_eq!(at("commit_comment", &comment(json!("NONE"))), "ref refs/heads/main");
+    let status = |branches: Value| json!({"sha": "77", "state": "failure", "branches": branches, "repository": repository()});
+    assert_eq!(at("status", &status(json!([{"name": "main"}]))), "commit 77");
+    assert_eq!(at("status", &status(json!([]))), "ref refs/heads/main");
+}
+
+#[test]
+fn a_project_that_allows_forks_has_brigades_revisions() {
+    let yaml = "project: ocean/brig\nsharedSecret: s\nallowForks: true\n";
+    let (project, _) = values::read(yaml, "default").unwrap();
+    let suite = json!({"head_branch": "dev", "head_sha": "55", "app": {"id": 1}});
+    let body = json!({"action": "requested", "check_suite": suite, "repository": repository()});
+    let json = Bytes::from(body.to_string());
+    let delivery = Delivery { name: "check_suite", json: json.clone(), signed: json };
+    let meaning = translate(delivery, &Settings::default(), &project);
+    let Ok(Meaning::Event(translated)) = meaning else { panic!("{meaning:?}") };
+    let revision = translated.event.revision;
+    assert_eq!((revision.commit.as_str(), revision.reference.as_str()), ("55", "dev"));
+}
