@@ -9,7 +9,9 @@ use axum::http::Request;
 mod cloudevents;
 mod generic;
 mod github;
+mod gitlab;
 mod registry;
+mod schedules;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -70,8 +72,14 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 4] =
-    [github::SOURCES, registry::SOURCES, generic::SOURCES, cloudevents::SOURCES];
+pub(crate) const ALL: [&[Source]; 6] = [
+    github::SOURCES,
+    cloudevents::SOURCES,
+    generic::SOURCES,
+    gitlab::SOURCES,
+    registry::SOURCES,
+    schedules::SOURCES,
+];
 
 /// What most of them have in common.
 const COMMON: Source = Source {
