@@ -36,10 +36,12 @@ mod tests;
 pub enum Function {
     Cloudevents,
     Cron,
+    Eventgrid,
     Generic,
     Github,
     Gitlab,
     Hook,
+    Kubernetes,
     Registry,
 }
 
@@ -48,10 +50,12 @@ impl Function {
     pub const ALL: &[Function] = &[
         Function::Cloudevents,
         Function::Cron,
+        Function::Eventgrid,
         Function::Generic,
         Function::Github,
         Function::Gitlab,
         Function::Hook,
+        Function::Kubernetes,
         Function::Registry,
     ];
 
@@ -65,10 +69,12 @@ impl Function {
         match self {
             Function::Cloudevents => "cloudevents",
             Function::Cron => "cron",
+            Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
             Function::Github => "github",
             Function::Gitlab => "gitlab",
             Function::Hook => "hook",
+            Function::Kubernetes => "kubernetes",
             Function::Registry => "registry",
         }
     }
@@ -77,10 +83,12 @@ impl Function {
         match self {
             Function::Cloudevents => receivers::cloudevents::routes(),
             Function::Cron => receivers::cron::routes(),
+            Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Hook => receivers::hook::routes(),
+            Function::Kubernetes => receivers::kubernetes::routes(),
             Function::Registry => receivers::registry::routes(),
         }
     }

@@ -2,8 +2,10 @@
 
 pub(crate) mod cloudevents;
 pub(crate) mod cron;
+pub(crate) mod eventgrid;
 pub(crate) mod generic;
 pub(crate) mod github;
 pub(crate) mod gitlab;
 pub(crate) mod hook;
+pub(crate) mod kubernetes;
 pub(crate) mod registry;

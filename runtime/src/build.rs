@@ -5,7 +5,6 @@
 //! that is the whole protection against duplicates. What 1.x has no key for is an annotation.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{Read, Write};
 
 use bytes::Bytes;
@@ -16,15 +15,15 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use sha2::{Digest, Sha256};
-use ulid::Ulid;
 
-use crate::event::{Event, Identity, LogLevel, Revision};
+use crate::event::{Event, LogLevel, Revision};
 use crate::project::Project;
 
 pub use head::Head;
+pub use id::BuildId;
 
 mod head;
+mod id;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +44,8 @@ pub(crate) const REASON: usize = 500;
 pub mod annotation {
     /// The action that made the event fire a second name.
     pub const ACTION: &str = "brigantine.dev/action";
+    /// What others call the event, so that it fires that name, too.
+    pub const ALIAS: &str = "brigantine.dev/alias";
     /// Asks that the build be ended, whatever its value.
     pub const CANCEL: &str = "brigantine.dev/cancel";
     /// `true` when no worker follows the build: its state is that of its jobs.
@@ -85,15 +86,13 @@ pub const ACCEPTED: (&str, &str) = ("status", "accepted");
 /// The label, and its value, of a build whose end is noted.
 pub const ENDED: (&str, &str) = ("brigantine.dev/ended", "true");
 
-/// The id of a build: a ULID whose time is the event's and whose randomness is its identity's.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct BuildId(Ulid);
-
 /// One build.
 #[derive(Clone, Debug)]
 pub struct Build {
     /// Names the build, its worker and everything that it makes.
     pub id: BuildId,
+    /// The name of its Secret, where another program chose one.
+    pub called: Option<String>,
     /// The id of its project.
     pub project: String,
     /// Where its objects live.
@@ -126,7 +125,10 @@ pub enum Phase {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The text is no id.
-    #[error("{0:?} is not a build id: an id is a ULID, 26 letters and digits")]
+    #[error(
+        "{0:?} is not a build id: an id has at most 63 lower-case letters and digits, and `-` or `.` \
+         between them, because pods are named after it"
+    )]
     Id(String),
     /// The event does not fit a Secret.
     #[error(
@@ -142,62 +144,12 @@ pub enum BuildError {
     /// A label that every build has is missing.
     #[error("the build's Secret has no label {0:?}")]
     Label(&'static str),
+    /// Another Secret is the build of this id.
+    #[error("the Secret {0} has the same label \"build\", and was there before")]
+    Taken(String),
     /// The payload was compressed, and is damaged.
     #[error("the payload cannot be decompressed")]
     Payload(#[source] std::io::Error),
-}
-
-impl BuildId {
-    /// The id of this event in this project.
-    ///
-    /// An event with an identity and no time of its own is given the time 0, not the present one:
-    /// it must have the same id whenever it is delivered. Of its kind only what is before a colon
-    /// counts: some senders say the rest in a header, which they do not sign.
-    fn of(project: &Project, event: &Event, now: Timestamp) -> BuildId {
-        let random = match &event.identity {
-            Identity::Fresh => Ulid::generate().random(),
-            Identity::Content(content) => {
-                let mut digest = Sha256::new();
-                let family = event.kind.split(':').next().unwrap_or_default();
-                for part in [project.id.as_bytes(), event.provider.as_bytes(), family.as_bytes()] {
-                    digest.update((part.len() as u64).to_be_bytes());
-                    digest.update(part);
-                }
-                digest.update(content);
-                let digest = digest.finalize();
-                digest[..10].iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte))
-            }
-        };
-        let time = match (&event.identity, event.time) {
-            (_, Some(time)) => time.as_millisecond(),
-            (Identity::Fresh, None) => now.as_millisecond(),
-            (Identity::Content(_), None) => 0,
-        };
-        // A ULID has 48 bits of milliseconds; a sender may claim any time.
-        let time = u64::try_from(time).ok().filter(|time| *time < 1 << 48).unwrap_or(0);
-        BuildId(Ulid::from_parts(time, random))
-    }
-
-    /// When the event happened, in milliseconds since 1970, if it said so.
-    pub(crate) fn time(self) -> Option<u64> {
-        Some(self.0.timestamp_ms()).filter(|time| *time > 0)
-    }
-
-    /// Reads an id, or the name of a build's Secret.
-    pub fn parse(text: &str) -> Result<BuildId, BuildError> {
-        let id = text.strip_prefix("brigade-worker-").unwrap_or(text);
-        let parsed = Ulid::from_string(id).ok().map(BuildId);
-        // A ULID may be spelt in several ways; only ours names objects.
-        parsed
-            .filter(|parsed| parsed.to_string() == id)
-            .ok_or_else(|| BuildError::Id(text.to_owned()))
-    }
-}
-
-impl fmt::Display for BuildId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.to_string().to_ascii_lowercase())
-    }
 }
 
 impl Build {
@@ -206,6 +158,9 @@ impl Build {
         let mut annotations = BTreeMap::new();
         if let Some(action) = &event.action {
             annotations.insert(annotation::ACTION.to_owned(), action.clone());
+        }
+        if let Some(alias) = &event.alias {
+            annotations.insert(annotation::ALIAS.to_owned(), alias.clone());
         }
         if let Some(image) = &event.image {
             let image = serde_json::to_string(image).expect("an image has only texts");
@@ -222,6 +177,7 @@ impl Build {
         }
         Build {
             id: BuildId::of(project, &event, now),
+            called: None,
             project: project.id.clone(),
             namespace: project.namespace.clone(),
             uid: None,
@@ -234,13 +190,14 @@ impl Build {
 
     /// The name of its Secret and of its worker pod.
     pub fn name(&self) -> String {
-        format!("brigade-worker-{}", self.id)
+        self.called.clone().unwrap_or_else(|| name_of(self.id))
     }
 
     /// The event names that it fires, in the order of Brigade's two builds for one event.
     pub fn fires(&self) -> Vec<String> {
         let mut names = vec![self.event.kind.clone()];
         names.extend(self.event.action.iter().map(|act| format!("{}:{act}", self.event.kind)));
+        names.extend(self.event.alias.clone());
         names
     }
 
@@ -318,7 +275,8 @@ impl Build {
         })
     }
 
-    /// Reads a build from its Secret, whoever made that.
+    /// Reads a build from its Secret, whoever made that. What is missing is as it was in Brigade, and
+    /// what `base64` puts at the end of a line is no part of it.
     pub fn from_secret(secret: &Secret) -> Result<Build, BuildError> {
         let found = secret.type_.clone().unwrap_or_default();
         if found != SECRET_TYPE {
@@ -340,13 +298,19 @@ impl Build {
             }
         };
         let text = |key: &str| String::from_utf8_lossy(&bytes(key)).into_owned();
+        let word = |key: &str| text(key).trim_end_matches(['\r', '\n']).to_owned();
+        let or = |key: &str, default: &str| {
+            Some(word(key)).filter(|word| !word.is_empty()).unwrap_or_else(|| default.to_owned())
+        };
         let some = |key: &str| Some(text(key)).filter(|value| !value.is_empty());
         let packed = annotations.get(annotation::PAYLOAD_ENCODING).is_some_and(|how| how == "gzip");
         let payload = bytes("payload");
         let payload = if packed { decompress(&payload)? } else { payload };
         let image = annotations.get(annotation::IMAGE);
+        let id = BuildId::parse(&label("build")?)?;
         Ok(Build {
-            id: BuildId::parse(&label("build")?)?,
+            id,
+            called: called(id, &secret.metadata),
             project: label("project")?,
             namespace: secret.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             uid: secret.metadata.uid.clone(),
@@ -354,15 +318,16 @@ impl Build {
             accepted: labels.get(ACCEPTED.0).is_some_and(|status| status == ACCEPTED.1),
             event: Event {
                 action: annotations.get(annotation::ACTION).cloned(),
-                revision: Revision { commit: text("commit_id"), reference: text("commit_ref") },
-                clone_url: some("clone_url"),
-                short_title: text("short_title"),
-                long_title: text("long_title"),
+                alias: annotations.get(annotation::ALIAS).cloned(),
+                revision: Revision { commit: word("commit_id"), reference: word("commit_ref") },
+                clone_url: Some(word("clone_url")).filter(|url| !url.is_empty()),
+                short_title: word("short_title"),
+                long_title: word("long_title"),
                 image: image.and_then(|json| serde_json::from_str(json).ok()),
                 script: some("script"),
                 config: some("config"),
-                log_level: LogLevel::parse(&text("log_level")).unwrap_or_default(),
-                ..Event::new(&text("event_provider"), &text("event_type"), payload)
+                log_level: LogLevel::parse(&word("log_level")).unwrap_or_default(),
+                ..Event::new(&or("event_provider", "unknown"), &or("event_type", "ping"), payload)
             },
             annotations,
         })
@@ -399,6 +364,16 @@ impl Phase {
     pub fn is_terminal(self) -> bool {
         !matches!(self, Phase::Waiting | Phase::Running)
     }
+}
+
+/// The name of a build's Secret, unless another program chose it.
+pub(crate) fn name_of(id: BuildId) -> String {
+    format!("brigade-worker-{id}")
+}
+
+/// The name of a build's Secret, if another program chose it.
+fn called(id: BuildId, metadata: &ObjectMeta) -> Option<String> {
+    metadata.name.clone().filter(|name| !name.is_empty() && *name != name_of(id))
 }
 
 fn phase(annotations: &BTreeMap<String, String>, accepted: bool) -> Option<Phase> {

@@ -215,14 +215,19 @@ impl Cluster {
 
     /// The build of this id, if it exists.
     pub async fn build(&self, namespace: &str, id: BuildId) -> Result<Option<Build>, ClusterError> {
-        let secret = self.get::<Secret>(namespace, &format!("brigade-worker-{id}")).await?;
+        let mut secret = self.get::<Secret>(namespace, &build::name_of(id)).await?;
+        if secret.is_none()
+            && let Some(name) = self.chosen_name(namespace, id).await?
+        {
+            secret = self.get::<Secret>(namespace, &name).await?;
+        }
         Ok(secret.map(|secret| Build::from_secret(&secret)).transpose()?)
     }
 
     /// The builds of a namespace, oldest first; what only looks like a build is passed over.
     pub async fn builds(&self, namespace: &str) -> Result<Vec<Build>, ClusterError> {
         let api = self.api::<Secret>(namespace);
-        let builds = ListParams::default().labels("component=build,heritage=brigade");
+        let builds = ListParams::default().fields(&format!("type={}", build::SECRET_TYPE));
         let list = self.call("list builds", || api.list(&builds)).await?;
         let mut secrets = list.items;
         secrets.sort_by_key(|secret| {
@@ -239,7 +244,8 @@ impl Cluster {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Head, ClusterError> {
         let (label, value) = ACCEPTED;
-        let mut metadata = json!({"labels": {label: value}, "annotations": annotations});
+        let labels = json!({label: value, "component": "build", "heritage": "brigade"});
+        let mut metadata = json!({"labels": labels, "annotations": annotations});
         metadata["annotations"][build::annotation::WAITING] = serde_json::Value::Null;
         if control::says_ended(annotations) {
             metadata["labels"][build::ENDED.0] = json!(build::ENDED.1);
@@ -352,17 +358,22 @@ impl Cluster {
         let builds = format!("type={}", build::SECRET_TYPE);
         let config = watcher::Config::default().fields(&builds);
         let changes = watcher(self.api::<Secret>(namespace), config).default_backoff();
-        changes.filter_map(async |change| match change {
-            Ok(watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
-                let build = Build::from_secret(&secret);
-                if let Err(error) = &build {
-                    tracing::warn!(secret.name = secret.name_any(), %error, "this is no build");
+        let (cluster, namespace) = (self.clone(), namespace.to_owned());
+        changes.filter_map(move |change| {
+            let (cluster, namespace) = (cluster.clone(), namespace.clone());
+            async move {
+                match change {
+                    Ok(watcher::Event::InitApply(secret) | watcher::Event::Apply(secret)) => {
+                        match Build::from_secret(&secret) {
+                            Ok(build) => return Some(build),
+                            Err(error) => {
+                                cluster.refuse(&namespace, &secret.metadata, &error).await;
+                            }
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "the watch of builds is opened again"),
                 }
-                build.ok()
-            }
-            Ok(_) => None,
-            Err(error) => {
-                tracing::debug!(%error, "the watch of builds is opened again");
                 None
             }
         })

@@ -13,6 +13,8 @@ pub struct Event {
     pub kind: String,
     /// What happened to the subject; handlers of `<kind>:<action>` hear it too, after `<kind>`.
     pub action: Option<String>,
+    /// What others call the same event; handlers of that name hear it after all others.
+    pub alias: Option<String>,
     /// The revision of the repository that the event is about.
     pub revision: Revision,
     /// Where to clone from, if not from the project's own URL.
@@ -91,6 +93,7 @@ impl Event {
             provider: provider.to_owned(),
             kind: kind.to_owned(),
             action: None,
+            alias: None,
             revision: Revision::default(),
             clone_url: None,
             short_title: String::new(),

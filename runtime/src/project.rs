@@ -15,10 +15,12 @@ use sha2::{Digest, Sha256};
 
 pub use filters::{FilterError, Filters, Patterns};
 pub use hooks::{HookError, Hooks};
+pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
 
 mod filters;
 pub mod hooks;
+mod kubernetes;
 mod limits;
 pub mod values;
 
@@ -105,6 +107,8 @@ pub struct Project {
     pub script_path: String,
     /// Where the configuration is in the repository. Default: `brigade.json`.
     pub config_path: String,
+    /// Which Kubernetes events it takes.
+    pub event_filters: EventFilters,
     /// Which events it takes.
     pub filters: Filters,
     /// How it understands senders of its own.
@@ -159,6 +163,9 @@ pub enum ProjectError {
     /// A rule for a sender of its own is not understood.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// A filter of Kubernetes events is not understood.
+    #[error(transparent)]
+    EventFilter(#[from] EventFilterError),
     /// A filter is not understood.
     #[error(transparent)]
     Filter(#[from] FilterError),
@@ -213,6 +220,7 @@ impl Project {
         let name = annotations.get(NAME_ANNOTATION);
         let secrets = script_secrets(&key("secrets"))?;
         Ok(Project {
+            event_filters: EventFilters::read(key(kubernetes::KEY))?,
             filters: Filters::read(key, str::to_owned)?,
             hooks: Hooks::parse(&key("hooks"), &secrets)?,
             limits: Limits::of(&annotations)?,
@@ -308,6 +316,7 @@ impl Project {
             ("kubernetes.cacheStorageClass", self.cache_storage_class.clone()),
             ("kubernetes.buildStorageClass", self.build_storage_class.clone()),
             ("kubernetes.allowSecretKeyRef", text(self.allow_secret_key_ref)),
+            (kubernetes::KEY, self.event_filters.text().to_owned()),
         ];
         let labels = [("app", "brigade"), ("heritage", "brigade"), ("component", "project")];
         let mut annotations = self.limits.annotations();

@@ -141,7 +141,7 @@ fn payloads() -> PathBuf {
 /// The files of recorded requests, in the order of their names.
 fn requests() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["github", "registry"] {
+    for folder in ["cloudevents", "eventgrid", "generic", "github", "kubernetes", "registry"] {
         let entries = fs::read_dir(payloads().join(folder)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }

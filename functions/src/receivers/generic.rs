@@ -26,8 +26,10 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use jiff::Timestamp;
 use runtime::event::Identity;
 use runtime::project::Project;
+use runtime::signature::scheme::{GITHUB, STANDARD_WEBHOOKS};
 use runtime::signature::{self, Secrets, SignatureError};
 use serde::Deserialize;
 
@@ -141,9 +143,12 @@ fn proved(
     in_path: Option<&str>,
     body: &[u8],
 ) -> Result<Proof, SignatureError> {
-    if in_path.is_none() && headers.contains_key(signature::GITHUB_SHA256) {
-        signature::verify_github(secrets, headers, body, signature::Legacy::Refuse)?;
-        return Ok(Proof::Signature);
+    let signatures = [(STANDARD_WEBHOOKS, Proof::StandardWebhooks), (GITHUB, Proof::Signature)];
+    for (scheme, proof) in signatures {
+        if in_path.is_none() && headers.contains_key(scheme.header) {
+            scheme.verify(secrets, headers, body, Timestamp::now())?;
+            return Ok(proof);
+        }
     }
     let token = match in_path {
         Some(secret) => Some(secret.to_owned()),

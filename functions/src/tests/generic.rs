@@ -192,6 +192,43 @@ async fn what_was_signed_and_overheard_makes_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_standard_webhook_is_proved_by_its_name_its_time_and_its_body() {
+    use runtime::signature::{Stamp, scheme::STANDARD_WEBHOOKS};
+    let world = world().await;
+    let signed = |id: &str, age: i64| {
+        let seconds = (jiff::Timestamp::now().as_second() - age).to_string();
+        let stamp = Stamp { id, seconds: &seconds };
+        let signature = STANDARD_WEBHOOKS.sign(TOKEN, stamp, b"{}").unwrap();
+        let uri = "/simpleevents/v1/ocean%2Fbrig";
+        let mut request = with(uri, "{}", "webhook-signature", &signature);
+        for (name, value) in [("webhook-id", id), ("webhook-timestamp", &seconds)] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    };
+    let first = world.send(signed("msg_1", 0)).await;
+    assert_eq!(first.code, 200, "{first:?}");
+    let again = world.send(signed("msg_1", 100)).await;
+    assert_eq!(
+        (&again.body["build"], &again.body["duplicate"]),
+        (&first.body["build"], &json!(true))
+    );
+    assert_ne!(world.send(signed("msg_2", 0)).await.body["build"], first.body["build"]);
+
+    let mut renamed = signed("msg_3", 0);
+    renamed.headers_mut().insert("webhook-id", "msg_4".parse().unwrap());
+    let mut keyed = signed("msg_1", 0);
+    keyed.headers_mut().insert("idempotency-key", "another".parse().unwrap());
+    for request in [renamed, signed("msg_5", 3600), signed("msg_5", -3600)] {
+        let told = world.send(request).await;
+        assert_eq!((told.code, &told.body["status"]), (401, &json!("secret is wrong")));
+    }
+    // A header that is not signed says nothing.
+    assert_eq!(world.send(keyed).await.body["build"], first.body["build"]);
+    assert_eq!(world.builds().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_cloudevent_sent_twice_is_one_build() {
     let world = world().await;
     let event = |id: &str| {

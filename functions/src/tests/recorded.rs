@@ -11,9 +11,11 @@ use runtime::build::BuildId;
 use super::*;
 
 mod cloudevents;
+mod eventgrid;
 mod generic;
 mod github;
 mod gitlab;
+mod kubernetes;
 mod registry;
 
 struct Row {

@@ -12,6 +12,8 @@ use super::{ACCEPTED, BuildError, BuildId, Phase, annotation};
 pub struct Head {
     /// Names the build.
     pub id: BuildId,
+    /// The name of its Secret, where another program chose one.
+    pub called: Option<String>,
     /// The id of its project.
     pub project: String,
     /// Where its objects live.
@@ -30,14 +32,14 @@ impl Head {
     /// Reads the metadata of a Secret that is a build's by its type.
     pub fn of(metadata: &ObjectMeta) -> Result<Head, BuildError> {
         let labels = metadata.labels.clone().unwrap_or_default();
-        let label = |name: &'static str| labels.get(name).cloned().ok_or(BuildError::Label(name));
+        let label = |name: &'static str| {
+            let value = labels.get(name).filter(|value| !value.is_empty());
+            value.cloned().ok_or(BuildError::Label(name))
+        };
         let id = BuildId::parse(&label("build")?)?;
-        // What has another name was not made as builds are, and names nothing that is a build's.
-        if metadata.name.as_deref() != Some(&format!("brigade-worker-{id}")) {
-            return Err(BuildError::Label("build"));
-        }
         Ok(Head {
             id,
+            called: super::called(id, metadata),
             project: label("project")?,
             namespace: metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             uid: metadata.uid.clone(),
@@ -49,7 +51,7 @@ impl Head {
 
     /// The name of its Secret and of its worker pod.
     pub fn name(&self) -> String {
-        format!("brigade-worker-{}", self.id)
+        self.called.clone().unwrap_or_else(|| super::name_of(self.id))
     }
 
     /// How it stands, if anybody followed it.

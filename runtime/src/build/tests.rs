@@ -4,7 +4,7 @@ use expect_test::expect;
 use proptest::prelude::{any, proptest};
 
 use super::*;
-use crate::event::Image;
+use crate::event::{Identity, Image};
 use crate::project::values;
 
 #[test]
@@ -67,21 +67,57 @@ fn a_senders_absurd_time_is_no_time() {
 }
 
 #[test]
-fn an_id_is_read_only_as_it_is_written() {
+fn an_id_is_what_pods_can_be_named_after() {
     let id = build(push("body", None)).id;
     assert_eq!(BuildId::parse(&id.to_string()).unwrap(), id);
     assert_eq!(BuildId::parse(&format!("brigade-worker-{id}")).unwrap(), id);
-    for text in
-        ["", "x", "01HK153X00M4Q4BJG1FJSDY6GM", "../../etc/passwd", "zzzzzzzzzzzzzzzzzzzzzzzzzz"]
-    {
-        assert!(BuildId::parse(text).is_err(), "{text}");
+    let longest = "a".repeat(63);
+    for text in ["0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f", "nightly-1.2", "7", &longest] {
+        assert_eq!(BuildId::parse(text).unwrap().to_string(), text);
     }
+    let upper = id.to_string().to_uppercase();
+    let too_long = "a".repeat(64);
+    for text in ["", "-", "a-", "-a", "a..b", "a.-b", "a_b", "a b", "a/b", "é", "a\n", "a\0b"]
+        .into_iter()
+        .chain([upper.as_str(), too_long.as_str()])
+    {
+        assert!(BuildId::parse(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn only_ids_of_ours_tell_a_time() {
+    let ours = build(push("body", Some("2024-01-01T00:00:00Z"))).id;
+    assert_eq!(ours.time(), Some(1_704_067_200_000));
+    assert_eq!(build(push("body", None)).id.time(), None);
+    for other in ["0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f", "oooooooooooooooooooooooooo", "7"] {
+        assert_eq!(BuildId::parse(other).unwrap().time(), None, "{other}");
+    }
+}
+
+#[test]
+fn ids_that_nobody_chose_are_known() {
+    let ours = build(push("body", Some("2024-01-01T00:00:00Z"))).id.to_string();
+    assert!(BuildId::is_made(&ours) && BuildId::is_made("0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f"));
+    for text in ["", "x", "5f6d8c7b9-x2x4z", "0c5b6f1e-3f0a-4bd6-9e0f", &ours.to_uppercase()] {
+        assert!(!BuildId::is_made(text), "{text}");
+    }
+}
+
+#[test]
+fn ids_sort_by_the_times_of_their_events() {
+    let id = |time: &str| build(push("body", Some(time))).id;
+    let mut ids =
+        [id("2024-01-02T00:00:00Z"), id("2023-12-31T00:00:00Z"), id("2024-01-01T00:00:00Z")];
+    ids.sort();
+    assert!(ids.windows(2).all(|pair| pair[0].time() < pair[1].time()));
 }
 
 #[test]
 fn a_build_survives_its_secret() {
     let event = Event {
         action: Some("opened".into()),
+        alias: Some("pr".into()),
         revision: Revision { commit: "abc".into(), reference: "refs/heads/main".into() },
         clone_url: Some("https://example.com/x.git".into()),
         short_title: "PR #1".into(),
@@ -94,7 +130,7 @@ fn a_build_survives_its_secret() {
     let build = build(event.clone());
     let again = Build::from_secret(&build.secret().unwrap()).unwrap();
     assert_eq!(again.event, Event { identity: Identity::Fresh, ..event });
-    assert_eq!(again.fires(), ["push", "push:opened"]);
+    assert_eq!(again.fires(), ["push", "push:opened", "pr"]);
     assert_eq!((again.id, again.project, again.accepted), (build.id, build.project, false));
 }
 
@@ -177,6 +213,57 @@ fn a_build_made_by_hand_is_read() {
     .unwrap();
     let build = Build::from_secret(&secret).unwrap();
     assert_eq!((build.event.kind.as_str(), build.event.script.as_deref()), ("exec", Some("1")));
+}
+
+#[test]
+fn a_build_as_brigades_documentation_makes_one_is_read() {
+    // `base64 <<<"my_event"` encodes the end of the line, too.
+    let secret: Secret = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "simple-event-0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f", "labels": {
+            "heritage": "brigade", "project": "brigade-00", "component": "build",
+            "build": "0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f"}},
+        "type": "brigade.sh/build",
+        "stringData": {
+            "event_provider": "simple-event\n", "event_type": "my_event\n", "payload": "Mon\n",
+            "commit_ref": "master\n", "build_id": "0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f\n",
+        },
+    }))
+    .unwrap();
+    let build = Build::from_secret(&secret).unwrap();
+    assert_eq!(build.id.to_string(), "0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f");
+    assert_eq!(build.name(), "simple-event-0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f");
+    assert_eq!(
+        (build.event.provider.as_str(), build.event.kind.as_str()),
+        ("simple-event", "my_event")
+    );
+    assert_eq!(
+        (build.event.revision.reference.as_str(), &build.event.payload[..]),
+        ("master", &b"Mon\n"[..])
+    );
+    let head = Head::of(&secret.metadata).unwrap();
+    assert_eq!((head.id, head.name()), (build.id, build.name()));
+    let again = Build::from_secret(&build.secret().unwrap()).unwrap();
+    assert_eq!((again.name(), again.event), (build.name(), build.event));
+}
+
+#[test]
+fn what_a_build_does_not_say_is_as_in_brigade() {
+    let secret: Secret = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "x", "labels": {"build": "x", "project": "brigade-00"}},
+        "type": "brigade.sh/build",
+    }))
+    .unwrap();
+    let event = Build::from_secret(&secret).unwrap().event;
+    assert_eq!((event.kind.as_str(), event.provider.as_str()), ("ping", "unknown"));
+    assert_eq!((event.log_level, event.revision), (LogLevel::Log, Revision::default()));
+    for labels in
+        [serde_json::json!({"project": "p"}), serde_json::json!({"build": "x", "project": ""})]
+    {
+        let mut secret = secret.clone();
+        secret.metadata.labels = serde_json::from_value(labels).unwrap();
+        assert!(matches!(Build::from_secret(&secret), Err(BuildError::Label(_))));
+        assert!(matches!(Head::of(&secret.metadata), Err(BuildError::Label(_))));
+    }
 }
 
 proptest! {

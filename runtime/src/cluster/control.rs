@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::{Cluster, ClusterError, Object};
-use crate::build::{self, Build, BuildId, ENDED, Head, Phase, annotation};
+use crate::build::{self, Build, BuildError, BuildId, ENDED, Head, Phase, annotation};
 use crate::outcome::{self, Standing};
 use crate::project::{self, Project, ProjectError};
 
@@ -104,31 +104,111 @@ impl Cluster {
     /// A build without its payload, if it exists.
     pub async fn head(&self, namespace: &str, id: BuildId) -> Result<Option<Head>, ClusterError> {
         let api = self.api::<Secret>(namespace);
-        let name = format!("brigade-worker-{id}");
-        let found = self.call(&format!("get build {id}"), || api.get_metadata_opt(&name)).await?;
+        let get = async |name: String| {
+            self.call(&format!("get build {id}"), || api.get_metadata_opt(&name)).await
+        };
+        let mut found = get(build::name_of(id)).await?;
+        if found.is_none()
+            && let Some(name) = self.chosen_name(namespace, id).await?
+        {
+            found = get(name).await?;
+        }
         Ok(found.map(|found| Head::of(&found.metadata)).transpose()?)
     }
 
-    /// All builds of a namespace, oldest first; what only looks like a build is passed over.
+    /// The name of a build's Secret that another program made, and named as it liked. Of several
+    /// with one id, the oldest is the build.
+    pub(super) async fn chosen_name(
+        &self,
+        namespace: &str,
+        id: BuildId,
+    ) -> Result<Option<String>, ClusterError> {
+        match self.list_heads(namespace, &format!("build={id}")).await {
+            Ok((heads, _)) => Ok(heads.first().map(Head::name)),
+            // Who may only get builds by their names has made them, or was made for them.
+            Err(ClusterError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All builds of a namespace, oldest first; what cannot be one is refused.
     pub async fn heads(&self, namespace: &str) -> Result<Vec<Head>, ClusterError> {
-        self.list_heads(namespace, "component=build,heritage=brigade").await
+        let (heads, others) = self.list_heads(namespace, "").await?;
+        for (metadata, error) in &others {
+            self.refuse(namespace, metadata, error).await;
+        }
+        let mut heads_by_id: BTreeMap<BuildId, Head> = BTreeMap::new();
+        for head in heads {
+            match heads_by_id.get(&head.id) {
+                // The name that we would have chosen is looked for first.
+                Some(other) if head.called.is_some() || other.called.is_none() => {
+                    self.refuse_second(&head, &other.name()).await;
+                }
+                Some(other) => {
+                    self.refuse_second(other, &head.name()).await;
+                    heads_by_id.insert(head.id, head);
+                }
+                None => drop(heads_by_id.insert(head.id, head)),
+            }
+        }
+        let mut heads: Vec<Head> = heads_by_id.into_values().collect();
+        heads.sort_by_key(Head::place);
+        Ok(heads)
+    }
+
+    /// Says on a Secret of the type of builds why it is none.
+    pub(super) async fn refuse(&self, namespace: &str, metadata: &ObjectMeta, error: &BuildError) {
+        let said = metadata.annotations.as_ref();
+        if said.is_some_and(|said| said.contains_key(annotation::PHASE)) {
+            return;
+        }
+        let name = metadata.name.as_deref().unwrap_or_default();
+        tracing::warn!(secret.name = name, %error, "this is no build");
+        let notes = json!({
+            annotation::PHASE: Phase::Failed.name(),
+            annotation::REASON: error.to_string(),
+            annotation::FINISHED: Timestamp::now().to_string(),
+        });
+        let changes = json!({"metadata": {"labels": {ENDED.0: ENDED.1}, "annotations": notes}});
+        if let Err(error) = self.merge(namespace, name, &changes).await {
+            tracing::warn!(secret.name = name, %error, "nobody could note that this is no build");
+        }
+    }
+
+    async fn refuse_second(&self, head: &Head, other: &str) {
+        let metadata = ObjectMeta {
+            name: Some(head.name()),
+            annotations: Some(head.annotations.clone()),
+            ..ObjectMeta::default()
+        };
+        self.refuse(&head.namespace, &metadata, &BuildError::Taken(other.to_owned())).await;
     }
 
     /// The builds of a project whose end is not noted, oldest first.
     pub async fn open_builds(&self, project: &Project) -> Result<Vec<Head>, ClusterError> {
         let labels = format!("project={},!{}", project.id, ENDED.0);
-        let mut heads = self.list_heads(&project.namespace, &labels).await?;
+        let mut heads = self.list_heads(&project.namespace, &labels).await?.0;
         heads.retain(|head| !head.has_ended());
         Ok(heads)
     }
 
-    async fn list_heads(&self, namespace: &str, labels: &str) -> Result<Vec<Head>, ClusterError> {
+    /// The builds with these labels, oldest first, and what has their type and is none.
+    async fn list_heads(
+        &self,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<(Vec<Head>, Vec<(ObjectMeta, BuildError)>), ClusterError> {
         let builds = format!("type={}", build::SECRET_TYPE);
         let wanted = ListParams::default().labels(labels).fields(&builds);
-        let found = self.list_metadata::<Secret>(namespace, wanted).await?;
-        let mut heads: Vec<Head> = found.iter().filter_map(|each| Head::of(each).ok()).collect();
+        let (mut heads, mut others) = (Vec::new(), Vec::new());
+        for metadata in self.list_metadata::<Secret>(namespace, wanted).await? {
+            match Head::of(&metadata) {
+                Ok(head) => heads.push(head),
+                Err(error) => others.push((metadata, error)),
+            }
+        }
         heads.sort_by_key(Head::place);
-        Ok(heads)
+        Ok((heads, others))
     }
 
     /// All pods of builds and of jobs in a namespace.
@@ -379,7 +459,13 @@ impl Cluster {
         id: BuildId,
         changes: &serde_json::Value,
     ) -> Result<Head, ClusterError> {
-        let metadata = self.merge(namespace, &format!("brigade-worker-{id}"), changes).await?;
+        let metadata = match self.merge(namespace, &build::name_of(id), changes).await {
+            Err(error) if error.is_not_found() => {
+                let name = self.chosen_name(namespace, id).await?.ok_or(error)?;
+                self.merge(namespace, &name, changes).await?
+            }
+            merged => merged?,
+        };
         Ok(Head::of(&metadata)?)
     }
 

@@ -7,7 +7,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use super::limits::NAMES;
-use super::{Filters, Hooks, Limits, Project, ProjectError, SidecarResources, WorkerImage};
+use super::{
+    EventFilters, Filters, Hooks, Limits, Project, ProjectError, SidecarResources, WorkerImage,
+};
 
 /// The chart's own image for cloning.
 pub const DEFAULT_SIDECAR: &str = "brigadecore/git-sidecar:v1.5.0";
@@ -102,7 +104,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
     let github = values.section("github")?;
     github.warn_of_unknown(&["baseURL", "token", "uploadURL"], &mut warnings);
     let kubernetes = values.section("kubernetes")?;
-    let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass"];
+    let classes = ["allowSecretKeyRef", "buildStorageClass", "cacheStorageClass", "eventFilters"];
     kubernetes.warn_of_unknown(&classes, &mut warnings);
     let slack = values.section("slack")?;
     slack.warn_of_unknown(&["signingSecret"], &mut warnings);
@@ -161,6 +163,8 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
             pull_policy: worker.text("pullPolicy")?,
         },
         worker_command: super::words(&values.text("workerCommand")?),
+        event_filters: EventFilters::read(kubernetes.json("eventFilters"))
+            .map_err(ProjectError::EventFilter)?,
         filters: values.filters(&mut warnings)?,
         limits: values.limits(&mut warnings)?,
         script_path: values.text("brigadejsPath")?,
@@ -216,6 +220,15 @@ impl Section {
         };
         let name = |item: &Value| item.as_str().map(str::to_owned);
         items.iter().map(|item| name(item).ok_or(self.wrong(key, "a list of names"))).collect()
+    }
+
+    /// A value that may be of any form, as JSON, or a text that is that already.
+    fn json(&self, key: &str) -> String {
+        match self.map.get(key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(json)) => json.clone(),
+            Some(value) => value.to_string(),
+        }
     }
 
     /// The script's secrets: a mapping, or a text that is one in JSON.

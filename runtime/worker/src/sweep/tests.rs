@@ -432,3 +432,67 @@ async fn two_sweeps_at_once_do_everything_once() {
     assert_eq!(world.names::<Pod>().await.len(), 3);
     assert_eq!(world.cluster.slots(&world.project).await.unwrap().len(), 3);
 }
+
+/// A Secret of the type of builds, as another program makes it.
+fn foreign(name: &str, labels: Value) -> Secret {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": labels},
+        "type": "brigade.sh/build",
+        "stringData": {"event_type": "my_event\n", "event_provider": "simple-event", "script": ";"},
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_build_that_another_program_made_is_started_and_can_be_cancelled() {
+    let world = World::new("{}").await;
+    let id = "0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f";
+    let name = format!("simple-event-{id}");
+    // Brigade's controller looked at neither `heritage` nor `component`.
+    let secret = foreign(&name, json!({"build": id, "project": world.project.id}));
+    let secret = world.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+    world.sweep(&NOW).await;
+    let pod = world.api::<Pod>().get(&name).await.unwrap();
+    assert_eq!(pod.metadata.labels.as_ref().unwrap()["build"], id);
+    let owner = &pod.metadata.owner_references.as_ref().unwrap()[0];
+    assert_eq!(
+        (owner.name.as_str(), Some(&owner.uid)),
+        (name.as_str(), secret.metadata.uid.as_ref())
+    );
+    let kept = world.api::<Secret>().get(&name).await.unwrap();
+    let labels = kept.metadata.labels.unwrap();
+    assert_eq!((labels["status"].as_str(), labels["component"].as_str()), ("accepted", "build"));
+
+    let id = BuildId::parse(id).unwrap();
+    assert_eq!(world.cluster.build("default", id).await.unwrap().unwrap().event.kind, "my_event");
+    world.cluster.cancel("default", id, "no more").await.unwrap();
+    let head = world.cluster.head("default", id).await.unwrap().unwrap();
+    assert_eq!(head.cancelled().as_deref(), Some("the build was cancelled: no more"));
+    world.cluster.delete_build(&head).await.unwrap();
+    assert!(world.cluster.build("default", id).await.unwrap().is_none());
+    assert!(world.api::<Pod>().get_opt(&name).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_build_is_told_so_once() {
+    let world = World::new("{}").await;
+    let project = &world.project.id;
+    for (name, labels, said) in [
+        ("upper", json!({"build": "A-1", "project": project}), "is not a build id"),
+        ("nameless", json!({"project": project}), "has no label \"build\""),
+        ("homeless", json!({"build": "x"}), "has no label \"project\""),
+        ("first", json!({"build": "twice", "project": project}), ""),
+        ("second", json!({"build": "twice", "project": project}), "the same label \"build\""),
+    ] {
+        let secret = foreign(name, labels);
+        world.api::<Secret>().create(&PostParams::default(), &secret).await.unwrap();
+        world.sweep(&NOW).await;
+        world.sweep(&NOW).await;
+        let secret = world.api::<Secret>().get(name).await.unwrap();
+        let notes = secret.metadata.annotations.unwrap_or_default();
+        let reason = notes.get(annotation::REASON).cloned().unwrap_or_default();
+        assert_eq!(notes.get(annotation::PHASE).is_some(), !said.is_empty(), "{name}: {notes:?}");
+        assert!(reason.contains(said), "{name}: {reason}");
+    }
+    assert_eq!(world.api::<Pod>().list(&ListParams::default()).await.unwrap().items.len(), 1);
+}

@@ -1,0 +1,178 @@
+//! Receives what Azure Event Grid delivers, in its own schema and as CloudEvents.
+//!
+//! - Route: `POST /eventgrid/{project}[/{token}]`, `POST /cloudevents/v0.1/{project}[/{token}]` with the
+//!   project's id, or its name without a slash or with `%2F`; all of them take both schemas, and
+//!   `OPTIONS` there is the handshake of CloudEvents
+//! - Proof: the token, which is `eventGridToken` of the project's `secrets`, in the path, as `?token=`,
+//!   or in a delivery property `Authorization: Bearer <token>`. The handshakes need it, too. Without
+//!   such a secret everything is refused, where Brigade's gateway let everything in
+//! - Events: the event's own type, from the provider `eventgrid` with the revision that Brigade's
+//!   gateway gave it, or from `cloudevents` for CloudEvents 1.0 and 0.1. What Azure's registry did also fires
+//!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image`. What is said of the
+//!   subscription makes no build
+//! - Payload: each event as it stands in the delivery. Several make a build each, and one that is
+//!   malformed keeps no other from it
+//! - Identity: `topic`, `subject` and `id`, or `source` and `id`
+//! - Limits: 1 MiB, 5000 events, as Event Grid has them. It takes 400 and 413 for the last word
+//!
+//! <https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema>,
+//! <https://learn.microsoft.com/azure/event-grid/delivery-and-retry>
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
+use axum::{Json, Router};
+use runtime::event::Event;
+use runtime::project::Project;
+use runtime::signature::{self, Secrets, SignatureError};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::address::Address;
+use crate::answer::{Answer, Made};
+use crate::app::App;
+use crate::body;
+use crate::builds;
+use crate::cloudevent::handshake;
+use crate::proof;
+use crate::rejection::Rejection;
+
+use self::translation::{Meaning, translate};
+
+mod translation;
+
+#[cfg(test)]
+mod tests;
+
+/// The largest delivery.
+const LIMIT: usize = 1024 * 1024;
+
+/// This function's routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/eventgrid/{project}", methods())
+        .route("/eventgrid/{project}/{token}", methods())
+        .route("/cloudevents/v0.1/{project}", methods())
+        .route("/cloudevents/v0.1/{project}/{token}", methods())
+}
+
+fn methods() -> MethodRouter<App> {
+    post(receive).options(shake_hands)
+}
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    token: Option<String>,
+}
+
+async fn receive(
+    State(app): State<App>,
+    Path(address): Path<Address>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let deadline = app.deadline();
+    let asked = proof::query(request.uri(), "one `token`")?;
+    let (parts, body) = body::read(request, LIMIT, deadline).await?;
+
+    // Prove.
+    let project = prove(&app, address, asked, &parts.headers, deadline).await?;
+
+    // Translate.
+    let headers = &parts.headers;
+    let kind = headers.get("aeg-event-type").and_then(|kind| kind.to_str().ok());
+    if matches!(kind, Some("Unsubscribe" | "SubscriptionDeletion")) {
+        let reason = "the subscription was deleted";
+        return Ok(Answer::ignored(reason, Some(&project)).into_response());
+    }
+    let events = match translate(&body)? {
+        Meaning::Validation { code } => {
+            let reason = "the endpoint is validated; nothing is built for that";
+            let answer = Answer::passed("status", "OK", reason, Some(&project));
+            return Ok(answer.saying(Json(json!({"validationResponse": code}))));
+        }
+        Meaning::Ignored { reason } => {
+            return Ok(Answer::ignored(reason, Some(&project)).into_response());
+        }
+        Meaning::One(event) => {
+            // Act.
+            let made = builds::make(&app, deadline, &project, *event).await?;
+            let answer = Answer::Made { status: "Success", made: Box::new(made) };
+            return Ok(answer.into_response());
+        }
+        Meaning::Several(events) => events,
+    };
+
+    // Act.
+    let results = make_those_that_are(&app, deadline, &project, events).await;
+    Ok(Answer::Several { status: "Success", results }.into_response())
+}
+
+/// Makes builds of those of a delivery that are events; what became of each, in their order.
+async fn make_those_that_are(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    events: Vec<Result<Event, Rejection>>,
+) -> Vec<Result<Made, Rejection>> {
+    let (mut places, mut good) = (Vec::new(), Vec::new());
+    for event in events {
+        places.push(match event {
+            Ok(event) => {
+                good.push(event);
+                None
+            }
+            Err(rejection) => Some(rejection),
+        });
+    }
+    let mut made = builds::make_all(app, deadline, project, good).await.into_iter();
+    let result = |place: Option<Rejection>| match place {
+        Some(rejection) => Some(Err(rejection)),
+        None => made.next(),
+    };
+    places.into_iter().filter_map(result).collect()
+}
+
+async fn shake_hands(
+    State(app): State<App>,
+    Path(address): Path<Address>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let deadline = app.deadline();
+    let asked = proof::query(request.uri(), "one `token`")?;
+    let (parts, _body) = request.into_parts();
+    let project = prove(&app, address, asked, &parts.headers, deadline).await?;
+    handshake::consent(&parts.headers, &project)
+}
+
+/// The project whose token the request has.
+async fn prove(
+    app: &App,
+    address: Address,
+    asked: Asked,
+    headers: &HeaderMap,
+    deadline: Instant,
+) -> Result<Project, Rejection> {
+    let (name, in_path) = address.parts();
+    let project = app.project(&name, deadline).await?;
+    let secret = project.secrets.get("eventGridToken").and_then(|token| token.as_str());
+    let secret = SecretString::from(secret.unwrap_or_default());
+    let token = proof::token(headers, in_path.iter().chain(&asked.token).map(String::as_str));
+    let proved =
+        token.and_then(|token| signature::verify_token(&Secrets::of(&secret), token.as_deref()));
+    proved.map_err(refusal)?;
+    Ok(project)
+}
+
+fn refusal(error: SignatureError) -> Rejection {
+    let reason = match error {
+        SignatureError::NoSecret => "set eventGridToken in the project's secrets",
+        SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged => {
+            "the project's eventGridToken must be the last part of the path, come as ?token= or as \
+             Authorization: Bearer"
+        }
+    };
+    Rejection::Unproved { code: StatusCode::FORBIDDEN, status: "Forbidden", reason }
+}
