@@ -8,9 +8,12 @@ use axum::http::Request;
 
 mod cloudevents;
 mod cron;
+mod eventgrid;
 mod generic;
 mod github;
+mod gitlab;
 mod hook;
+mod kubernetes;
 mod registry;
 
 /// The project that every sample is about.
@@ -72,13 +75,16 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 6] = [
-    github::SOURCES,
-    registry::SOURCES,
-    generic::SOURCES,
+pub(crate) const ALL: [&[Source]; 9] = [
     cloudevents::SOURCES,
-    hook::SOURCES,
     cron::SOURCES,
+    eventgrid::SOURCES,
+    generic::SOURCES,
+    github::SOURCES,
+    gitlab::SOURCES,
+    hook::SOURCES,
+    kubernetes::SOURCES,
+    registry::SOURCES,
 ];
 
 /// What most of them have in common.
@@ -110,11 +116,13 @@ pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
     all().filter(|source| source.is_known_again)
 }
 
-/// The keys of a project whose every secret is this one.
+/// The keys of a project whose every secret is this one, and that takes whatever there is.
 pub(crate) fn secrets(secret: &str) -> serde_json::Value {
     serde_json::json!({
         "sharedSecret": secret,
         "genericGatewaySecret": secret,
+        "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
+        "secrets": serde_json::json!({"eventGridToken": secret}).to_string(),
         "slack.signingSecret": secret,
     })
 }
