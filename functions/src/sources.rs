@@ -7,9 +7,11 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 
 mod cloudevents;
+mod cron;
 mod eventgrid;
 mod generic;
 mod github;
+mod hook;
 mod kubernetes;
 mod registry;
 
@@ -72,11 +74,13 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 6] = [
+pub(crate) const ALL: [&[Source]; 8] = [
     github::SOURCES,
     registry::SOURCES,
     generic::SOURCES,
     cloudevents::SOURCES,
+    hook::SOURCES,
+    cron::SOURCES,
     eventgrid::SOURCES,
     kubernetes::SOURCES,
 ];
