@@ -11,6 +11,7 @@ mod cron;
 mod eventgrid;
 mod generic;
 mod github;
+mod gitlab;
 mod hook;
 mod kubernetes;
 mod registry;
@@ -74,15 +75,16 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 8] = [
-    github::SOURCES,
-    registry::SOURCES,
-    generic::SOURCES,
+pub(crate) const ALL: [&[Source]; 9] = [
     cloudevents::SOURCES,
-    hook::SOURCES,
     cron::SOURCES,
     eventgrid::SOURCES,
+    generic::SOURCES,
+    github::SOURCES,
+    gitlab::SOURCES,
+    hook::SOURCES,
     kubernetes::SOURCES,
+    registry::SOURCES,
 ];
 
 /// What most of them have in common.
