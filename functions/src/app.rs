@@ -135,7 +135,7 @@ impl Drop for Ended {
 
 /// Whether a project may have this name; it becomes a part of a Kubernetes address.
 fn is_project_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '~');
     name.len() <= 512
         && name.chars().all(fits)
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))

@@ -5,6 +5,7 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt;
+use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -109,6 +110,26 @@ pub(crate) fn json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Rejection> {
         let place = format!("line {}, column {}", error.line(), error.column());
         Rejection::malformed(format!("in the body, {what} ({place})"))
     })
+}
+
+/// The text without the mark that some editors put before UTF-8, and scripts choke on.
+pub(crate) fn without_mark(json: Bytes) -> Bytes {
+    if json.starts_with(b"\xef\xbb\xbf") { json.slice(3..) } else { json }
+}
+
+/// What a form holds as `payload`.
+pub(crate) fn form_payload(form: &[u8]) -> Result<Bytes, Rejection> {
+    let mut payloads = form
+        .split(|byte| *byte == b'&')
+        .filter_map(|field| field.strip_prefix(b"payload=".as_slice()));
+    match (payloads.next(), payloads.next()) {
+        (Some(payload), None) => {
+            let spaced: Vec<u8> =
+                payload.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            Ok(percent_decode(&spaced).collect::<Vec<u8>>().into())
+        }
+        _ => Err(Rejection::malformed("the form must have one field `payload`")),
+    }
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {

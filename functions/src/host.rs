@@ -13,6 +13,7 @@ use crate::builds;
 use crate::filter::{self, Seen};
 use crate::lenient::line;
 use crate::rejection::Rejection;
+use crate::revision::is_name;
 
 /// The largest body that is read.
 pub(crate) const LIMIT: usize = 25 * 1024 * 1024;
@@ -118,6 +119,9 @@ pub(crate) async fn act(
     let mut events = Vec::new();
     let mut refused = None;
     for (event, seen) in candidates {
+        if !is_name(&event.revision.commit) || !is_name(&event.revision.reference) {
+            return Err(Rejection::malformed("what it says of the revision names none"));
+        }
         match filter::take(project, listed, event, &seen) {
             Ok(event) => events.push(event),
             Err(reason) => refused = Some(reason),

@@ -34,29 +34,37 @@ mod tests;
 /// The functions, by their names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Function {
+    Azuredevops,
+    Bitbucket,
     Cloudevents,
     Cron,
     Eventgrid,
     Generic,
+    Gitea,
     Github,
     Gitlab,
     Hook,
     Kubernetes,
     Registry,
+    Slack,
 }
 
 impl Function {
     /// All of them.
     pub const ALL: &[Function] = &[
+        Function::Azuredevops,
+        Function::Bitbucket,
         Function::Cloudevents,
         Function::Cron,
         Function::Eventgrid,
         Function::Generic,
+        Function::Gitea,
         Function::Github,
         Function::Gitlab,
         Function::Hook,
         Function::Kubernetes,
         Function::Registry,
+        Function::Slack,
     ];
 
     /// The function of this name.
@@ -67,29 +75,37 @@ impl Function {
     /// Its name, as `FUNCTIONS` lists it.
     pub fn name(self) -> &'static str {
         match self {
+            Function::Azuredevops => "azuredevops",
+            Function::Bitbucket => "bitbucket",
             Function::Cloudevents => "cloudevents",
             Function::Cron => "cron",
             Function::Eventgrid => "eventgrid",
             Function::Generic => "generic",
+            Function::Gitea => "gitea",
             Function::Github => "github",
             Function::Gitlab => "gitlab",
             Function::Hook => "hook",
             Function::Kubernetes => "kubernetes",
             Function::Registry => "registry",
+            Function::Slack => "slack",
         }
     }
 
     fn routes(self) -> Router<App> {
         match self {
+            Function::Azuredevops => receivers::azuredevops::routes(),
+            Function::Bitbucket => receivers::bitbucket::routes(),
             Function::Cloudevents => receivers::cloudevents::routes(),
             Function::Cron => receivers::cron::routes(),
             Function::Eventgrid => receivers::eventgrid::routes(),
             Function::Generic => receivers::generic::routes(),
+            Function::Gitea => receivers::gitea::routes(),
             Function::Github => receivers::github::routes(),
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Hook => receivers::hook::routes(),
             Function::Kubernetes => receivers::kubernetes::routes(),
             Function::Registry => receivers::registry::routes(),
+            Function::Slack => receivers::slack::routes(),
         }
     }
 }

@@ -7,13 +7,14 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 
 mod cloudevents;
+mod cron;
 mod eventgrid;
 mod generic;
 mod github;
 mod gitlab;
+mod hook;
 mod kubernetes;
 mod registry;
-mod schedules;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -74,15 +75,16 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 8] = [
-    github::SOURCES,
+pub(crate) const ALL: [&[Source]; 9] = [
     cloudevents::SOURCES,
+    cron::SOURCES,
     eventgrid::SOURCES,
     generic::SOURCES,
+    github::SOURCES,
     gitlab::SOURCES,
+    hook::SOURCES,
     kubernetes::SOURCES,
     registry::SOURCES,
-    schedules::SOURCES,
 ];
 
 /// What most of them have in common.

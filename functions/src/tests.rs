@@ -317,5 +317,6 @@ pub(crate) fn shown(meaning: Result<Meaning, Rejection>) -> String {
 
 /// Settings whose requests have more time than any takes.
 fn calm() -> Settings {
-    Settings { request_budget: Duration::from_secs(60), ..Settings::default() }
+    let budget = Duration::from_secs(60);
+    Settings { request_budget: budget, slack_budget: budget, ..Settings::default() }
 }

@@ -86,6 +86,9 @@ pub struct Settings {
     /// `time`, `output`, `jobs` and `timers`. Default:
     /// `memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000`.
     pub script_limits: ScriptLimits,
+    /// `SLACK_BUDGET`: how long a request of Slack's may take, in seconds. Default: 2.5, since Slack
+    /// gives up after 3.
+    pub slack_budget: Duration,
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
     /// Default: `ghcr.io/brigantine/worker:latest`.
     pub worker_image: String,
@@ -444,6 +447,7 @@ impl Settings {
             script_limits: get("SCRIPT_LIMITS").unwrap_or_default().parse().map_err(|_unread| {
                 wrong("SCRIPT_LIMITS", "a list like memory=256Mi,time=1m,output=16Mi,jobs=500")
             })?,
+            slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
                 "ghcr.io/brigantine/worker:latest",

@@ -40,11 +40,16 @@ async fn every_recorded_request_comes_to_what_it_should() {
     }
     emulator.stop().await;
     expect![[r#"
+        200 github/check_run-rerequested | Complete | fires check_run check_run:rerequested
+        200 github/check_suite-requested | Complete | fires check_suite check_suite:requested
         200 github/commit_comment-created | Complete | fires commit_comment commit_comment:created
         200 github/create-tag | Complete | fires create
         200 github/deployment | Complete | fires deployment
         200 github/deployment_status | Complete | fires deployment_status
+        200 github/issue_comment-brig-run | Complete | fires issue_comment issue_comment:created
         200 github/issue_comment-created | Complete | fires issue_comment issue_comment:created
+        200 github/issues-opened | Ignored | `issues` events are built only where the project's filters.events names them
+        200 github/package-published | Complete | fires image_push | made heard-image-push-<id>
         200 github/ping | OK | nothing is built for a ping
         200 github/pull_request-assigned | build skipped | the action is `assigned`; these are built: closed, labeled, opened, reopened, synchronize, unlabeled
         200 github/pull_request-opened | Complete | fires pull_request pull_request:opened | made heard-pull-request-<id> heard-pull-request-opened-<id>
@@ -53,15 +58,21 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 github/pull_request_review_comment-created | Complete | fires pull_request_review_comment pull_request_review_comment:created
         200 github/push-deleted | build skipped on branch deletion | `refs/heads/topic` was deleted
         200 github/push | Complete | fires push | made heard-push-<id>
+        200 github/registry_package-published | Complete | fires image_push | made heard-image-push-<id>
         200 github/release-published | Complete | fires release release:published | made heard-release-published-<id>
-        200 github/star-created | Ignored | `star` events are not built
+        200 github/star-created | Ignored | `star` events are built only where the project's filters.events names them
         200 github/status | Complete | fires status
         200 registry/acr-chart-push | Success | fires chart_push
         200 registry/acr-delete | Success | fires image_delete | made heard-image-delete-<id>
         200 registry/acr-ping | pong | nothing is built for a ping
         200 registry/acr-push-untagged | Success | fires image_push | made heard-image-push-<id>
         200 registry/acr-push | Success | fires image_push | made heard-image-push-<id>
+        200 registry/distribution-push | Success | fires image_push | made heard-image-push-<id>
         200 registry/dockerhub-push | Success | fires image_push | made heard-image-push-<id>
+        200 registry/gitea-package | Success | fires image_push | made heard-image-push-<id>
+        200 registry/harbor-cloudevent-deleted | Success | fires image_delete | made heard-image-delete-<id>
+        200 registry/harbor-push | Success | fires image_push image_push | made heard-image-push-<id> heard-image-push-<id>
+        200 registry/quay-push | Success | fires image_push image_push | made heard-image-push-<id> heard-image-push-<id>
     "#]].assert_eq(&told);
 }
 
@@ -86,7 +97,8 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
     for file in requests() {
         let text = fs::read_to_string(&file).unwrap();
         let request = request::parse(&text).unwrap().remove(0);
-        let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another";
+        let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another\n\
+                    slack: {signingSecret: another}\nsecrets: {vstsToken: another}\n";
         let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
         let headers = request.headers(Some(&other)).unwrap();
         let request = request.addressed(Some(&other)).unwrap();
@@ -98,6 +110,21 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
     assert_eq!(builds.len(), 0);
     emulator.stop().await;
 }
+
+/// The senders.
+const FOLDERS: [&str; 11] = [
+    "azuredevops",
+    "bitbucket",
+    "cloudevents",
+    "eventgrid",
+    "generic",
+    "gitea",
+    "github",
+    "gitlab",
+    "kubernetes",
+    "registry",
+    "slack",
+];
 
 async fn start() -> Emulator {
     let options = Options {
@@ -141,7 +168,7 @@ fn payloads() -> PathBuf {
 /// The files of recorded requests, in the order of their names.
 fn requests() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["cloudevents", "eventgrid", "generic", "github", "kubernetes", "registry"] {
+    for folder in FOLDERS {
         let entries = fs::read_dir(payloads().join(folder)).unwrap();
         files.extend(entries.map(|entry| entry.unwrap().path()));
     }

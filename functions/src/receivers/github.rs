@@ -22,11 +22,11 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use percent_encoding::percent_decode;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use self::checks::{Completed, complete};
 use self::translation::{Delivery, Meaning, Need, Translated, changed_files, is_known, translate};
@@ -105,32 +105,44 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
 
     // Act.
     let Completed { event, note } = complete(&app, deadline, &project, translated).await?;
+    make(&app, deadline, &project, event, note).await
+}
+
+/// Makes the build of an event, or the two that Brigade makes of one with an action.
+async fn make(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    event: Event,
+    note: Option<String>,
+) -> Result<Answer, Rejection> {
     let noted = |mut made: Made| {
-        if let Some(note) = &note {
-            made.reason =
-                [made.reason.as_str(), note].join("; ").trim_start_matches("; ").to_owned();
-        }
+        let reasons = [Some(made.reason), note.clone()].into_iter().flatten();
+        let reasons: Vec<String> = reasons.filter(|reason| !reason.is_empty()).collect();
+        made.reason = reasons.join("; ");
         made
     };
-    if app.settings.github_two_builds
-        && let Some(action) = &event.action
-    {
-        // One body is one event, unless something says otherwise.
-        let identity = match &event.identity {
-            Identity::Content(signed) => {
-                Identity::Content([signed, action.as_bytes()].concat().into())
-            }
-            Identity::Fresh => Identity::Fresh,
-        };
-        let kind = format!("{}:{action}", event.kind);
-        let second = Event { kind, action: None, identity, ..event.clone() };
-        let events = vec![Event { action: None, ..event }, second];
-        let results = builds::make_all(&app, deadline, &project, events).await;
-        let results = results.into_iter().map(|result| result.map(noted)).collect();
-        return Ok(Answer::Several { status: "Complete", results });
+    match &event.action {
+        Some(action) if app.settings.github_two_builds => {
+            // One body is one event, unless something says otherwise.
+            let identity = match &event.identity {
+                Identity::Content(signed) => {
+                    Identity::Content([signed, action.as_bytes()].concat().into())
+                }
+                Identity::Fresh => Identity::Fresh,
+            };
+            let kind = format!("{}:{action}", event.kind);
+            let second = Event { kind, action: None, identity, ..event.clone() };
+            let events = vec![Event { action: None, ..event }, second];
+            let results = builds::make_all(app, deadline, project, events).await;
+            let results = results.into_iter().map(|result| result.map(noted)).collect();
+            Ok(Answer::Several { status: "Complete", results })
+        }
+        _ => {
+            let made = noted(builds::make(app, deadline, project, event).await?);
+            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+        }
     }
-    let made = noted(builds::make(&app, deadline, &project, event).await?);
-    Ok(Answer::Made { status: "Complete", made: Box::new(made) })
 }
 
 /// Whether an event that is not taken itself is to have a check suite, whose events are.
@@ -193,31 +205,14 @@ fn event_name(headers: &HeaderMap) -> Result<&str, Rejection> {
 /// The JSON text of a body: all of it, or what a form holds as `payload`.
 fn json(headers: &HeaderMap, signed: &Bytes) -> Result<Bytes, Rejection> {
     match body::media_type(headers).as_deref() {
-        Some("application/json") => Ok(without_mark(signed.clone())),
-        Some("application/x-www-form-urlencoded") => form_payload(signed).map(without_mark),
+        Some("application/json") => Ok(body::without_mark(signed.clone())),
+        Some("application/x-www-form-urlencoded") => {
+            body::form_payload(signed).map(body::without_mark)
+        }
         _ => Err(Rejection::Unsupported {
             reason: "the Content-Type must be application/json or \
                      application/x-www-form-urlencoded",
         }),
-    }
-}
-
-/// The text without the mark that some editors put before UTF-8, and scripts choke on.
-fn without_mark(json: Bytes) -> Bytes {
-    if json.starts_with(b"\xef\xbb\xbf") { json.slice(3..) } else { json }
-}
-
-fn form_payload(form: &[u8]) -> Result<Bytes, Rejection> {
-    let mut payloads = form
-        .split(|byte| *byte == b'&')
-        .filter_map(|field| field.strip_prefix(b"payload=".as_slice()));
-    match (payloads.next(), payloads.next()) {
-        (Some(payload), None) => {
-            let spaced: Vec<u8> =
-                payload.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-            Ok(percent_decode(&spaced).collect::<Vec<u8>>().into())
-        }
-        _ => Err(Rejection::malformed("the form must have one field `payload`")),
     }
 }
 

@@ -10,13 +10,17 @@ use runtime::build::BuildId;
 
 use super::*;
 
+mod azuredevops;
+mod bitbucket;
 mod cloudevents;
 mod eventgrid;
 mod generic;
+mod gitea;
 mod github;
 mod gitlab;
 mod kubernetes;
 mod registry;
+mod slack;
 
 struct Row {
     provider: String,
@@ -48,6 +52,27 @@ fn rows(providers: &[&str]) -> Option<Vec<Row>> {
     };
     let rows = index.lines().skip(1).map(read);
     Some(rows.filter(|row| providers.contains(&row.provider.as_str())).collect())
+}
+
+/// A recording as it was sent; headers that it only describes are left out.
+fn recorded(uri: &str, row: &Row) -> Request<Body> {
+    let mut request = post(uri).body(row.body.clone().into()).unwrap();
+    for (name, value) in row.headers.iter().filter(|(_, value)| !value.contains('<')) {
+        let name = HeaderName::try_from(name).unwrap();
+        request.headers_mut().append(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// The secrets of the recordings that are signed, by their files.
+fn secrets() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/payloads");
+    let vectors = std::fs::read_to_string(root.join("VECTORS.tsv")).unwrap_or_default();
+    let secret = |line: &str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        Some(((*columns.first()?).to_owned(), (*columns.get(3)?).to_owned()))
+    };
+    vectors.lines().skip(1).filter_map(secret).collect()
 }
 
 /// What became of a row, for the counts.

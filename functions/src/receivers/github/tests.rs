@@ -457,7 +457,7 @@ fn an_action_that_is_no_word_names_no_event() {
 
 #[test]
 fn a_form_holds_one_payload() {
-    let payload = |form: &str| form_payload(form.as_bytes()).ok();
+    let payload = |form: &str| body::form_payload(form.as_bytes()).ok();
     assert_eq!(payload("payload=%7B%22a%22%3A+1%7D").as_deref(), Some(&b"{\"a\": 1}"[..]));
     assert_eq!(payload("x=1&payload=%2B").as_deref(), Some(&b"+"[..]));
     assert_eq!(payload("payload=1&payload=2"), None);
@@ -525,7 +525,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_parsers_panic(bytes: Vec<u8>) {
         let _any = super::repository(&bytes);
-        let _any = form_payload(&bytes);
+        let _any = body::form_payload(&bytes);
         let _any = changed_files(&bytes);
         let json = Bytes::from(bytes);
         let _any = meaning_with(&Settings::default(), "{events: x}", "push", json.clone());

@@ -1,0 +1,134 @@
+//! Receives the service hooks of Azure DevOps, which was VSTS.
+//!
+//! - Route: `POST /vsts/{project}/{token}` as in Brigade, `POST /vsts/{org}/{repository}/{token}`, and
+//!   with the token elsewhere `POST /events/azuredevops/{project}` and
+//!   `POST /events/azuredevops/{org}/{repository}`; `{project}` is a project's id, or its name without
+//!   a slash or with one that is written `%2F`
+//! - Proof: the project's secret `vstsToken`, else its `genericGatewaySecret`, else its `sharedSecret`:
+//!   in the path, as the password of `Authorization: Basic`, after `Bearer`, in `X-Registry-Token` or
+//!   as `?token=`. Brigade let everybody in where there was no `vstsToken`
+//! - Events: the body's `eventType`, whatever it is: `git.push`, `git.pullrequest.created`,
+//!   `build.complete`, ... from the provider `vsts`
+//! - Revision (Brigade: always `master`): for each branch or tag of a push, a build of its own; the
+//!   source of the pull request, as its branch, or as `refs/pull/<number>/merge` from a fork; where it
+//!   was completed, the merge on the target; else `master`
+//! - Identity: the body, which names its notification, and for a push the branch or the tag
+//! - Limits: 25 MiB, 200 branches and tags in a push. Deleted ones are skipped, and pull requests from
+//!   forks, unless the project has `allowForks`
+//!
+//! <https://learn.microsoft.com/azure/devops/service-hooks/events>
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use runtime::project::Project;
+use runtime::signature;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use self::translation::translate;
+use crate::answer::Answer;
+use crate::app::App;
+use crate::body;
+use crate::host;
+use crate::proof;
+use crate::rejection::Rejection;
+
+mod translation;
+
+#[cfg(test)]
+mod tests;
+
+/// The member of a project's `secrets` that is the token, as in Brigade.
+const TOKEN: &str = "vstsToken";
+
+/// This function's routes.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/vsts/{project}/{token}", post(by_token))
+        .route("/vsts/{org}/{repository}/{token}", post(by_repository_and_token))
+        .route("/events/azuredevops/{project}", post(by_project))
+        .route("/events/azuredevops/{org}/{repository}", post(by_repository))
+}
+
+#[derive(Default, Deserialize)]
+struct Asked {
+    token: Option<String>,
+}
+
+async fn by_token(
+    State(app): State<App>,
+    Path((project, token)): Path<(String, String)>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, project, Some(token), request).await
+}
+
+async fn by_repository_and_token(
+    State(app): State<App>,
+    Path((org, repository, token)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, format!("{org}/{repository}"), Some(token), request).await
+}
+
+async fn by_project(
+    State(app): State<App>,
+    Path(project): Path<String>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, project, None, request).await
+}
+
+async fn by_repository(
+    State(app): State<App>,
+    Path((org, repository)): Path<(String, String)>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    receive(app, format!("{org}/{repository}"), None, request).await
+}
+
+async fn receive(
+    app: App,
+    project: String,
+    token: Option<String>,
+    request: Request,
+) -> Result<Answer, Rejection> {
+    let deadline = app.deadline();
+    let asked: Asked = proof::query(request.uri(), "one `token`")?;
+    let (parts, body) = body::read(request, host::LIMIT, deadline).await?;
+    if body::media_type(&parts.headers).as_deref() != Some("application/json") {
+        return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
+    }
+
+    // Prove.
+    let project = app.project(&project, deadline).await?;
+    let asked = token.as_deref().into_iter().chain(asked.token.as_deref());
+    prove(&project, &parts.headers, asked)?;
+
+    // Translate.
+    let meaning = translate(body, project.allow_forks)?;
+
+    // Act.
+    host::act(&app, deadline, &project, meaning).await
+}
+
+fn prove<'a>(
+    project: &Project,
+    headers: &HeaderMap,
+    asked: impl Iterator<Item = &'a str>,
+) -> Result<(), Rejection> {
+    let own = project.secrets.get(TOKEN).and_then(|token| token.as_str()).unwrap_or_default();
+    let own = SecretString::from(own);
+    let secrets =
+        signature::Secrets::of(&own).or(&project.generic_gateway_secret).or(&project.shared_secret);
+    let proved = proof::token(headers, asked)
+        .and_then(|token| signature::verify_token(&secrets, token.as_deref()));
+    proved.map_err(|_unproved| Rejection::Unproved {
+        code: StatusCode::FORBIDDEN,
+        status: "Forbidden",
+        reason: "the project's secret vstsToken must come in the path, in Authorization, in \
+                 X-Registry-Token or as ?token=",
+    })
+}
