@@ -13,7 +13,7 @@ use runtime::project::Project;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, address};
 use super::translation::{Need, Translated};
 use crate::app::App;
 use crate::rejection::Rejection;
@@ -57,7 +57,9 @@ pub(super) async fn complete(
     // Half of the time that is left is for the build.
     let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
     let key = (id, &settings.app_key);
-    let api = Api::of_installation(&project.github_base_url, key, installation, until).await;
+    let base = address(&project.github_base_url, &settings.github_hosts);
+    let base = base.map_err(|error| refused(error, Step::Token))?;
+    let api = Api::of_installation(base, key, (installation, &project.name), until).await;
     let (api, expires) = api.map_err(|error| refused(error, Step::Token))?;
     match need {
         Need::Nothing => Ok(Completed { event, note: None }),
