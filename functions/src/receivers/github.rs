@@ -9,7 +9,9 @@
 //!   `pull_request_review_comment`, `push`, `release`, `status`, each also as `<event>:<action>`;
 //!   `image_push` from the provider `ghcr` of `package` and `registry_package`; every other event
 //!   that is about a repository where the project's `filters.events` names it
-//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form, and for
+//! - Identity: the signed body, and of what people start again with the same body
+//!   (`repository_dispatch`, `workflow_dispatch`, a check run's button) `X-GitHub-Delivery`, which is
+//!   not signed: who has one such delivery can have it built again; the payload is its JSON text, decoded if it came as a form, and for
 //!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
 //!   its tag and the action
 //! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
@@ -20,7 +22,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::post;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
@@ -77,7 +79,8 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if name == "ping" {
         return Ok(pong(Some(&project)));
     }
-    let delivery = Delivery { name, json, signed };
+    let id = parts.headers.get("x-github-delivery").map(HeaderValue::as_bytes).unwrap_or_default();
+    let delivery = Delivery { name, id, json, signed };
     let mut translated = match translate(delivery, &app.settings, &project)? {
         Meaning::Event(translated) => *translated,
         Meaning::Skipped { status, reason } => {

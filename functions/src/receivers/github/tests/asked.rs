@@ -25,8 +25,14 @@ fn an_event_of_any_name_is_built_where_somebody_asks_for_it() {
         assert_eq!(shown_where(events, "issues", &body), built, "{events}");
     }
     // The header is not signed, so the body must be that of an issue, too.
-    for (name, body) in [("issues", push()), ("star", body.clone()), ("workflow_run", body)] {
-        let shown = shown_where("issues,star,workflow_run", name, &body);
+    let run = json!({"workflow": {}, "workflow_run": {}, "repository": repository()});
+    for (name, body) in [
+        ("issues", push()),
+        ("star", body.clone()),
+        ("workflow_run", body),
+        ("workflow_dispatch", run),
+    ] {
+        let shown = shown_where("issues,star,workflow_run,workflow_dispatch", name, &body);
         assert!(shown.starts_with("ignored: the header X-GitHub-Event says"), "{shown}");
     }
     let closed = json!({"action": "closed", "issue": {"number": 3}, "repository": repository()});
@@ -153,7 +159,7 @@ fn a_project_that_allows_forks_has_brigades_revisions() {
     let deployment = json!({"deployment": deployment, "repository": repository()});
     for (name, body) in [("check_suite", suite), ("deployment", deployment)] {
         let json = Bytes::from(body.to_string());
-        let delivery = Delivery { name, json: json.clone(), signed: json };
+        let delivery = Delivery { name, id: b"1", json: json.clone(), signed: json };
         let meaning = translate(delivery, &Settings::default(), &project);
         let Ok(Meaning::Event(translated)) = meaning else { panic!("{meaning:?}") };
         let revision = translated.event.revision;
