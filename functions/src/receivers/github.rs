@@ -26,6 +26,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::post;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
+use runtime::settings::Settings;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -111,7 +112,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     make(&app, deadline, &project, event, note).await
 }
 
-/// Makes the build of an event, or the two that Brigade makes of one with an action.
+/// Makes the build of an event, or the two of it.
 async fn make(
     app: &App,
     deadline: Instant,
@@ -125,27 +126,32 @@ async fn make(
         made.reason = reasons.join("; ");
         made
     };
-    match &event.action {
-        Some(action) if app.settings.github_two_builds => {
-            // One body is one event, unless something says otherwise.
-            let identity = match &event.identity {
-                Identity::Content(signed) => {
-                    Identity::Content([signed, action.as_bytes()].concat().into())
-                }
-                Identity::Fresh => Identity::Fresh,
-            };
-            let kind = format!("{}:{action}", event.kind);
-            let second = Event { kind, action: None, identity, ..event.clone() };
-            let events = vec![Event { action: None, ..event }, second];
+    match <[Event; 1]>::try_from(events_of(event, &app.settings)) {
+        Ok([event]) => {
+            let made = noted(builds::make(app, deadline, project, event).await?);
+            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+        }
+        Err(events) => {
             let results = builds::make_all(app, deadline, project, events).await;
             let results = results.into_iter().map(|result| result.map(noted)).collect();
             Ok(Answer::Several { status: "Complete", results })
         }
-        _ => {
-            let made = noted(builds::make(app, deadline, project, event).await?);
-            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
-        }
     }
+}
+
+/// The events that an event is built as: itself, or the two that Brigade makes of one with an action.
+fn events_of(event: Event, settings: &Settings) -> Vec<Event> {
+    let Some(action) = event.action.clone().filter(|_| settings.github_two_builds) else {
+        return vec![event];
+    };
+    // One body is one event, unless something says otherwise.
+    let identity = match &event.identity {
+        Identity::Content(signed) => Identity::Content([signed, action.as_bytes()].concat().into()),
+        Identity::Fresh => Identity::Fresh,
+    };
+    let kind = format!("{}:{action}", event.kind);
+    let second = Event { kind, action: None, identity, ..event.clone() };
+    vec![Event { action: None, ..event }, second]
 }
 
 /// Whether an event that is not taken itself is to have a check suite, whose events are.

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kube::api::DeleteParams;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
@@ -137,6 +138,29 @@ async fn a_check_suite_is_built_with_a_token_around_its_body() {
         assert_eq!((told.code, &told.body["duplicate"]), (200, &json!(true)));
         assert!(!told.body.to_string().contains("token"), "{told:?}");
         assert_eq!(payload(&world).await, wrapped);
+    }
+}
+
+#[tokio::test]
+async fn of_two_builds_the_one_that_is_missing_is_made_again_with_a_token() {
+    let settings = Settings { github_two_builds: true, ..app() };
+    let (world, github) = enterprise(settings).await;
+    gives_tokens(&github, 2).await;
+    let request = || delivery("check_suite", check_suite("requested", 7).to_string());
+    let told = world.send(request()).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let [_, second] = &told.builds()[..] else { panic!("{told:?}") };
+    let secret = format!("brigade-worker-{second}");
+    world.secrets().delete(&secret, &DeleteParams::default()).await.unwrap();
+    // The third time there is nothing left to be asked for.
+    for _ in 0..2 {
+        assert_eq!(world.send(request()).await.code, 200);
+        let builds = world.app.cluster.builds("default").await.unwrap();
+        assert_eq!(builds.len(), 2);
+        for build in builds {
+            let payload: Value = serde_json::from_slice(&build.event.payload).unwrap();
+            assert_eq!(payload["token"], TOKEN, "{}", build.event.kind);
+        }
     }
 }
 
