@@ -13,7 +13,7 @@
 //!   (`repository_dispatch`, `workflow_dispatch`, a check run's button) `X-GitHub-Delivery`, which is
 //!   not signed: who has one such delivery can have it built again; the payload is its JSON text, decoded if it came as a form, and for
 //!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
-//!   its tag and the action
+//!   its tag, the action and when its package changed, where GitHub says that
 //! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
 //!   no other event is at a commit that may be a fork's; GitHub's API has half of the time
 //!
