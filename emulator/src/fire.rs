@@ -19,6 +19,7 @@ use self::sample::{Choice, SAMPLES, Sample, Values};
 
 mod events;
 mod github;
+mod hosts;
 mod registry;
 mod sample;
 

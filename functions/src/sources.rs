@@ -7,9 +7,13 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 
 mod cloudevents;
+mod eventgrid;
 mod generic;
 mod github;
+mod gitlab;
+mod kubernetes;
 mod registry;
+mod schedules;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -70,8 +74,16 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 4] =
-    [github::SOURCES, registry::SOURCES, generic::SOURCES, cloudevents::SOURCES];
+pub(crate) const ALL: [&[Source]; 8] = [
+    github::SOURCES,
+    cloudevents::SOURCES,
+    eventgrid::SOURCES,
+    generic::SOURCES,
+    gitlab::SOURCES,
+    kubernetes::SOURCES,
+    registry::SOURCES,
+    schedules::SOURCES,
+];
 
 /// What most of them have in common.
 const COMMON: Source = Source {
@@ -102,11 +114,13 @@ pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
     all().filter(|source| source.is_known_again)
 }
 
-/// The keys of a project whose every secret is this one.
+/// The keys of a project whose every secret is this one, and that takes whatever there is.
 pub(crate) fn secrets(secret: &str) -> serde_json::Value {
     serde_json::json!({
         "sharedSecret": secret,
         "genericGatewaySecret": secret,
+        "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
+        "secrets": serde_json::json!({"eventGridToken": secret}).to_string(),
         "slack.signingSecret": secret,
     })
 }

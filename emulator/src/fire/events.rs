@@ -70,6 +70,35 @@ pub(super) const SAMPLES: &[Sample] = &[
             }
         },
     },
+    Sample {
+        source: "cron",
+        event: "schedule",
+        fires: Some("cron"),
+        about: "a scheduler calls",
+        takes: &[Ref],
+        recording: include_str!("../../../tests/payloads/cron/cloud-scheduler.http"),
+        fill: |draft, values| {
+            draft.set("x-cloudscheduler-scheduletime", &values.now.to_string());
+            draft.redirect("ref=refs/heads/main", &format!("ref={}", values.full_reference()));
+        },
+    },
+    Sample {
+        source: "hook",
+        event: "alertmanager",
+        fires: Some("alert"),
+        about: "Alertmanager tells of two alerts",
+        takes: &[Message],
+        recording: include_str!("../../../tests/payloads/hook/alertmanager.http"),
+        fill: |draft, values| {
+            for number in 0..2 {
+                draft.put(&format!("/alerts/{number}/startsAt"), values.now.to_string());
+                draft.put_chosen(
+                    &format!("/alerts/{number}/annotations/summary"),
+                    values.message.clone(),
+                );
+            }
+        },
+    },
 ];
 
 fn cloudevent(draft: &mut Draft, values: &Values) {

@@ -1,6 +1,6 @@
 //! What GitHub sends.
 
-use super::sample::Choice::{Action, Commit, Message, Number, Ref, Tag};
+use super::sample::Choice::{Action, Commit, Image, Message, Number, Ref, Tag};
 use super::sample::{Sample, seconds};
 
 pub(super) const SAMPLES: &[Sample] = &[
@@ -114,6 +114,29 @@ pub(super) const SAMPLES: &[Sample] = &[
         fill: |draft, values| {
             draft.put_chosen("/description", values.message.clone());
             draft.put("/updated_at", values.now.to_string());
+        },
+    },
+    Sample {
+        source: "github",
+        event: "package",
+        fires: Some("image_push"),
+        about: "an image is pushed to GitHub's registry",
+        takes: &[Image, Tag],
+        recording: include_str!("../../../tests/payloads/github/package-published.http"),
+        fill: |draft, values| {
+            let (host, repository, tag) = values.image("ghcr.io/acme");
+            let (space, name) = repository.split_once('/').unwrap_or(("acme", &repository));
+            let version = "/package/package_version";
+            draft.put("/package/namespace", space);
+            draft.put("/package/name", name);
+            draft.put(&format!("{version}/id"), seconds(values.now));
+            draft.put(&format!("{version}/version"), values.digest());
+            draft.put(&format!("{version}/name"), values.digest());
+            draft.put(&format!("{version}/package_url"), format!("{host}/{repository}:{tag}"));
+            draft.put(&format!("{version}/container_metadata/tag/name"), tag);
+            draft.put(&format!("{version}/container_metadata/tag/digest"), values.digest());
+            draft.put(&format!("{version}/container_metadata/manifest/digest"), values.digest());
+            draft.put(&format!("{version}/updated_at"), values.now.to_string());
         },
     },
     Sample {

@@ -35,7 +35,11 @@ impl World {
         let cluster = Cluster::new(server.client(), "default");
         runtime.block_on(async {
             cluster.create_service_account("default", "brigade-worker").await.expect("an account");
-            let yaml = format!("project: {PROJECT}\nsharedSecret: {SECRET}\n");
+            let yaml = format!(
+                "project: {PROJECT}\nsharedSecret: {SECRET}\ngenericGatewaySecret: {SECRET}\n\
+                 secrets: {{eventGridToken: {SECRET}}}\n\
+                 kubernetes: {{eventFilters: [{{action: accept}}]}}\n"
+            );
             let (project, _warnings) = values::read(&yaml, "default").expect("a project");
             cluster.put_project(&project).await.expect("a project");
         });

@@ -139,8 +139,8 @@ async fn prove(
         proof::refusal(
             error,
             "set the project's genericGatewaySecret",
-            "the project's genericGatewaySecret must come as Authorization: Bearer, as \
-             ?access_token= or as the last part of the path",
+            "the project's genericGatewaySecret must come as Authorization: Bearer, as access_token \
+             in the query, or as the last part of the path",
         )
     })?;
     Ok(project)

@@ -76,6 +76,10 @@ async fn receive(
     let deadline = app.deadline();
     let asked = proof::query(request.uri(), "one `token`")?;
     let (parts, body) = body::read(request, LIMIT, deadline).await?;
+    let media = body::media_type(&parts.headers);
+    if media.is_some_and(|media| !is_json(&media)) {
+        return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
+    }
 
     // Prove.
     let project = prove(&app, address, asked, &parts.headers, deadline).await?;
@@ -166,11 +170,15 @@ async fn prove(
     Ok(project)
 }
 
+fn is_json(media: &str) -> bool {
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}
+
 fn refusal(error: SignatureError) -> Rejection {
     let reason = match error {
         SignatureError::NoSecret => "set eventGridToken in the project's secrets",
         SignatureError::Missing | SignatureError::Malformed | SignatureError::Forged => {
-            "the project's eventGridToken must be the last part of the path, come as ?token= or as \
+            "the project's eventGridToken must be the last part of the path, token in the query, or \
              Authorization: Bearer"
         }
     };

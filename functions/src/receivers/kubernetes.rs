@@ -215,8 +215,8 @@ async fn prove(
         proof::refusal(
             error,
             "set the project's genericGatewaySecret",
-            "the project's genericGatewaySecret must be the last part of the path, come as ?token= \
-             or as Authorization: Bearer",
+            "the project's genericGatewaySecret must be the last part of the path, token in the query, \
+             or Authorization: Bearer",
         )
     })?;
     Ok(project)

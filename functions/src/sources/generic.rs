@@ -3,7 +3,7 @@
 use runtime::signature;
 use serde_json::json;
 
-use super::{BEARER, COMMON, Proof, Source, sample};
+use super::{BEARER, COMMON, Headers, Proof, Source, sample};
 
 pub(super) const SOURCES: &[Source] = &[
     Source {
@@ -32,6 +32,16 @@ pub(super) const SOURCES: &[Source] = &[
         ..COMMON
     },
     Source {
+        name: "generic standard webhook",
+        fires: "simpleevent",
+        sample: |number| {
+            let body = json!({"ref": "refs/heads/main", "number": number});
+            sample("/simpleevents/v1/ocean%2Fbrig", &[], body, Proof::Headers(standard_webhook))
+        },
+        unknown: 400,
+        ..COMMON
+    },
+    Source {
         name: "generic cloudevent",
         fires: "cloudevent",
         sample: |number| {
@@ -49,3 +59,14 @@ pub(super) const SOURCES: &[Source] = &[
         ..COMMON
     },
 ];
+
+/// The headers of Standard Webhooks, with a name that follows from the body.
+fn standard_webhook(secret: &str, body: &[u8]) -> Headers {
+    let step = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
+    let id = format!("msg_{}", body.iter().fold(7, step));
+    let seconds = jiff::Timestamp::now().as_second().to_string();
+    let stamp = signature::Stamp { id: &id, seconds: &seconds };
+    let value = signature::scheme::STANDARD_WEBHOOKS.sign(secret, stamp, body);
+    let value = value.unwrap_or_default();
+    vec![("webhook-signature", value), ("webhook-id", id), ("webhook-timestamp", seconds)]
+}

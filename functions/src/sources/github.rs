@@ -22,6 +22,13 @@ pub(super) const SOURCES: &[Source] = &[
         unproved: 403,
         ..COMMON
     },
+    Source {
+        name: "github package",
+        fires: "image_push",
+        sample: |number| delivery("package", &package(number)),
+        unproved: 403,
+        ..COMMON
+    },
 ];
 
 fn delivery(event: &str, body: &Value) -> Sample {
@@ -53,5 +60,28 @@ fn pull_request(number: u32) -> Value {
             "base": {"sha": "0".repeat(40), "ref": "main", "repo": repository},
         },
         "repository": repository,
+    })
+}
+
+fn package(number: u32) -> Value {
+    let digest = format!("sha256:{number:064x}");
+    json!({
+        "action": "published",
+        "package": {
+            "id": 900,
+            "name": "app",
+            "namespace": "ocean",
+            "ecosystem": "CONTAINER",
+            "package_type": "CONTAINER",
+            "owner": {"login": "ocean"},
+            "package_version": {
+                "id": number,
+                "version": digest,
+                "package_url": "ghcr.io/ocean/app:1.0",
+                "container_metadata": {"tag": {"name": "1.0", "digest": digest}},
+                "updated_at": "2026-03-01T10:00:00Z",
+            },
+        },
+        "repository": {"full_name": PROJECT, "id": 1},
     })
 }

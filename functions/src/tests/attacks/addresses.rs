@@ -40,7 +40,7 @@ async fn unknown_addresses_and_methods_are_refused_in_json() {
     for (method, uri, code) in [
         ("GET", "/", 404),
         ("POST", "/events", 404),
-        ("POST", "/events/gitlab", 404),
+        ("POST", "/events/trello", 404),
         ("POST", "/events/github/1", 404),
         ("GET", "/events/github", 405),
         ("DELETE", "/events/webhook/x", 405),
