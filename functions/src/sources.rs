@@ -6,14 +6,18 @@
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 
+mod azuredevops;
+mod bitbucket;
 mod cloudevents;
 mod eventgrid;
 mod generic;
+mod gitea;
 mod github;
 mod gitlab;
 mod kubernetes;
 mod registry;
 mod schedules;
+mod slack;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -74,15 +78,19 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 8] = [
+pub(crate) const ALL: [&[Source]; 12] = [
     github::SOURCES,
+    azuredevops::SOURCES,
+    bitbucket::SOURCES,
     cloudevents::SOURCES,
     eventgrid::SOURCES,
     generic::SOURCES,
+    gitea::SOURCES,
     gitlab::SOURCES,
     kubernetes::SOURCES,
     registry::SOURCES,
     schedules::SOURCES,
+    slack::SOURCES,
 ];
 
 /// What most of them have in common.
