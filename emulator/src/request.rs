@@ -143,13 +143,11 @@ impl Request {
     /// What the sender sends in this header to prove itself.
     fn signature(&self, name: &HeaderName, headers: &HeaderMap, project: &Project) -> String {
         let scheme = scheme_of(name, headers);
-        let of_programs = ["/simpleevents/", "/cloudevents/", "/events/hook/"];
+        let is_generic =
+            ["/simpleevents/", "/cloudevents/v02/"].iter().any(|path| self.path.starts_with(path));
         let secrets = match scheme {
             Some(scheme::SLACK) => Secrets::of(&project.slack_signing_secret),
-            // Only the hosts of repositories sign with the secret that they share.
-            _ if of_programs.iter().any(|start| self.path.starts_with(start)) => {
-                Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret)
-            }
+            _ if is_generic => Secrets::of(&project.generic_gateway_secret),
             _ => Secrets::of(&project.shared_secret),
         };
         let secret = secrets.current().unwrap_or_default();

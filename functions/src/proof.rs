@@ -20,10 +20,34 @@ pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
     Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret)
 }
 
-/// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, the password
-/// of `Basic`, or else all of it, since some senders put there what they are given), in
-/// `X-Registry-Token`, or `asked`, from the path or the query. One in several places is too many.
+/// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, or the
+/// password of `Basic`), in `X-Registry-Token`, or `asked`, from the path or the query. One in
+/// several places is too many.
 pub(crate) fn token<'a>(
+    headers: &HeaderMap,
+    asked: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<String>, SignatureError> {
+    only(signature::authorization(headers)?, headers, asked)
+}
+
+/// The same of a sender who may put the token into `Authorization` as it is given, without a scheme
+/// before it, as Harbor does.
+pub(crate) fn bare_token<'a>(
+    headers: &HeaderMap,
+    asked: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<String>, SignatureError> {
+    let authorization = match signature::authorization(headers) {
+        Err(SignatureError::Malformed) => {
+            let value = signature::single(headers, header::AUTHORIZATION.as_str())?;
+            Some(value.to_str().map_err(|_bytes| SignatureError::Malformed)?.to_owned())
+        }
+        authorization => authorization?,
+    };
+    only(authorization, headers, asked)
+}
+
+fn only<'a>(
+    authorization: Option<String>,
     headers: &HeaderMap,
     asked: impl IntoIterator<Item = &'a str>,
 ) -> Result<Option<String>, SignatureError> {
@@ -33,20 +57,11 @@ pub(crate) fn token<'a>(
         Err(error) => return Err(error),
     };
     let asked = asked.into_iter().map(|token| Some(token.to_owned()));
-    let found = [authorization(headers)?, header].into_iter().chain(asked);
-    let mut found = found.flatten();
+    let mut found = [authorization, header].into_iter().chain(asked).flatten();
     match (found.next(), found.next()) {
         (token, None) => Ok(token),
         (_, Some(_)) => Err(SignatureError::Malformed),
     }
-}
-
-fn authorization(headers: &HeaderMap) -> Result<Option<String>, SignatureError> {
-    let Err(SignatureError::Malformed) = signature::authorization(headers) else {
-        return signature::authorization(headers);
-    };
-    let value = signature::single(headers, header::AUTHORIZATION.as_str())?;
-    value.to_str().map(|text| Some(text.to_owned())).map_err(|_bytes| SignatureError::Malformed)
 }
 
 /// The name that a sender gave a delivery, in the first of these headers that is there: with the

@@ -9,14 +9,15 @@ use axum::http::Request;
 mod azuredevops;
 mod bitbucket;
 mod cloudevents;
+mod cron;
 mod eventgrid;
 mod generic;
 mod gitea;
 mod github;
 mod gitlab;
+mod hook;
 mod kubernetes;
 mod registry;
-mod schedules;
 mod slack;
 
 /// The project that every sample is about.
@@ -78,18 +79,19 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 12] = [
+pub(crate) const ALL: [&[Source]; 13] = [
     github::SOURCES,
     azuredevops::SOURCES,
     bitbucket::SOURCES,
     cloudevents::SOURCES,
+    cron::SOURCES,
     eventgrid::SOURCES,
     generic::SOURCES,
     gitea::SOURCES,
     gitlab::SOURCES,
+    hook::SOURCES,
     kubernetes::SOURCES,
     registry::SOURCES,
-    schedules::SOURCES,
     slack::SOURCES,
 ];
 
@@ -120,6 +122,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Source> {
 /// Those whose deliveries are known again when they are made again.
 pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
     all().filter(|source| source.is_known_again)
+}
+
+/// One of these for each number of builds: what comes after the translation differs in nothing else.
+#[cfg(test)]
+pub(crate) fn shapes() -> impl Iterator<Item = &'static Source> {
+    let mut seen = std::collections::BTreeSet::new();
+    repeated().filter(move |source| seen.insert(source.builds))
 }
 
 /// The keys of a project whose every secret is this one, and that takes whatever there is.

@@ -54,6 +54,7 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 eventgrid/validation | 
         200 generic/cloudevent-0.2 | Success | fires cloudevent
         200 generic/simpleevent-signed | Success. Build created | fires simpleevent
+        200 generic/simpleevent-standard | Success. Build created | fires simpleevent
         200 generic/simpleevent | Success. Build created | fires simpleevent
         200 gitea/pull_request-fork | build skipped | it comes from a fork, and Gitea does not say whether its author is trusted; a project with allowForks builds it
         200 gitea/pull_request-opened | Complete | fires pull_request pull_request:opened | made heard-pull-request-<id> heard-pull-request-opened-<id>

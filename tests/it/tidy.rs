@@ -92,6 +92,26 @@ fn every_receiver_has_a_recorded_request() {
 }
 
 #[test]
+fn every_receiver_says_what_it_takes() {
+    let readme = fs::read_to_string(root().join("functions/README.md")).unwrap();
+    for entry in fs::read_dir(root().join("functions/src/receivers")).unwrap() {
+        let file = entry.unwrap().path();
+        if file.is_dir() {
+            continue;
+        }
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let source = fs::read_to_string(&file).unwrap();
+        let words: Vec<&str> = source.lines().take_while(|line| line.starts_with("//!")).collect();
+        for what in ["Route", "Proof", "Events", "Identity", "Limits"] {
+            let start = format!("//! - {what}");
+            assert!(words.iter().any(|line| line.starts_with(&start)), "{name} says no {what}");
+        }
+        assert!(words.iter().any(|line| line.contains("<https://")), "{name} names no page");
+        assert!(readme.contains(&format!("\n| `{name}` | ")), "{name} is not in the table");
+    }
+}
+
+#[test]
 fn every_test_that_a_table_of_the_documentation_names_exists() {
     let tests: BTreeSet<String> = sources()
         .iter()

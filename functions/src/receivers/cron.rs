@@ -66,7 +66,7 @@ async fn receive(
     let (project, in_path) = address.parts();
     let project = app.project(&project, deadline).await?;
     let tokens = in_path.as_deref().into_iter().chain(asked.token.as_deref());
-    let token = proof::token(&parts.headers, tokens);
+    let token = proof::bare_token(&parts.headers, tokens);
     let proved =
         token.and_then(|token| signature::verify_token(&proof::tokens(&project), token.as_deref()));
     proved.map_err(|error| {

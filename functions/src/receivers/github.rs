@@ -26,6 +26,7 @@ use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use self::checks::{Completed, complete};
 use self::translation::{Delivery, Meaning, Need, Translated, changed_files, is_known, translate};
@@ -104,32 +105,44 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
 
     // Act.
     let Completed { event, note } = complete(&app, deadline, &project, translated).await?;
+    make(&app, deadline, &project, event, note).await
+}
+
+/// Makes the build of an event, or the two that Brigade makes of one with an action.
+async fn make(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    event: Event,
+    note: Option<String>,
+) -> Result<Answer, Rejection> {
     let noted = |mut made: Made| {
-        if let Some(note) = &note {
-            made.reason =
-                [made.reason.as_str(), note].join("; ").trim_start_matches("; ").to_owned();
-        }
+        let reasons = [Some(made.reason), note.clone()].into_iter().flatten();
+        let reasons: Vec<String> = reasons.filter(|reason| !reason.is_empty()).collect();
+        made.reason = reasons.join("; ");
         made
     };
-    if app.settings.github_two_builds
-        && let Some(action) = &event.action
-    {
-        // One body is one event, unless something says otherwise.
-        let identity = match &event.identity {
-            Identity::Content(signed) => {
-                Identity::Content([signed, action.as_bytes()].concat().into())
-            }
-            Identity::Fresh => Identity::Fresh,
-        };
-        let kind = format!("{}:{action}", event.kind);
-        let second = Event { kind, action: None, identity, ..event.clone() };
-        let events = vec![Event { action: None, ..event }, second];
-        let results = builds::make_all(&app, deadline, &project, events).await;
-        let results = results.into_iter().map(|result| result.map(noted)).collect();
-        return Ok(Answer::Several { status: "Complete", results });
+    match &event.action {
+        Some(action) if app.settings.github_two_builds => {
+            // One body is one event, unless something says otherwise.
+            let identity = match &event.identity {
+                Identity::Content(signed) => {
+                    Identity::Content([signed, action.as_bytes()].concat().into())
+                }
+                Identity::Fresh => Identity::Fresh,
+            };
+            let kind = format!("{}:{action}", event.kind);
+            let second = Event { kind, action: None, identity, ..event.clone() };
+            let events = vec![Event { action: None, ..event }, second];
+            let results = builds::make_all(app, deadline, project, events).await;
+            let results = results.into_iter().map(|result| result.map(noted)).collect();
+            Ok(Answer::Several { status: "Complete", results })
+        }
+        _ => {
+            let made = noted(builds::make(app, deadline, project, event).await?);
+            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
+        }
     }
-    let made = noted(builds::make(&app, deadline, &project, event).await?);
-    Ok(Answer::Made { status: "Complete", made: Box::new(made) })
 }
 
 /// Whether an event that is not taken itself is to have a check suite, whose events are.

@@ -13,7 +13,8 @@
 //!   alone in the list
 //! - Identity: what the rule's `identity` names; else `Idempotency-Key` or `webhook-id`, where the
 //!   sender's token or signature vouches for it; else the body, and the element's place in the list
-//! - Limits: 1 MiB; the payloads of one delivery together 16 MiB
+//! - Limits: 1 MiB of JSON, whatever the `Content-Type` says of it, since nothing is heard without a
+//!   proof; the payloads of one delivery together 16 MiB
 //!
 //! Every project has the rule `alertmanager`, for Prometheus' Alertmanager and for Grafana: an event
 //! `alert`, `alert:firing` or `alert:resolved` for each alert, once for each time that it fires.
@@ -144,7 +145,7 @@ fn prove(
         (Some(scheme), _) => scheme.verify(&secrets, headers, body, Timestamp::now()),
         (None, Proof::Header(name)) => signature::verify_header(&secrets, headers, name.as_str()),
         (None, _) => {
-            let token = proof::token(headers, asked)?;
+            let token = proof::bare_token(headers, asked)?;
             signature::verify_token(&secrets, token.as_deref())
         }
     }

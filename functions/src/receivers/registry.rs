@@ -223,7 +223,7 @@ fn prove(
     headers: &HeaderMap,
     asked: Option<&str>,
 ) -> Result<Proof, Rejection> {
-    let token = proof::token(headers, asked);
+    let token = proof::bare_token(headers, asked);
     if token == Ok(None) && app.settings.registry_allow_unsigned {
         return Ok(Proof::Nothing);
     }

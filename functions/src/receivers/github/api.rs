@@ -103,7 +103,8 @@ impl Api {
         }
         let path = format!("repos/{repository}/pulls/{number}");
         let pull: Pull = self.call(Method::GET, &path, None).await?;
-        Ok(pull.head.sha)
+        let sha = Some(pull.head.sha).filter(|sha| is_commit(sha));
+        sha.ok_or_else(|| unread(&Method::GET, &path))
     }
 
     /// Makes a check suite of the App run for a commit: a new one, or the one that there is.
@@ -150,10 +151,7 @@ impl Api {
     ) -> Result<T, ApiError> {
         let answer = self.send(method.clone(), path, body).await?;
         // What the parser says could repeat a token.
-        serde_json::from_slice(&answer).map_err(|_unread| ApiError::Away {
-            call: named(&method, path),
-            problem: "its answer cannot be read".to_owned(),
-        })
+        serde_json::from_slice(&answer).map_err(|_quoting| unread(&method, path))
     }
 
     async fn send(
@@ -179,7 +177,12 @@ impl Api {
         let sending = async {
             let mut answer = request.send().await.map_err(|_error| away("it is unreachable"))?;
             let code = answer.status();
-            if code.is_server_error() || code == StatusCode::TOO_MANY_REQUESTS {
+            let header = |name: &str| answer.headers().get(name).map(|value| value.as_bytes());
+            // It refuses in the same way what it is asked too often.
+            let is_limited = code == StatusCode::TOO_MANY_REQUESTS
+                || header("retry-after").is_some()
+                || header("x-ratelimit-remaining") == Some(b"0");
+            if code.is_server_error() || (code.is_client_error() && is_limited) {
                 return Err(away(&format!("it answered {code}")));
             }
             if !code.is_success() {
@@ -231,6 +234,15 @@ fn address(base: &str) -> Result<Url, ApiError> {
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let fits = url.scheme() == "https" || (url.scheme() == "http" && is_here);
     if fits && url.query().is_none() { Ok(url) } else { Err(ApiError::Address) }
+}
+
+/// Whether a text is the full id of a commit.
+pub(super) fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn unread(method: &Method, path: &str) -> ApiError {
+    ApiError::Away { call: named(method, path), problem: "its answer cannot be read".to_owned() }
 }
 
 fn named(method: &Method, path: &str) -> String {

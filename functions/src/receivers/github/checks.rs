@@ -51,7 +51,8 @@ pub(super) async fn complete(
     let build = Build::new(project, event.clone(), Timestamp::now()).id;
     let cluster = app.cluster.with_deadline(deadline);
     if cluster.build(&project.namespace, build).await?.is_some() {
-        return Ok(without_app(event, &need, "it was built before"));
+        let Completed { event, .. } = without_app(event, &need, "");
+        return Ok(Completed { event, note: None });
     }
     // Half of the time that is left is for the build.
     let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;

@@ -1,15 +1,19 @@
 //! What a GitHub delivery means: an event, or why it is none.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::settings::Settings;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use self::about::{seen, time, titles};
 use self::members::Body;
 use self::package::Said;
 use self::revision::{commented_pull, revision, stranger};
+use super::api::is_commit;
 use crate::body::json_object;
 use crate::filter::{self, Seen};
 use crate::lenient::{line, text};
@@ -75,6 +79,10 @@ const MEMBERS: [(&str, &str); 22] = [
     ("workflow_dispatch", "workflow"),
     ("workflow_run", "workflow_run"),
 ];
+
+/// Why a check is not built that is of no branch.
+const NOWHERE: &str =
+    "the commit is in no branch of the repository that the body names, as those of forks are";
 
 /// What a delivery amounts to.
 #[derive(Debug)]
@@ -143,7 +151,8 @@ pub(super) fn translate(
     let authors = &settings.allowed_authors;
     let asked = || -> Result<bool, Rejection> {
         let action = action(&delivery.json)?;
-        Ok(filter::asks_for(project, &settings.events, name, action.as_deref()))
+        // What a filter lists with a colon is no name that the header may have.
+        Ok(is_word(name) && filter::asks_for(project, &settings.events, name, action.as_deref()))
     };
     if !is_known(name) && !asked()? {
         return Ok(Meaning::Ignored { reason: unasked(name) });
@@ -166,7 +175,7 @@ pub(super) fn translate(
     }
     match package::said(&body) {
         Some(Said::Push { image, identity }) => {
-            return Ok(Meaning::Event(Box::new(push_of_image(&body, delivery, image, identity))));
+            return Ok(Meaning::Event(Box::new(package::push(&body, delivery, image, identity))));
         }
         Some(Said::Other { .. }) if asked()? => {}
         Some(Said::Nothing { reason } | Said::Other { reason }) => {
@@ -174,7 +183,7 @@ pub(super) fn translate(
         }
         None => {}
     }
-    let action = body.action.clone().filter(|action| is_action(action));
+    let action = body.action.clone().filter(|action| is_word(action));
     let (kind, action) = match action {
         // The event that Brigade makes of pull requests is not made of more than it was made of.
         Some(action)
@@ -192,13 +201,8 @@ pub(super) fn translate(
     let revision = revision(name, &body, authors, is_own_check || project.allow_forks);
     let Some(revision) = revision else {
         if body.suite().is_some() {
-            return Ok(Meaning::Skipped {
-                status: "build skipped",
-                reason:
-                    "the commit is in no branch of the repository that the body names, as those \
-                         of forks are"
-                        .to_owned(),
-            });
+            let reason = NOWHERE.to_owned();
+            return Ok(Meaning::Skipped { status: "build skipped", reason });
         }
         return Err(Rejection::malformed(format!("the `{}` says no revision", line(name, 50))));
     };
@@ -239,33 +243,8 @@ fn action(json: &[u8]) -> Result<Option<String>, Rejection> {
 fn has_its_member(name: &str, json: &[u8]) -> bool {
     let member = MEMBERS.iter().find(|(event, _)| *event == name);
     let Some((_, member)) = member else { return true };
-    serde_json::from_slice::<std::collections::HashMap<String, serde::de::IgnoredAny>>(json)
+    serde_json::from_slice::<HashMap<String, IgnoredAny>>(json)
         .is_ok_and(|members| members.contains_key(*member))
-}
-
-/// The push of an image that a package's event tells of.
-fn push_of_image(
-    body: &Body,
-    delivery: Delivery<'_>,
-    image: runtime::event::Image,
-    identity: Option<Identity>,
-) -> Translated {
-    let short = image
-        .tag
-        .as_ref()
-        .map_or(image.repository.clone(), |tag| format!("{}:{tag}", image.repository));
-    let event = Event {
-        revision: runtime::event::Revision {
-            commit: String::new(),
-            reference: body.default_branch(),
-        },
-        short_title: line(&short, 50),
-        long_title: line(&image.reference(), 200),
-        identity: identity.unwrap_or(Identity::Content(delivery.signed)),
-        image: Some(image),
-        ..Event::new("ghcr", "image_push", delivery.json)
-    };
-    Translated { event, seen: Seen::default(), need: Need::Nothing, installation: None }
 }
 
 /// What GitHub is asked for, as Brigade asks for it.
@@ -283,7 +262,9 @@ fn need(name: &str, body: &Body, settings: &Settings) -> Need {
                 && PULL_REQUEST_CHANGES.contains(&action) =>
         {
             let pull = body.pull_request.as_ref();
+            // It becomes a part of an address.
             let head = pull.and_then(|pull| pull.head.as_ref()?.sha.clone());
+            let head = head.filter(|head| is_commit(head));
             let number = pull.and_then(|pull| pull.number).or(body.number);
             head.zip(number).map_or(Need::Nothing, |(head, number)| Need::CheckSuite {
                 head,
@@ -391,8 +372,8 @@ fn checked(body: &Body) -> Option<(&'static str, Option<u64>)> {
     suite.map(|app| ("check suite", app)).or(run.map(|app| ("check run", app)))
 }
 
-/// Actions are words; one that is not would make no handler's name.
-fn is_action(action: &str) -> bool {
+/// Actions are words, as events are; one that is not would make no handler's name.
+fn is_word(action: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     !action.is_empty() && action.len() <= 64 && action.chars().all(fits)
 }

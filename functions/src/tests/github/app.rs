@@ -118,7 +118,30 @@ async fn a_check_suite_is_built_with_a_token_around_its_body() {
         // What is delivered again was asked for before.
         let told = world.send(delivery("check_suite", body.to_string())).await;
         assert_eq!((told.code, &told.body["duplicate"]), (200, &json!(true)));
+        assert!(!told.body.to_string().contains("token"), "{told:?}");
         assert_eq!(payload(&world).await, wrapped);
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_no_token_and_no_key() {
+    let (world, github) = enterprise(app()).await;
+    gives_tokens(&github, 1).await;
+    let suites = ["requested", "rerequested"].map(|action| check_suite(action, 7).to_string());
+    for (suite, name) in suites.into_iter().zip(["app-1", "app-2"]) {
+        let mut request = delivery("check_suite", suite);
+        logged::listen(&mut request, name);
+        let told = world.send(request).await;
+        let lines = logged::lines(name);
+        let outcomes = logged::told(&lines);
+        assert_eq!(outcomes.len(), 1, "{lines:?}");
+        assert_eq!(outcomes[0]["http.status"], told.code);
+        let log = lines.join("\n");
+        assert!(!log.contains(TOKEN) && !log.contains("eyJ") && !log.contains("PRIVATE"), "{log}");
+        // The second time GitHub refuses, and says what it should not.
+        github.reset().await;
+        let refusal = ResponseTemplate::new(401).set_body_string(TOKEN);
+        Mock::given(method("POST")).respond_with(refusal).mount(&github).await;
     }
 }
 
@@ -274,6 +297,52 @@ async fn a_token_that_github_does_not_give_stops_the_build_until_it_does() {
         gives_tokens(&github, 1).await;
         assert_eq!(world.send(delivery("check_suite", body)).await.code, 200);
     }
+}
+
+#[tokio::test]
+async fn a_github_that_is_asked_too_often_is_away() {
+    let (world, github) = enterprise(app()).await;
+    for (name, value) in [("retry-after", "60"), ("x-ratelimit-remaining", "0")] {
+        github.reset().await;
+        let answer = ResponseTemplate::new(403).insert_header(name, value);
+        Mock::given(method("POST")).respond_with(answer).mount(&github).await;
+        let body = check_suite("requested", 7).to_string();
+        let told = world.send(delivery("check_suite", body)).await;
+        assert_eq!((told.code, &told.body["status"]), (503, &json!("unavailable")), "{told:?}");
+    }
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn many_identical_deliveries_at_once_are_one_build_with_one_payload() {
+    let (world, github) = enterprise(app()).await;
+    let token = json!({"token": TOKEN, "expires_at": "2026-03-01T11:00:00Z"});
+    let token = ResponseTemplate::new(201).set_body_json(token);
+    Mock::given(method("POST")).respond_with(token).expect(1..=8).mount(&github).await;
+    let body = check_suite("requested", 7).to_string();
+    let told = futures::future::join_all(
+        (0..8).map(|_| world.send(delivery("check_suite", body.clone()))),
+    );
+    let told = told.await;
+    assert!(told.iter().all(|told| told.code == 200), "{told:?}");
+    assert_eq!(told.iter().filter(|told| told.body["duplicate"] == false).count(), 1);
+    assert_eq!(payload(&world).await["token"], TOKEN);
+}
+
+#[tokio::test]
+async fn a_head_that_is_no_commit_is_in_no_address() {
+    let (world, github) = enterprise(app()).await;
+    gives_tokens(&github, 1).await;
+    let mut body = pull_request("opened");
+    body["pull_request"]["head"]["sha"] = json!("../../../../user");
+    let told = world.send(delivery("pull_request", body.to_string())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let pull = json!({"head": {"sha": "--upload-pack=x"}});
+    let pull = ResponseTemplate::new(200).set_body_json(pull);
+    Mock::given(method("GET")).respond_with(pull).expect(1).mount(&github).await;
+    let body = comment("/brig run", "OWNER").to_string();
+    assert_eq!(world.send(delivery("issue_comment", body)).await.code, 503);
+    assert_eq!(world.builds().await.len(), 1);
 }
 
 #[tokio::test]

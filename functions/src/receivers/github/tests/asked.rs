@@ -29,6 +29,9 @@ fn an_event_of_any_name_is_built_where_somebody_asks_for_it() {
         let shown = shown_where("issues,star,workflow_run", name, &body);
         assert!(shown.starts_with("ignored: the header X-GitHub-Event says"), "{shown}");
     }
+    let closed = json!({"action": "closed", "issue": {"number": 3}, "repository": repository()});
+    let shown = shown_where("issues:opened", "issues:opened", &closed);
+    assert!(shown.starts_with("ignored: `issues:opened` events are built only"), "{shown}");
 }
 
 #[test]

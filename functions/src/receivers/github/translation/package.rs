@@ -1,10 +1,12 @@
 //! GitHub's events of packages: those of containers are pushes to GHCR.
 
-use runtime::event::{Identity, Image};
+use runtime::event::{Event, Identity, Image, Revision};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::members::Body;
+use super::{Delivery, Need, Translated};
+use crate::filter::Seen;
 use crate::lenient::{line, object, text};
 
 /// Where containers are, if the body does not say so itself.
@@ -110,6 +112,28 @@ pub(super) fn said(body: &Body) -> Option<Said> {
         Identity::Content(format!("{id} {tag} {action}").into())
     });
     Some(Said::Push { image, identity })
+}
+
+/// The push of an image, at the branch that is there whatever was pushed.
+pub(super) fn push(
+    body: &Body,
+    delivery: Delivery<'_>,
+    image: Image,
+    identity: Option<Identity>,
+) -> Translated {
+    let short = match &image.tag {
+        Some(tag) => format!("{}:{tag}", image.repository),
+        None => image.repository.clone(),
+    };
+    let event = Event {
+        revision: Revision { commit: String::new(), reference: body.default_branch() },
+        short_title: line(&short, 50),
+        long_title: line(&image.reference(), 200),
+        identity: identity.unwrap_or(Identity::Content(delivery.signed)),
+        image: Some(image),
+        ..Event::new("ghcr", "image_push", delivery.json)
+    };
+    Translated { event, seen: Seen::default(), need: Need::Nothing, installation: None }
 }
 
 /// Whether it is an image. Some bodies name a type of package that their container has not.
