@@ -143,8 +143,11 @@ impl Request {
     /// What the sender sends in this header to prove itself.
     fn signature(&self, name: &HeaderName, headers: &HeaderMap, project: &Project) -> String {
         let scheme = scheme_of(name, headers);
+        let is_generic =
+            ["/simpleevents/", "/cloudevents/v02/"].iter().any(|path| self.path.starts_with(path));
         let secrets = match scheme {
             Some(scheme::SLACK) => Secrets::of(&project.slack_signing_secret),
+            _ if is_generic => Secrets::of(&project.generic_gateway_secret),
             _ => Secrets::of(&project.shared_secret),
         };
         let secret = secrets.current().unwrap_or_default();

@@ -116,6 +116,13 @@ pub(crate) fn repeated() -> impl Iterator<Item = &'static Source> {
     all().filter(|source| source.is_known_again)
 }
 
+/// One of these for each number of builds: what comes after the translation differs in nothing else.
+#[cfg(test)]
+pub(crate) fn shapes() -> impl Iterator<Item = &'static Source> {
+    let mut seen = std::collections::BTreeSet::new();
+    repeated().filter(move |source| seen.insert(source.builds))
+}
+
 /// The keys of a project whose every secret is this one, and that takes whatever there is.
 pub(crate) fn secrets(secret: &str) -> serde_json::Value {
     serde_json::json!({

@@ -40,6 +40,27 @@ async fn every_recorded_request_comes_to_what_it_should() {
     }
     emulator.stop().await;
     expect![[r#"
+        200 azuredevops/git-pullrequest-fork | build skipped | it comes from a fork, and Azure DevOps does not say whether its author is trusted; a project with allowForks builds it
+        200 azuredevops/git-push | Complete | fires git.push
+        200 bitbucket/pullrequest-created | Complete | fires pullrequest:created
+        200 bitbucket/push | Complete | fires push push | made heard-push-<id> heard-push-<id>
+        200 bitbucket/server-pr-fork | build skipped | it comes from a fork, and Bitbucket does not say whether its author is trusted; a project with allowForks builds it
+        200 cloudevents/batch | Success | fires com.acme.tide com.acme.tide
+        200 cloudevents/binary | Success | fires com.acme.tide
+        200 cloudevents/handshake | OK | the sender may deliver; nothing is built for a handshake
+        200 cloudevents/structured | Success | fires com.acme.tide
+        200 cron/cloud-scheduler | Success | fires cron cron:nightly
+        200 cron/eventbridge | Success | fires cron cron:hourly
+        200 eventgrid/blob-created-cloudevent | Success | fires Microsoft.Storage.BlobCreated
+        200 eventgrid/image-pushed | Success | fires Microsoft.ContainerRegistry.ImagePushed image_push | made heard-image-push-<id>
+        200 eventgrid/validation | 
+        200 generic/cloudevent-0.2 | Success | fires cloudevent
+        200 generic/simpleevent-signed | Success. Build created | fires simpleevent
+        200 generic/simpleevent-standard | Success. Build created | fires simpleevent
+        200 generic/simpleevent | Success. Build created | fires simpleevent
+        200 gitea/pull_request-fork | build skipped | it comes from a fork, and Gitea does not say whether its author is trusted; a project with allowForks builds it
+        200 gitea/pull_request-opened | Complete | fires pull_request pull_request:opened | made heard-pull-request-<id> heard-pull-request-opened-<id>
+        200 gitea/push | Complete | fires push | made heard-push-<id>
         200 github/check_run-rerequested | Complete | fires check_run check_run:rerequested
         200 github/check_suite-requested | Complete | fires check_suite check_suite:requested
         200 github/commit_comment-created | Complete | fires commit_comment commit_comment:created
@@ -62,6 +83,16 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 github/release-published | Complete | fires release release:published | made heard-release-published-<id>
         200 github/star-created | Ignored | `star` events are built only where the project's filters.events names them
         200 github/status | Complete | fires status
+        200 gitlab/merge_request-fork | build skipped | it comes from a fork, and GitLab does not say whether its author is trusted; a project with allowForks builds it
+        200 gitlab/merge_request-open | Complete | fires mergerequest mergerequest:open
+        200 gitlab/pipeline-signed | Complete | fires pipeline pipeline:success
+        200 gitlab/push | Complete | fires push | made heard-push-<id>
+        200 gitlab/tag-deleted | build skipped on branch deletion | `refs/tags/v1.0` was deleted
+        200 hook/alertmanager | Success | fires alert alert:firing alert alert:resolved
+        200 hook/deployed | Success | fires deployed deployed:ok
+        200 kubernetes/event-rejected | Ignored | filter 1 rejects Pod:Pulled in `shop`
+        200 kubernetes/event | Success | fires Pod:BackOff
+        200 kubernetes/review | 
         200 registry/acr-chart-push | Success | fires chart_push
         200 registry/acr-delete | Success | fires image_delete | made heard-image-delete-<id>
         200 registry/acr-ping | pong | nothing is built for a ping
@@ -73,6 +104,9 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 registry/harbor-cloudevent-deleted | Success | fires image_delete | made heard-image-delete-<id>
         200 registry/harbor-push | Success | fires image_push image_push | made heard-image-push-<id> heard-image-push-<id>
         200 registry/quay-push | Success | fires image_push image_push | made heard-image-push-<id> heard-image-push-<id>
+        200 slack/app_mention | Complete | fires app_mention
+        200 slack/block_actions | 
+        200 slack/command | 
     "#]].assert_eq(&told);
 }
 
@@ -112,15 +146,17 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
 }
 
 /// The senders.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 13] = [
     "azuredevops",
     "bitbucket",
     "cloudevents",
+    "cron",
     "eventgrid",
     "generic",
     "gitea",
     "github",
     "gitlab",
+    "hook",
     "kubernetes",
     "registry",
     "slack",

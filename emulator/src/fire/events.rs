@@ -1,6 +1,6 @@
 //! What programs and clouds send.
 
-use super::sample::Choice::{Commit, Message, Ref, Type};
+use super::sample::Choice::{Action, Commit, Image, Message, Ref, Tag, Type};
 use super::sample::{Draft, Sample, Values};
 
 pub(super) const SAMPLES: &[Sample] = &[
@@ -96,6 +96,87 @@ pub(super) const SAMPLES: &[Sample] = &[
                     &format!("/alerts/{number}/annotations/summary"),
                     values.message.clone(),
                 );
+            }
+        },
+    },
+    Sample {
+        source: "eventgrid",
+        event: "image-pushed",
+        fires: Some("Microsoft.ContainerRegistry.ImagePushed"),
+        about: "Azure's registry tells Event Grid of a push",
+        takes: &[Image, Tag],
+        recording: include_str!("../../../tests/payloads/eventgrid/image-pushed.http"),
+        fill: |draft, values| {
+            let (host, repository, tag) = values.image("acme.azurecr.io");
+            draft.put("/0/subject", format!("{repository}:{tag}"));
+            draft.put("/0/eventTime", values.now.to_string());
+            draft.put("/0/data/timestamp", values.now.to_string());
+            draft.put("/0/data/request/host", host);
+            draft.put("/0/data/target/repository", repository);
+            draft.put("/0/data/target/tag", tag);
+            draft.put("/0/data/target/digest", values.digest());
+        },
+    },
+    Sample {
+        source: "eventgrid",
+        event: "blob-created",
+        fires: Some("Microsoft.Storage.BlobCreated"),
+        about: "a file is put into storage, in the schema of CloudEvents",
+        takes: &[],
+        recording: include_str!("../../../tests/payloads/eventgrid/blob-created-cloudevent.http"),
+        fill: |draft, values| draft.put("/time", values.now.to_string()),
+    },
+    Sample {
+        source: "kubernetes",
+        event: "event",
+        fires: Some("Pod:BackOff"),
+        about: "an exporter posts an Event of the cluster; --action is its reason",
+        takes: &[Action, Message],
+        recording: include_str!("../../../tests/payloads/kubernetes/event.http"),
+        fill: |draft, values| {
+            draft.put("/lastTimestamp", values.now.to_string());
+            draft.put_chosen("/reason", values.action.clone());
+            draft.put_chosen("/message", values.message.clone());
+        },
+    },
+    Sample {
+        source: "kubernetes",
+        event: "review",
+        fires: Some("Pod:Killing"),
+        about: "the API server asks before it stores an Event; --action is its reason",
+        takes: &[Action, Message],
+        recording: include_str!("../../../tests/payloads/kubernetes/review.http"),
+        fill: |draft, values| {
+            draft.put("/request/object/lastTimestamp", values.now.to_string());
+            draft.put_chosen("/request/object/reason", values.action.clone());
+            draft.put_chosen("/request/object/message", values.message.clone());
+        },
+    },
+    Sample {
+        source: "slack",
+        event: "app_mention",
+        fires: Some("app_mention"),
+        about: "somebody mentions the app",
+        takes: &[Message],
+        recording: include_str!("../../../tests/payloads/slack/app_mention.http"),
+        fill: |draft, values| {
+            draft.put("/event_id", format!("Ev{}", values.id));
+            draft.put("/event_time", values.now.as_second());
+            draft.put("/event/ts", format!("{}.000100", values.now.as_second()));
+            draft.put_chosen("/event/text", values.message.clone());
+        },
+    },
+    Sample {
+        source: "slack",
+        event: "command",
+        fires: Some("slash_command"),
+        about: "somebody gives the command /deploy, with --message as its text",
+        takes: &[Message],
+        recording: include_str!("../../../tests/payloads/slack/command.http"),
+        fill: |draft, values| {
+            draft.put_field("trigger_id", &values.id);
+            if let Some(message) = &values.message {
+                draft.put_field("text", message);
             }
         },
     },

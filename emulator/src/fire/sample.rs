@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use http::HeaderName;
 use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use runtime::project::Project;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -188,6 +189,17 @@ impl Draft {
         if let Some(value) = value {
             self.put(pointer, value);
         }
+    }
+
+    /// Puts a value into the body of a recorded form.
+    pub(super) fn put_field(&mut self, name: &str, value: &str) {
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        let form = String::from_utf8_lossy(&self.request.body).into_owned();
+        let fields = form.split('&').map(|field| match field.split_once('=') {
+            Some((key, _recorded)) if key == name => format!("{key}={value}"),
+            _ => field.to_owned(),
+        });
+        self.request.body = fields.collect::<Vec<_>>().join("&").into();
     }
 
     /// Sets a header that the recording has.

@@ -21,6 +21,9 @@ const PROJECT: &str = "
 project: ocean/brig
 sharedSecret: aye aye
 genericGatewaySecret: aye aye
+secrets: {eventGridToken: aye aye, vstsToken: aye aye}
+kubernetes: {eventFilters: [{action: accept}]}
+slack: {signingSecret: aye aye}
 ";
 
 struct World {
@@ -160,6 +163,6 @@ async fn what_is_printed_is_a_recording_of_the_same() {
 #[test]
 fn what_is_not_there_is_told_with_what_is() {
     let told = |source, event| find(source, event).err().unwrap().to_string();
-    assert!(told("gitbub", "push").contains("there are of: github, registry"));
+    assert!(told("gitbub", "push").contains("there are of: github, gitlab, gitea"));
     assert!(told("github", "pull").contains("pull_request"));
 }

@@ -61,7 +61,7 @@ async fn a_crash_between_any_two_calls_is_repaired_by_a_redelivery() {
 
 #[tokio::test]
 async fn one_call_that_is_refused_loses_nothing_and_makes_nothing_twice() {
-    for source in sources::repeated() {
+    for source in sources::shapes() {
         for when in [When::Before, When::After] {
             for call in 0..8 {
                 let world = World::of(source).await;
@@ -124,7 +124,7 @@ async fn a_request_dropped_at_any_moment_is_repaired_by_a_redelivery() {
 
 #[tokio::test]
 async fn a_cluster_that_loses_an_answer_loses_no_build() {
-    for source in sources::repeated() {
+    for source in sources::shapes() {
         for call in 0..6 {
             let world = World::of(source).await;
             world.fail_once(call, 504, When::After);
@@ -202,7 +202,7 @@ async fn a_crash_between_any_two_calls_of_a_build_that_awaits_makes_its_job_and_
 
 #[tokio::test]
 async fn builds_that_wait_for_each_other_run_once_each_after_any_crash() {
-    for source in sources::repeated() {
+    for source in sources::shapes() {
         for when in [When::Before, When::After] {
             let mut calls = 0;
             loop {

@@ -75,12 +75,6 @@ fn secrets() -> BTreeMap<String, String> {
     vectors.lines().skip(1).filter_map(secret).collect()
 }
 
-/// What became of a row, for the counts.
-fn outcome(told: &Told) -> String {
-    let word = told.body["status"].as_str().or(told.body["message"].as_str()).unwrap_or_default();
-    format!("{} {word}", told.code)
-}
-
 fn check(row: &Row, told: &Told) {
     let explained = told.body["reason"].is_string()
         || told.body["build"].is_string()

@@ -247,6 +247,39 @@ async fn the_process_that_answers_can_go_on_with_the_build() {
 }
 
 #[tokio::test]
+async fn a_build_as_brigades_documentation_makes_one_is_run_to_its_end() {
+    let mut world = world(WAITS, calm()).await;
+    let tasks = Tasks::default();
+    world.app.workers = Workers::Here(tasks.clone());
+    let id = "0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f";
+    let name = format!("simple-event-{id}");
+    let secret: Secret = serde_json::from_value(json!({
+        "metadata": {"name": name, "labels": {
+            "heritage": "brigade", "component": "build", "build": id,
+            "project": runtime::project::id_of("ocean/brig"),
+        }},
+        "type": "brigade.sh/build",
+        "stringData": {"event_provider": "simple-event\n", "event_type": "push\n", "build_id": id},
+    }))
+    .unwrap();
+    let secrets = Api::<Secret>::namespaced(world.server.client(), "default");
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    let build = || async { world.app.cluster.builds("default").await.unwrap().remove(0) };
+    for _ in 0..2 {
+        crate::resume(&world.app, &build().await).await;
+        assert_eq!(tasks.len(), 1);
+    }
+    for job in ["first", "second"] {
+        world.succeed(&format!("{job}-{id}")).await;
+    }
+    tokio::time::timeout(Duration::from_secs(60), tasks.idle()).await.unwrap();
+    let build = build().await;
+    assert_eq!((build.name(), build.phase()), (name, Some(Phase::Succeeded)));
+    let owners = world.pods().await;
+    assert_eq!(owners, [format!("first-{id}"), format!("second-{id}")]);
+}
+
+#[tokio::test]
 async fn a_process_that_stops_leaves_its_builds_as_they_are() {
     let mut world = world(WAITS, calm()).await;
     let tasks = Tasks::default();

@@ -208,3 +208,16 @@ fn a_pattern_that_is_not_understood_is_named() {
     let deep = format!("{}a{}", "{".repeat(240), "}".repeat(240));
     let _read_or_refused = Patterns::new(vec![deep]);
 }
+
+#[cfg(test)]
+proptest::proptest! {
+    #[test]
+    fn no_list_and_no_name_make_it_panic(list in "[a-z*?!{},/\\\\\\[\\]\n-]{0,60}|.{0,60}", name in ".{0,20}") {
+        let patterns = split(&list);
+        if let Ok(patterns) = Patterns::new(patterns.clone()) {
+            let _taken = patterns.take(&name);
+            // What is written is what was read.
+            assert_eq!(split(&patterns.text()), patterns.texts, "{list:?}");
+        }
+    }
+}
