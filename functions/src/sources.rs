@@ -6,15 +6,19 @@
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 
+mod azuredevops;
+mod bitbucket;
 mod cloudevents;
 mod cron;
 mod eventgrid;
 mod generic;
+mod gitea;
 mod github;
 mod gitlab;
 mod hook;
 mod kubernetes;
 mod registry;
+mod slack;
 
 /// The project that every sample is about.
 pub(crate) const PROJECT: &str = "ocean/brig";
@@ -75,16 +79,20 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 9] = [
+pub(crate) const ALL: [&[Source]; 13] = [
+    github::SOURCES,
+    azuredevops::SOURCES,
+    bitbucket::SOURCES,
     cloudevents::SOURCES,
     cron::SOURCES,
     eventgrid::SOURCES,
     generic::SOURCES,
-    github::SOURCES,
+    gitea::SOURCES,
     gitlab::SOURCES,
     hook::SOURCES,
     kubernetes::SOURCES,
     registry::SOURCES,
+    slack::SOURCES,
 ];
 
 /// What most of them have in common.

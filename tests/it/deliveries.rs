@@ -49,6 +49,8 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 cloudevents/binary | Success | fires com.acme.tide
         200 cloudevents/handshake | OK | the sender may deliver; nothing is built for a handshake
         200 cloudevents/structured | Success | fires com.acme.tide
+        200 cron/cloud-scheduler | Success | fires cron cron:nightly
+        200 cron/eventbridge | Success | fires cron cron:hourly
         200 eventgrid/blob-created-cloudevent | Success | fires Microsoft.Storage.BlobCreated
         200 eventgrid/image-pushed | Success | fires Microsoft.ContainerRegistry.ImagePushed image_push | made heard-image-push-<id>
         200 eventgrid/validation | 
@@ -86,6 +88,8 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 gitlab/pipeline-signed | Complete | fires pipeline pipeline:success
         200 gitlab/push | Complete | fires push | made heard-push-<id>
         200 gitlab/tag-deleted | build skipped on branch deletion | `refs/tags/v1.0` was deleted
+        200 hook/alertmanager | Success | fires alert alert:firing alert alert:resolved
+        200 hook/deployed | Success | fires deployed deployed:ok
         200 kubernetes/event-rejected | Ignored | filter 1 rejects Pod:Pulled in `shop`
         200 kubernetes/event | Success | fires Pod:BackOff
         200 kubernetes/review | 
@@ -142,15 +146,17 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
 }
 
 /// The senders.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 13] = [
     "azuredevops",
     "bitbucket",
     "cloudevents",
+    "cron",
     "eventgrid",
     "generic",
     "gitea",
     "github",
     "gitlab",
+    "hook",
     "kubernetes",
     "registry",
     "slack",

@@ -46,6 +46,7 @@ const TOKEN: &str = "vstsToken";
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
+        .route("/vsts/{project}", post(by_project))
         .route("/vsts/{project}/{token}", post(by_token))
         .route("/vsts/{org}/{repository}/{token}", post(by_repository_and_token))
         .route("/events/azuredevops/{project}", post(by_project))
@@ -108,7 +109,7 @@ async fn receive(
     prove(&project, &parts.headers, asked)?;
 
     // Translate.
-    let meaning = translate(body, project.allow_forks)?;
+    let meaning = translate(body::without_mark(body), project.allow_forks)?;
 
     // Act.
     host::act(&app, deadline, &project, meaning).await

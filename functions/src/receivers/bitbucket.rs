@@ -52,7 +52,7 @@ pub(crate) fn routes() -> Router<App> {
 
 async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rejection> {
     let deadline = app.deadline();
-    let (parts, body) = body::read(request, host::LIMIT, deadline).await?;
+    let (parts, signed) = body::read(request, host::LIMIT, deadline).await?;
     if body::media_type(&parts.headers).as_deref() != Some("application/json") {
         return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
     }
@@ -60,17 +60,18 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default();
 
     // Prove. Only what leads to the secret is read before that.
-    let Some(project) = translation::project(&body)? else {
+    let json = body::without_mark(signed.clone());
+    let Some(project) = translation::project(&json)? else {
         if key == "diagnostics:ping" {
             return Ok(Answer::passed("status", "pong", "nothing is built for a ping", None));
         }
         return Ok(host::without_project());
     };
     let project = app.project(&project, deadline).await?;
-    prove(&app, &project, &parts.headers, &body)?;
+    prove(&app, &project, &parts.headers, &signed)?;
 
     // Translate.
-    let meaning = translate(key, body, project.allow_forks)?;
+    let meaning = translate(key, json, project.allow_forks)?;
 
     // Act.
     host::act(&app, deadline, &project, meaning).await

@@ -47,7 +47,7 @@ pub(crate) fn routes() -> Router<App> {
 async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rejection> {
     let deadline = app.deadline();
     let (parts, body) = body::read(request, host::LIMIT, deadline).await?;
-    let json = match body::media_type(&parts.headers).as_deref() {
+    let signed = match body::media_type(&parts.headers).as_deref() {
         Some("application/json") => body,
         Some("application/x-www-form-urlencoded") => body::form_payload(&body)?,
         _ => {
@@ -59,9 +59,10 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     };
 
     // Prove. Only what leads to the secret is read before that.
+    let json = body::without_mark(signed.clone());
     let Some(project) = translation::project(&json)? else { return Ok(host::without_project()) };
     let project = app.project(&project, deadline).await?;
-    prove(&app, &project, &parts.headers, &json)?;
+    prove(&app, &project, &parts.headers, &signed)?;
 
     // Translate.
     let meaning = translate(json, project.allow_forks)?;
@@ -70,13 +71,18 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     host::act(&app, deadline, &project, meaning).await
 }
 
-fn prove(app: &App, project: &Project, headers: &HeaderMap, json: &[u8]) -> Result<(), Rejection> {
+fn prove(
+    app: &App,
+    project: &Project,
+    headers: &HeaderMap,
+    signed: &[u8],
+) -> Result<(), Rejection> {
     let schemes = [scheme::FORGEJO, scheme::GITEA, scheme::GOGS, scheme::GITHUB];
     let sent = schemes.into_iter().find(|scheme| headers.contains_key(scheme.header));
     let scheme = sent.unwrap_or(scheme::GITEA);
     // None of them signs a moment, so none is needed.
     let now = Timestamp::UNIX_EPOCH;
-    scheme.verify(&host::secrets(app, project), headers, json, now).map_err(|error| {
+    scheme.verify(&host::secrets(app, project), headers, signed, now).map_err(|error| {
         let wrong = "X-Gitea-Signature must be the signature of the body with the project's secret";
         host::refusal(error, wrong)
     })

@@ -63,19 +63,20 @@ pub(crate) fn routes() -> Router<App> {
 
 async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rejection> {
     let deadline = app.deadline();
-    let (parts, body) = body::read(request, host::LIMIT, deadline).await?;
+    let (parts, signed) = body::read(request, host::LIMIT, deadline).await?;
     if body::media_type(&parts.headers).as_deref() != Some("application/json") {
         return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
     }
 
     // Prove. Only what leads to the secret is read before that.
-    let Some(project) = translation::project(&body)? else { return Ok(host::without_project()) };
+    let json = body::without_mark(signed.clone());
+    let Some(project) = translation::project(&json)? else { return Ok(host::without_project()) };
     let project = app.project(&project, deadline).await?;
-    prove(&app, &project, &parts.headers, &body)?;
+    prove(&app, &project, &parts.headers, &signed)?;
 
     // Translate.
-    let identity = identity(&parts.headers, &body);
-    let meaning = translate(body, identity, project.allow_forks)?;
+    let identity = identity(&parts.headers, &signed);
+    let meaning = translate(json, identity, project.allow_forks)?;
 
     // Act.
     host::act(&app, deadline, &project, meaning).await

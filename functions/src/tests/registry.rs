@@ -229,6 +229,28 @@ async fn what_was_not_made_of_a_delivery_is_made_by_the_next() {
 }
 
 #[tokio::test]
+async fn harbor_is_answered_before_it_gives_up() {
+    let world = world(false).await;
+    world.fail(0, 503, When::Before);
+    let push: Value = serde_json::from_str(&image_push()).unwrap();
+    let took = async |body: &Value| {
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let told = world.send(sent("/events/webhook/ocean/brig", body)).await;
+        let took = begun.elapsed();
+        tokio::time::resume();
+        assert_eq!(told.code, 503, "{told:?}");
+        assert!(told.headers.contains_key("retry-after"));
+        took
+    };
+    // Three tenths of the time that others have.
+    let (harbors, others) = (took(&artifacts()).await, took(&push).await);
+    let budget = world.app.settings.request_budget;
+    assert!(harbors <= budget * 3 / 10, "{harbors:?}");
+    assert!(others > budget * 3 / 10, "{others:?}");
+}
+
+#[tokio::test]
 async fn a_project_takes_the_images_that_it_lists() {
     let world = world(true).await;
     let keys = |images: &str| json!({"sharedSecret": SECRET, "filters.images": images});

@@ -341,10 +341,11 @@ fn rule(value: &Value, secrets: &Map<String, Value>) -> Result<Hook, String> {
             Some(Value::String(secret)) if !secret.trim().is_empty() => {
                 Some(SecretString::from(secret.clone()))
             }
+            // Not named here: who mistakes the key for the secret itself has written that.
             _ => {
-                return Err(format!(
-                    "names the secret {key:?}, and the project's secrets have none"
-                ));
+                let problem =
+                    "has a `secret` that is not the key of a text in the project's secrets";
+                return Err(problem.to_owned());
             }
         },
     };

@@ -69,7 +69,8 @@ fn kind(event: &runtime::event::Event) -> String {
     }
     match (event.provider.as_str(), event.kind.strip_prefix("image_")) {
         (
-            "acr" | "distribution" | "dockerhub" | "gitea" | "harbor" | "quay" | "registry",
+            "acr" | "distribution" | "dockerhub" | "ghcr" | "gitea" | "harbor" | "quay"
+            | "registry",
             Some(kind),
         ) => kind.to_owned(),
         _ => event.kind.clone(),
@@ -97,6 +98,7 @@ fn sources_and_types_are_those_of_brigades_gateways() {
         ("acr", "chart_delete", None, "brigade.sh/acr chart_delete"),
         ("dockerhub", "image_push", None, "brigade.sh/dockerhub push"),
         ("registry", "image_push", None, "brigade.sh/registry push"),
+        ("ghcr", "image_push", None, "brigade.sh/ghcr push"),
         ("harbor", "image_delete", None, "brigade.sh/harbor delete"),
         ("GenericWebhook", "simpleevent", None, "brigade.sh/genericwebhook simpleevent"),
         ("other", "image_push", None, "brigade.sh/other image_push"),

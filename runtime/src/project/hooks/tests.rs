@@ -113,10 +113,10 @@ fn what_is_wrong_with_a_rule_is_said_with_its_name() {
         ),
         (
             json!({"secret": "NONE"}),
-            "names the secret \"NONE\", and the project's secrets have none",
+            "has a `secret` that is not the key of a text in the project's secrets",
         ),
-        (json!({"secret": "BLANK"}), "names the secret \"BLANK\""),
-        (json!({"secret": "LIST"}), "names the secret \"LIST\""),
+        (json!({"secret": "BLANK"}), "has a `secret` that is not"),
+        (json!({"secret": "LIST"}), "has a `secret` that is not"),
     ] {
         let error = whole(more);
         assert!(error.starts_with("the hook ") && error.contains(problem), "{error}");
