@@ -128,6 +128,22 @@ fn what_builds_do_is_never_built() {
 }
 
 #[test]
+fn a_volume_that_is_named_after_an_id_is_not_a_builds_own() {
+    let filters = "[{action: accept}]";
+    let about = |kind: &str| {
+        let mut event = event();
+        let name = "pvc-0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f";
+        event["involvedObject"] = json!({"kind": kind, "name": name});
+        taken(&event, filters)
+    };
+    let Taken::Event(event) = about("PersistentVolume") else { panic!("a cluster's volume") };
+    assert_eq!(event.kind, "PersistentVolume:BackOff");
+    for kind in ["Pod", "Secret", "PersistentVolumeClaim", "ConfigMap"] {
+        assert!(matches!(about(kind), Taken::Not(_)), "{kind}");
+    }
+}
+
+#[test]
 fn the_namespace_of_builds_must_be_asked_for() {
     let mut event = event();
     event["involvedObject"]["namespace"] = json!("builds");
