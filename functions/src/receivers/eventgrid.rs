@@ -9,7 +9,7 @@
 //! - Events: the event's own type, from the provider `eventgrid` with the revision that Brigade's
 //!   gateway gave it, or from `cloudevents` for CloudEvents 1.0 and 0.1. What Azure's registry did also fires
 //!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image`. What is said of the
-//!   subscription makes no build
+//!   subscription makes no build; it is answered where it comes alone, and hides no event beside it
 //! - Payload: each event as it stands in the delivery. Several make a build each, and one that is
 //!   malformed keeps no other from it
 //! - Identity: `topic`, `subject` and `id`, or `source` and `id`

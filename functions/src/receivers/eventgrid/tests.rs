@@ -190,6 +190,24 @@ fn only_the_code_of_a_validation_is_told() {
     assert_eq!(one(&quoted).kind, "a");
 }
 
+#[test]
+fn what_is_said_of_the_subscription_does_not_hide_other_events() {
+    let of_it = |kind: &str| {
+        let kind = format!("Microsoft.EventGrid.Subscription{kind}Event");
+        of_event_grid(&kind, json!({"validationCode": "512d38b6"}))
+    };
+    let pushed = of_event_grid("Microsoft.ContainerRegistry.ImagePushed", push());
+    for kind in ["Deleted", "Validation"] {
+        let event = one(&json!([of_it(kind), pushed, of_it(kind)]));
+        assert_eq!(event.alias.as_deref(), Some("image_push"), "{kind}");
+        let read = translate(json!([of_it(kind), of_it(kind)]).to_string().as_bytes());
+        assert!(matches!(read, Ok(Meaning::Ignored { .. })), "{kind}: {read:?}");
+    }
+    let mut codeless = of_it("Validation");
+    codeless["data"] = Value::Null;
+    assert_eq!(one(&json!([codeless, pushed])).payload, pushed.to_string());
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {

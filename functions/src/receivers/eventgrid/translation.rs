@@ -42,12 +42,14 @@ pub(super) fn translate(body: &[u8]) -> Result<Meaning, Rejection> {
         true => cloudevent::members(body, MOST)?,
         false => alone.to_vec(),
     };
-    for member in &members {
-        if let Some(meaning) = of_the_subscription(member)? {
-            return Ok(meaning);
-        }
+    if let [member] = members[..]
+        && let Some(meaning) = of_the_subscription(member)?
+    {
+        return Ok(meaning);
     }
-    let mut events: Vec<Result<Event, Rejection>> = members.into_iter().map(event).collect();
+    // Among others it is passed over: whoever may publish could keep them from being built with it.
+    let others = members.into_iter().filter(|json| matches!(of_the_subscription(json), Ok(None)));
+    let mut events: Vec<Result<Event, Rejection>> = others.map(event).collect();
     match events.len() {
         0 => Ok(Meaning::Ignored { reason: "there are no events in the delivery".to_owned() }),
         1 => Ok(Meaning::One(Box::new(events.remove(0)?))),
