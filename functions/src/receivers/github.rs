@@ -133,7 +133,7 @@ async fn make(
             };
             let kind = format!("{}:{action}", event.kind);
             let second = Event { kind, action: None, identity, ..event.clone() };
-            let events = vec![Event { action: None, ..event }, second];
+            let events = vec![Ok(Event { action: None, ..event }), Ok(second)];
             let results = builds::make_all(app, deadline, project, events).await;
             let results = results.into_iter().map(|result| result.map(noted)).collect();
             Ok(Answer::Several { status: "Complete", results })

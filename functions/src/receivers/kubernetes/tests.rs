@@ -1,7 +1,7 @@
 //! What deliveries of Kubernetes mean, in bodies of our own, in the documented forms.
 
 use proptest::prelude::*;
-use runtime::event::Identity;
+use runtime::event::{Event, Identity};
 use runtime::project::values;
 use serde_json::{Value, json};
 
