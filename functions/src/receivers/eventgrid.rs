@@ -8,7 +8,8 @@
 //!   such a secret everything is refused, where Brigade's gateway let everything in
 //! - Events: the event's own type, from the provider `eventgrid` with the revision that Brigade's
 //!   gateway gave it, or from `cloudevents` for CloudEvents 1.0 and 0.1. What Azure's registry did also fires
-//!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image` What is said of the
+//!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image`, of the images that
+//!   `filters.images` takes. What is said of the
 //!   subscription makes no build; it is answered where it comes alone, and hides no event beside it
 //! - Payload: each event as it stands in the delivery. Several make a build each, and one that is
 //!   malformed keeps no other from it
@@ -39,6 +40,7 @@ use crate::app::App;
 use crate::body;
 use crate::builds;
 use crate::cloudevent::handshake;
+use crate::filter;
 use crate::proof;
 use crate::rejection::Rejection;
 
@@ -104,7 +106,12 @@ async fn receive(
         }
         Meaning::Events(events) => events,
     };
-    let reason = "there are no events in the delivery";
+    let mut reason = "there are no events in the delivery".to_owned();
+    let takes = |event: &Result<Event, Rejection>| match event {
+        Ok(event) => filter::takes_image(&project, event).map_err(|why| reason = why).is_ok(),
+        Err(_malformed) => true,
+    };
+    let events: Vec<Result<Event, Rejection>> = events.into_iter().filter(takes).collect();
     if events.is_empty() {
         return Ok(Answer::ignored(reason, Some(&project)).into_response());
     }
