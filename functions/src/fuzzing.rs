@@ -4,7 +4,12 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 
 use crate::sources;
-pub use crate::sources::{PROJECT, SECRET, WRONG};
+
+/// The project that every delivery is about.
+pub const PROJECT: &str = sources::PROJECT;
+
+/// The secret of that project.
+pub const SECRET: &str = sources::SECRET;
 
 /// The deliveries that there are, by name, each with a body that makes a build.
 pub fn deliveries() -> impl Iterator<Item = (&'static str, Bytes)> {
