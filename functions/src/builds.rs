@@ -21,7 +21,7 @@ use runtime::project::Project;
 use runtime::worker_pod;
 use tokio::time::Instant;
 
-use crate::answer::{HERE, Made};
+use crate::answer::{Answer, HERE, Made};
 use crate::app::{App, Workers};
 use crate::delivery;
 use crate::rejection::{Rejection, chain};
@@ -63,6 +63,28 @@ pub(crate) async fn make(
     begin(app, deadline, project, &build, duplicate).await
 }
 
+/// Makes builds of what a delivery tells of, one event or several; with Brigade's word for success.
+///
+/// What is in the place of an event and is none is told of in that place.
+pub(crate) async fn answer(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    status: &'static str,
+    events: Vec<Result<Event, Rejection>>,
+) -> Result<Answer, Rejection> {
+    match <[Result<Event, Rejection>; 1]>::try_from(events) {
+        Ok([event]) => {
+            let made = make(app, deadline, project, event?).await?;
+            Ok(Answer::Made { status, made: Box::new(made) })
+        }
+        Err(events) => {
+            let results = make_all(app, deadline, project, events).await;
+            Ok(Answer::Several { status, results })
+        }
+    }
+}
+
 /// Makes builds of the events of one delivery, some of them at once; what became of each, in order.
 ///
 /// A delivery of more than fit into the time ends with some of them refused, and goes on where it
@@ -71,9 +93,11 @@ pub(crate) async fn make_all(
     app: &App,
     deadline: Instant,
     project: &Project,
-    events: Vec<Event>,
+    events: Vec<Result<Event, Rejection>>,
 ) -> Vec<Result<Made, Rejection>> {
-    let making = events.into_iter().map(|event| make(app, deadline, project, event).boxed());
+    let making = events
+        .into_iter()
+        .map(|event| async move { make(app, deadline, project, event?).await }.boxed());
     futures::stream::iter(making).buffered(AT_ONCE).collect().await
 }
 

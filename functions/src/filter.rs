@@ -46,23 +46,7 @@ pub(crate) fn take(
     let filters = &project.filters;
     let events = if filters.events.is_empty() { events } else { &filters.events };
     let event = named(events, event)?;
-    let refused = |what: &str, names: &[String], list: String| {
-        let names: Vec<String> =
-            names.iter().take(SHOWN).map(|name| format!("`{}`", line(name, 100))).collect();
-        format!("{what} {}; the project's filter takes `{}`", names.join(", "), line(&list, 300))
-    };
-    if !filters.images.is_empty() && is_of_registry(&event) {
-        // Where nothing proves the sender, they could name any image: so what names none is not
-        // taken either.
-        let Some(image) = &event.image else {
-            return Err(refused("the image is", &["unknown".to_owned()], filters.images.text()));
-        };
-        let bare = Image { tag: None, digest: None, ..image.clone() }.reference();
-        let whole = image.reference();
-        if !filters.images.take_any(&[&bare, &whole]) {
-            return Err(refused("the image is", &[whole], filters.images.text()));
-        }
-    }
+    takes_image(project, &event)?;
     let branches = &filters.branches;
     if !seen.branches.is_empty() && !seen.branches.iter().any(|branch| branches.take(branch)) {
         return Err(refused("the branch is", &seen.branches, branches.text()));
@@ -85,6 +69,32 @@ pub(crate) fn take(
     Ok(event)
 }
 
+/// Whether the project takes the image that an event is about, or the rule that passes it over.
+pub(crate) fn takes_image(project: &Project, event: &Event) -> Result<(), String> {
+    let images = &project.filters.images;
+    if images.is_empty() || !is_of_registry(event) {
+        return Ok(());
+    }
+    // Where nothing proves the sender, they could name any image: so what names none is not taken
+    // either.
+    let Some(image) = &event.image else {
+        return Err(refused("the image is", &["unknown".to_owned()], images.text()));
+    };
+    let bare = Image { tag: None, digest: None, ..image.clone() }.reference();
+    let whole = image.reference();
+    if !images.take_any(&[&bare, &whole]) {
+        return Err(refused("the image is", &[whole], images.text()));
+    }
+    Ok(())
+}
+
+/// What is said of an event that a list does not take.
+fn refused(what: &str, names: &[String], list: String) -> String {
+    let names: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", line(name, 100))).collect();
+    format!("{what} {}; the project's filter takes `{}`", names.join(", "), line(&list, 300))
+}
+
 /// Whether a list names an event, or an event with its action, itself and not by `*`: as senders'
 /// events must be that are built only where somebody asks for them.
 pub(crate) fn asks_for(
@@ -100,7 +110,8 @@ pub(crate) fn asks_for(
 }
 
 fn is_of_registry(event: &Event) -> bool {
-    event.image.is_some() || event.kind.starts_with("image_") || event.kind.starts_with("chart_")
+    let name = event.alias.as_ref().unwrap_or(&event.kind);
+    event.image.is_some() || name.starts_with("image_") || name.starts_with("chart_")
 }
 
 /// The event with the names that are listed, by Brigade's rule: a name is, if `*` is, the name

@@ -123,24 +123,15 @@ pub(crate) async fn act(
             return Err(Rejection::malformed("what it says of the revision names none"));
         }
         match filter::take(project, listed, event, &seen) {
-            Ok(event) => events.push(event),
+            Ok(event) => events.push(Ok(event)),
             Err(reason) => refused = Some(reason),
         }
     }
-    if events.len() > 1 {
-        let results = builds::make_all(app, deadline, project, events).await;
-        return Ok(Answer::Several { status: "Complete", results });
+    if events.is_empty() {
+        let reason = refused.unwrap_or_else(|| "there is no change in it".to_owned());
+        return Ok(Answer::ignored(reason, Some(project)));
     }
-    match events.pop() {
-        Some(event) => {
-            let made = builds::make(app, deadline, project, event).await?;
-            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
-        }
-        None => {
-            let reason = refused.unwrap_or_else(|| "there is no change in it".to_owned());
-            Ok(Answer::ignored(reason, Some(project)))
-        }
-    }
+    builds::answer(app, deadline, project, "Complete", events).await
 }
 
 /// Whether an object id is the one of nothing, which stands for what was created or deleted.

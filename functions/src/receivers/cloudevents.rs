@@ -22,7 +22,6 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
-use runtime::event::Event;
 use runtime::project::Project;
 use runtime::signature;
 use serde::Deserialize;
@@ -77,36 +76,23 @@ async fn receive(
     let project = prove(&app, address, asked, &parts.headers, deadline).await?;
 
     // Translate.
-    let event = match mode {
-        Mode::Structured => CloudEvent::of_json(&body)?,
-        Mode::Binary => binary::read(&parts.headers, &body)?,
+    let events = match mode {
+        Mode::Structured => vec![CloudEvent::of_json(&body)?],
+        Mode::Binary => vec![binary::read(&parts.headers, &body)?],
         Mode::Batch => {
-            let members = cloudevent::members(&body, BATCH)?;
-            let events: Result<Vec<Event>, Rejection> = members
-                .into_iter()
-                .map(|member| Ok(CloudEvent::of_json(member.as_bytes())?.event(PROVIDER)))
-                .collect();
-            return several(&app, deadline, &project, events?).await;
+            let members = cloudevent::members(&body, BATCH)?.into_iter();
+            let events = members.map(|member| CloudEvent::of_json(member.as_bytes()));
+            events.collect::<Result<Vec<CloudEvent>, Rejection>>()?
         }
     };
-
-    // Act.
-    let made = builds::make(&app, deadline, &project, event.event(PROVIDER)).await?;
-    Ok(Answer::Made { status: "Success", made: Box::new(made) })
-}
-
-async fn several(
-    app: &App,
-    deadline: Instant,
-    project: &Project,
-    events: Vec<Event>,
-) -> Result<Answer, Rejection> {
     if events.is_empty() {
         let reason = "there are no events in the batch";
-        return Ok(Answer::passed("status", "Success", reason, Some(project)));
+        return Ok(Answer::passed("status", "Success", reason, Some(&project)));
     }
-    let results = builds::make_all(app, deadline, project, events).await;
-    Ok(Answer::Several { status: "Success", results })
+
+    // Act.
+    let events = events.into_iter().map(|event| Ok(event.event(PROVIDER))).collect();
+    builds::answer(&app, deadline, &project, "Success", events).await
 }
 
 async fn shake_hands(

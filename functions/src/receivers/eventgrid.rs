@@ -8,8 +8,9 @@
 //!   such a secret everything is refused, where Brigade's gateway let everything in
 //! - Events: the event's own type, from the provider `eventgrid` with the revision that Brigade's
 //!   gateway gave it, or from `cloudevents` for CloudEvents 1.0 and 0.1. What Azure's registry did also fires
-//!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image`. What is said of the
-//!   subscription makes no build
+//!   `image_push`, `image_delete`, `chart_push` or `chart_delete`, with `e.image`, of the images that
+//!   `filters.images` takes. What is said of the
+//!   subscription makes no build; it is answered where it comes alone, and hides no event beside it
 //! - Payload: each event as it stands in the delivery. Several make a build each, and one that is
 //!   malformed keeps no other from it
 //! - Identity: `topic`, `subject` and `id`, or `source` and `id`
@@ -34,11 +35,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::address::Address;
-use crate::answer::{Answer, Made};
+use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::builds;
 use crate::cloudevent::handshake;
+use crate::filter;
 use crate::proof;
 use crate::rejection::Rejection;
 
@@ -102,43 +104,21 @@ async fn receive(
         Meaning::Ignored { reason } => {
             return Ok(Answer::ignored(reason, Some(&project)).into_response());
         }
-        Meaning::One(event) => {
-            // Act.
-            let made = builds::make(&app, deadline, &project, *event).await?;
-            let answer = Answer::Made { status: "Success", made: Box::new(made) };
-            return Ok(answer.into_response());
-        }
-        Meaning::Several(events) => events,
+        Meaning::Events(events) => events,
     };
+    let mut reason = "there are no events in the delivery".to_owned();
+    let takes = |event: &Result<Event, Rejection>| match event {
+        Ok(event) => filter::takes_image(&project, event).map_err(|why| reason = why).is_ok(),
+        Err(_malformed) => true,
+    };
+    let events: Vec<Result<Event, Rejection>> = events.into_iter().filter(takes).collect();
+    if events.is_empty() {
+        return Ok(Answer::ignored(reason, Some(&project)).into_response());
+    }
 
     // Act.
-    let results = make_those_that_are(&app, deadline, &project, events).await;
-    Ok(Answer::Several { status: "Success", results }.into_response())
-}
-
-/// Makes builds of those of a delivery that are events; what became of each, in their order.
-async fn make_those_that_are(
-    app: &App,
-    deadline: Instant,
-    project: &Project,
-    events: Vec<Result<Event, Rejection>>,
-) -> Vec<Result<Made, Rejection>> {
-    let (mut places, mut good) = (Vec::new(), Vec::new());
-    for event in events {
-        places.push(match event {
-            Ok(event) => {
-                good.push(event);
-                None
-            }
-            Err(rejection) => Some(rejection),
-        });
-    }
-    let mut made = builds::make_all(app, deadline, project, good).await.into_iter();
-    let result = |place: Option<Rejection>| match place {
-        Some(rejection) => Some(Err(rejection)),
-        None => made.next(),
-    };
-    places.into_iter().filter_map(result).collect()
+    let answer = builds::answer(&app, deadline, &project, "Success", events).await?;
+    Ok(answer.into_response())
 }
 
 async fn shake_hands(

@@ -132,6 +132,7 @@ async fn make(
             Ok(Answer::Made { status: "Complete", made: Box::new(made) })
         }
         Err(events) => {
+            let events = events.into_iter().map(Ok).collect();
             let results = builds::make_all(app, deadline, project, events).await;
             let results = results.into_iter().map(|result| result.map(noted)).collect();
             Ok(Answer::Several { status: "Complete", results })

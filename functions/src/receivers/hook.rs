@@ -27,7 +27,6 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use axum::routing::post;
 use jiff::Timestamp;
-use runtime::event::Event;
 use runtime::project::Project;
 use runtime::project::hooks::{Hook, Proof};
 use runtime::signature::{self, Secrets, SignatureError};
@@ -108,7 +107,7 @@ async fn receive(
     for event in events {
         let seen = Seen::of(&event.revision.reference);
         match filter::take(&project, &["*".to_owned()], event, &seen) {
-            Ok(event) => taken.push(event),
+            Ok(event) => taken.push(Ok(event)),
             Err(why) => reason = why,
         }
     }
@@ -117,17 +116,7 @@ async fn receive(
     }
 
     // Act.
-    let status = "Success";
-    match <[Event; 1]>::try_from(taken) {
-        Ok([event]) => {
-            let made = builds::make(&app, deadline, &project, event).await?;
-            Ok(Answer::Made { status, made: Box::new(made) })
-        }
-        Err(events) => {
-            let results = builds::make_all(&app, deadline, &project, events).await;
-            Ok(Answer::Several { status, results })
-        }
-    }
+    builds::answer(&app, deadline, &project, "Success", taken).await
 }
 
 fn prove(

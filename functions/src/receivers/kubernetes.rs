@@ -26,7 +26,6 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use runtime::event::Event;
 use runtime::project::Project;
 use runtime::{signature, units};
 use serde::Deserialize;
@@ -122,8 +121,7 @@ async fn one(
 ) -> Result<Answer, Rejection> {
     match taken(app, deadline, project, json).await? {
         Taken::Event(event) => {
-            let made = builds::make(app, deadline, project, *event).await?;
-            Ok(Answer::Made { status: "Success", made: Box::new(made) })
+            builds::answer(app, deadline, project, "Success", vec![Ok(*event)]).await
         }
         Taken::Not(reason) => Ok(Answer::ignored(reason, Some(project))),
     }
@@ -135,11 +133,11 @@ async fn several(
     project: &Project,
     items: Vec<&str>,
 ) -> Result<Answer, Rejection> {
-    let (count, mut events, mut first) = (items.len(), Vec::<Event>::new(), None);
+    let (count, mut events, mut first) = (items.len(), Vec::new(), None);
     let mut malformed = None;
     for json in items {
         match taken(app, deadline, project, json).await {
-            Ok(Taken::Event(event)) => events.push(*event),
+            Ok(Taken::Event(event)) => events.push(Ok(*event)),
             Ok(Taken::Not(reason)) => first = first.or(Some(reason)),
             Err(rejection @ Rejection::Malformed { .. }) => malformed = Some(rejection),
             Err(rejection) => return Err(rejection),
@@ -155,9 +153,8 @@ async fn several(
             }
         };
     }
-    let mut results = builds::make_all(app, deadline, project, events).await;
-    results.extend(malformed.map(Err));
-    Ok(Answer::Several { status: "Success", results })
+    events.extend(malformed.map(Err));
+    builds::answer(app, deadline, project, "Success", events).await
 }
 
 /// Whether the project takes an Event. Builds must not be made of what builds do.

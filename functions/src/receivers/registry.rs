@@ -186,21 +186,10 @@ async fn receive(
     let own =
         !project.default_script.is_empty() && !matches!(*app.repository, Repository::Folders(_));
     let script = own.then(|| project.default_script.clone());
-    let events = events.into_iter().map(|event| Event { script: script.clone(), ..event });
-    let events: Vec<Event> = events.collect();
+    let events = events.into_iter().map(|event| Ok(Event { script: script.clone(), ..event }));
 
     // Act.
-    let status = "Success";
-    match <[Event; 1]>::try_from(events) {
-        Ok([event]) => {
-            let made = builds::make(&app, deadline, &project, event).await?;
-            Ok(Answer::Made { status, made: Box::new(made) })
-        }
-        Err(events) => {
-            let results = builds::make_all(&app, deadline, &project, events).await;
-            Ok(Answer::Several { status, results })
-        }
-    }
+    builds::answer(&app, deadline, &project, "Success", events.collect()).await
 }
 
 /// The events that the project takes, and why the last one is not taken that is not.

@@ -71,6 +71,35 @@ async fn a_push_to_a_registry_fires_its_type_and_image_push() {
 }
 
 #[tokio::test]
+async fn images_that_the_project_does_not_take_are_not_built() {
+    let world = world().await;
+    let keys = json!({
+        "secrets": json!({"eventGridToken": TOKEN}).to_string(),
+        "filters.images": "ocean.azurecr.io/app",
+    });
+    world.project("ocean/choosy", keys).await;
+    let uri = format!("/eventgrid/ocean%2Fchoosy/{TOKEN}");
+    let pushed = |id: &str, repository: &str| {
+        let mut push = event(id, "Microsoft.ContainerRegistry.ImagePushed");
+        push["data"] = json!({
+            "target": {"repository": repository, "tag": "1"},
+            "request": {"host": "ocean.azurecr.io"},
+        });
+        push
+    };
+    for (repository, seen) in [("other", "ocean.azurecr.io/other:1"), ("", "unknown")] {
+        let told = world.send(sent(&uri, &json!([pushed("1", repository)]))).await;
+        let reason =
+            format!("the image is `{seen}`; the project's filter takes `ocean.azurecr.io/app`");
+        assert_eq!((told.code, &told.body["reason"]), (200, &json!(reason)), "{told:?}");
+    }
+    assert!(world.is_untouched().await);
+    let body = json!([pushed("1", "other"), pushed("2", "app"), event("3", "a")]);
+    let told = world.send(sent(&uri, &body)).await;
+    assert_eq!(told.body["builds"].as_array().unwrap().len(), 2, "{told:?}");
+}
+
+#[tokio::test]
 async fn several_events_are_told_of_one_by_one() {
     let world = world().await;
     let mut broken = event("2", "a");

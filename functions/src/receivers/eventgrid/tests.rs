@@ -41,11 +41,16 @@ fn push() -> Value {
     })
 }
 
-fn one(body: &Value) -> Event {
-    match translate(body.to_string().as_bytes()) {
-        Ok(Meaning::One(event)) => *event,
-        other => panic!("not one event: {other:?}"),
+fn several(body: &str) -> Result<Vec<Result<Event, Rejection>>, Rejection> {
+    match translate(body.as_bytes())? {
+        Meaning::Events(events) => Ok(events),
+        other => panic!("not events: {other:?}"),
     }
+}
+
+fn one(body: &Value) -> Event {
+    let [event] = <[_; 1]>::try_from(several(&body.to_string()).unwrap()).unwrap();
+    event.unwrap()
 }
 
 fn check(body: &Value, expected: Expect) {
@@ -127,7 +132,7 @@ fn the_first_cloudevents_are_read_as_brigades_gateway_did() {
     );
     let mut other = event;
     other["cloudEventsVersion"] = json!("0.2");
-    assert!(translate(other.to_string().as_bytes()).is_err());
+    assert!(several(&other.to_string()).unwrap()[0].is_err());
 }
 
 #[test]
@@ -151,8 +156,7 @@ fn what_is_no_event_does_not_keep_others_from_being_events() {
     let mut typeless = good.clone();
     typeless["eventType"] = json!("");
     let body = json!([good, nameless, 7, typeless, of_cloudevents("b", json!({}))]).to_string();
-    let Ok(Meaning::Several(events)) = translate(body.as_bytes()) else { panic!("several") };
-    let good: Vec<bool> = events.iter().map(Result::is_ok).collect();
+    let good: Vec<bool> = several(&body).unwrap().iter().map(Result::is_ok).collect();
     assert_eq!(good, [true, false, false, false, true]);
 }
 
@@ -160,11 +164,11 @@ fn what_is_no_event_does_not_keep_others_from_being_events() {
 fn bodies_that_are_no_delivery_are_malformed() {
     let misspelt = of_cloudevents("a", json!({})).to_string().replace("specversion", "specVersion");
     for body in ["", "7", "[", "{", "null", "[{]", "{}", &misspelt] {
-        let read = translate(body.as_bytes());
+        let read = several(body).and_then(|mut events| events.remove(0));
         assert!(matches!(read, Err(Rejection::Malformed { .. })), "{body}: {read:?}");
     }
     assert!(translate(b"[\"\xff\"]").is_err());
-    assert!(matches!(translate(b"[]"), Ok(Meaning::Ignored { .. })));
+    assert!(several("[]").unwrap().is_empty());
     let many = format!("[{}7]", "7,".repeat(5000));
     assert!(matches!(translate(many.as_bytes()), Err(Rejection::TooLarge { .. })));
 }
@@ -188,6 +192,24 @@ fn only_the_code_of_a_validation_is_told() {
     // Only the type counts, wherever else the word stands.
     let quoted = of_event_grid("a", json!("Microsoft.EventGrid.SubscriptionValidationEvent"));
     assert_eq!(one(&quoted).kind, "a");
+}
+
+#[test]
+fn what_is_said_of_the_subscription_does_not_hide_other_events() {
+    let of_it = |kind: &str| {
+        let kind = format!("Microsoft.EventGrid.Subscription{kind}Event");
+        of_event_grid(&kind, json!({"validationCode": "512d38b6"}))
+    };
+    let pushed = of_event_grid("Microsoft.ContainerRegistry.ImagePushed", push());
+    for kind in ["Deleted", "Validation"] {
+        let event = one(&json!([of_it(kind), pushed, of_it(kind)]));
+        assert_eq!(event.alias.as_deref(), Some("image_push"), "{kind}");
+        let none = several(&json!([of_it(kind), of_it(kind)]).to_string()).unwrap();
+        assert!(none.is_empty(), "{kind}: {none:?}");
+    }
+    let mut codeless = of_it("Validation");
+    codeless["data"] = Value::Null;
+    assert_eq!(one(&json!([codeless, pushed])).payload, pushed.to_string());
 }
 
 proptest! {

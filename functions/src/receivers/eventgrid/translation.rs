@@ -28,10 +28,14 @@ const SYSTEM: &str = "Microsoft.EventGrid.Subscription";
 /// What a delivery amounts to.
 #[derive(Debug)]
 pub(super) enum Meaning {
-    One(Box<Event>),
-    Several(Vec<Result<Event, Rejection>>),
-    Validation { code: String },
-    Ignored { reason: String },
+    /// Events, or why what is in the place of one is none.
+    Events(Vec<Result<Event, Rejection>>),
+    Validation {
+        code: String,
+    },
+    Ignored {
+        reason: String,
+    },
 }
 
 /// Translates a delivery: an array of events, or one event as CloudEvents are delivered.
@@ -42,17 +46,14 @@ pub(super) fn translate(body: &[u8]) -> Result<Meaning, Rejection> {
         true => cloudevent::members(body, MOST)?,
         false => alone.to_vec(),
     };
-    for member in &members {
-        if let Some(meaning) = of_the_subscription(member)? {
-            return Ok(meaning);
-        }
+    if let [member] = members[..]
+        && let Some(meaning) = of_the_subscription(member)?
+    {
+        return Ok(meaning);
     }
-    let mut events: Vec<Result<Event, Rejection>> = members.into_iter().map(event).collect();
-    match events.len() {
-        0 => Ok(Meaning::Ignored { reason: "there are no events in the delivery".to_owned() }),
-        1 => Ok(Meaning::One(Box::new(events.remove(0)?))),
-        _ => Ok(Meaning::Several(events)),
-    }
+    // Among others it is passed over: whoever may publish could keep them from being built with it.
+    let others = members.into_iter().filter(|json| matches!(of_the_subscription(json), Ok(None)));
+    Ok(Meaning::Events(others.map(event).collect()))
 }
 
 /// What a member says of the subscription, if it is not about anything else.

@@ -1,7 +1,7 @@
 //! What deliveries of Kubernetes mean, in bodies of our own, in the documented forms.
 
 use proptest::prelude::*;
-use runtime::event::Identity;
+use runtime::event::{Event, Identity};
 use runtime::project::values;
 use serde_json::{Value, json};
 
@@ -124,6 +124,22 @@ fn what_builds_do_is_never_built() {
         let mut event = event();
         event["involvedObject"]["name"] = json!(name);
         made(&event);
+    }
+}
+
+#[test]
+fn a_volume_that_is_named_after_an_id_is_not_a_builds_own() {
+    let filters = "[{action: accept}]";
+    let about = |kind: &str| {
+        let mut event = event();
+        let name = "pvc-0c5b6f1e-3f0a-4bd6-9e0f-6a3b1d2c4e5f";
+        event["involvedObject"] = json!({"kind": kind, "name": name});
+        taken(&event, filters)
+    };
+    let Taken::Event(event) = about("PersistentVolume") else { panic!("a cluster's volume") };
+    assert_eq!(event.kind, "PersistentVolume:BackOff");
+    for kind in ["Pod", "Secret", "PersistentVolumeClaim", "ConfigMap"] {
+        assert!(matches!(about(kind), Taken::Not(_)), "{kind}");
     }
 }
 

@@ -17,6 +17,10 @@ const MOST: usize = 1000;
 /// The longest name of a request, in bytes; it is a UUID.
 const UID: usize = 128;
 
+/// The kinds of what builds are made of. Others are named after ids, too: the volumes that a cluster
+/// makes on demand are.
+const OURS: [&str; 4] = ["ConfigMap", "PersistentVolumeClaim", "Pod", "Secret"];
+
 /// The longest kind and the longest reason, in bytes; Kubernetes has them at most 128.
 const WORD: usize = 256;
 
@@ -228,10 +232,9 @@ fn is_ours(object: &Object) -> bool {
         })
     });
     let start = name.get(..62).unwrap_or_default();
-    labels == Some("brigade")
-        || name.starts_with("brigade-worker-")
-        || ends_with_an_id
-        || address::is_id(start)
+    let named_so = name.starts_with("brigade-worker-") || ends_with_an_id || address::is_id(start);
+    let kind = object.kind.as_deref().unwrap_or_default();
+    labels == Some("brigade") || (OURS.contains(&kind) && named_so)
 }
 
 fn wrong(reason: impl Into<String>) -> Rejection {
