@@ -195,7 +195,7 @@ fn elements_come_from_a_list_that_is_there() {
 }
 
 #[test]
-fn the_same_is_known_by_what_the_rule_names_else_by_its_name_else_by_all_of_it() {
+fn the_same_is_known_by_all_that_the_rule_names_else_by_its_name_else_by_the_body() {
     let identity = |rule: &Hook, name: Option<&str>, body: Value| {
         let bytes = Bytes::from(body.to_string());
         translate(rule, &HeaderMap::new(), name, &bytes).unwrap().0.swap_remove(0).identity
@@ -213,6 +213,13 @@ fn the_same_is_known_by_what_the_rule_names_else_by_its_name_else_by_all_of_it()
     // Where nothing that it names is there, two bodies are two events.
     let without = |more: u8| identity(&named, None, json!({"more": more}));
     assert_ne!(without(1), without(2));
+    // Nor are they one where a part of it is not.
+    for id in [Value::Null, json!("")] {
+        assert_ne!(
+            identity(&named, None, body(id.clone(), 1)),
+            identity(&named, None, body(id, 2))
+        );
+    }
     let plain = rule("[{name: x, event: e}]", "x");
     assert_ne!(
         identity(&plain, None, body(json!(1), 1)),
