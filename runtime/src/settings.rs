@@ -39,6 +39,10 @@ pub struct Settings {
     /// `CHECK_SUITE_ON_PR`: asks GitHub for a check suite of the App when a pull request is opened
     /// or its commits change, which only pushes have by themselves. Default: true.
     pub check_suite_on_pr: bool,
+    /// `COMMENT_COMMAND`: what the comment or the review of a trusted author must begin with to run a
+    /// pull request from GitHub that would not be built without it, such as `/brig`. Default: none,
+    /// since in Brigade any does.
+    pub comment_command: Option<String>,
     /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
     pub default_shared_secret: SecretString,
     /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of git hosts become builds in projects that
@@ -402,6 +406,7 @@ impl Settings {
                 "CHECK_SUITE_ON_PR",
                 get("CHECK_SUITE_ON_PR").or_else(|| Some("true".to_owned())),
             )?,
+            comment_command: get("COMMENT_COMMAND").map(|command| command.trim().to_owned()),
             default_shared_secret: get("DEFAULT_SHARED_SECRET").unwrap_or_default().into(),
             events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
             functions: list(&get("FUNCTIONS").unwrap_or_default()),

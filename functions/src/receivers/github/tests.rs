@@ -303,6 +303,43 @@ fn a_comment_runs_a_pull_request_only_if_its_author_is_trusted() {
 }
 
 #[test]
+fn where_there_is_a_command_only_what_begins_with_it_runs_a_strangers_pull_request() {
+    let settings = Settings { comment_command: Some("/brig".to_owned()), ..Settings::default() };
+    let at = |name: &str, body: &Value| {
+        let meaning = meaning_with(&settings, "{}", name, body.to_string().into());
+        match meaning {
+            Ok(Meaning::Event(translated)) => translated.event.revision.reference,
+            Ok(Meaning::Skipped { .. }) => "skipped".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (text, is_command) in [
+        (json!("/brig run"), true),
+        (json!(" \r\n/brig\nplease"), true),
+        (json!("/brig"), true),
+        (json!("/brigade"), false),
+        (json!("thanks, please rebase; then /brig run"), false),
+        (json!(""), false),
+        (Value::Null, false),
+    ] {
+        let mut comment = issue_comment("created", true, "OWNER");
+        comment["comment"]["body"] = text.clone();
+        let expected = if is_command { "refs/pull/9/head" } else { "refs/heads/main" };
+        assert_eq!(at("issue_comment", &comment), expected, "{text}");
+        let said = json!({"author_association": "MEMBER", "body": text});
+        for (name, member) in
+            [("pull_request_review", "review"), ("pull_request_review_comment", "comment")]
+        {
+            let of =
+                |head: u64| with(pull_request("submitted", head, "NONE"), member, said.clone());
+            let expected = if is_command { "refs/pull/7/head" } else { "skipped" };
+            assert_eq!(at(name, &of(2)), expected, "{name} {text}");
+            assert_eq!(at(name, &of(1)), "refs/pull/7/head", "{name} {text}");
+        }
+    }
+}
+
+#[test]
 fn a_comment_where_no_default_branch_is_named_is_about_master() {
     let body = with(issue_comment("created", false, "NONE"), "repository", json!({}));
     assert!(shown("issue_comment", &body).contains("\nref refs/heads/master\n"));

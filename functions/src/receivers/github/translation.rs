@@ -150,7 +150,6 @@ pub(super) fn translate(
     project: &Project,
 ) -> Result<Meaning, Rejection> {
     let name = delivery.name;
-    let authors = &settings.allowed_authors;
     let asked = || -> Result<bool, Rejection> {
         let action = action(&delivery.json)?;
         // What a filter lists with a colon is no name that the header may have.
@@ -200,7 +199,7 @@ pub(super) fn translate(
         return Ok(skipped);
     }
     let is_own_check = body.suite().is_some() && settings.app_id.is_some();
-    let revision = revision(name, &body, authors, is_own_check || project.allow_forks);
+    let revision = revision(name, &body, settings, is_own_check || project.allow_forks);
     let Some(revision) = revision else {
         if body.suite().is_some() {
             let reason = NOWHERE.to_owned();
@@ -269,7 +268,7 @@ fn need(name: &str, body: &Body, settings: &Settings) -> Need {
     let action = body.action.as_deref().unwrap_or_default();
     match name {
         "check_run" | "check_suite" => Need::Token { pull: None },
-        "issue_comment" => match commented_pull(body, &settings.allowed_authors) {
+        "issue_comment" => match commented_pull(body, settings) {
             Some(number) => Need::Token { pull: Some(number) },
             None => Need::Nothing,
         },
@@ -377,7 +376,7 @@ fn skip(
             reason: format!("the {what} is of the GitHub App {app}, APP_ID is {own}"),
         });
     }
-    let reason = stranger(body, &settings.allowed_authors)?;
+    let reason = stranger(body, settings)?;
     Some(Meaning::Skipped { status: "build skipped", reason })
 }
 

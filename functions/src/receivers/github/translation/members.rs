@@ -62,6 +62,9 @@ pub(super) struct Body {
 pub(super) struct Subject {
     pub(super) author_association: Option<String>,
     pub(super) base: Option<Branch>,
+    /// What is said in a comment or a review.
+    #[serde(deserialize_with = "text")]
+    pub(super) body: Option<String>,
     pub(super) commit_id: Option<String>,
     #[serde(deserialize_with = "moment")]
     pub(super) created_at: Option<Timestamp>,

@@ -5,6 +5,7 @@
 //! stranger's, or where somebody trusted has named it; everything else is about a branch.
 
 use runtime::event::Revision;
+use runtime::settings::Settings;
 
 use super::members::{Body, Branch, CheckSuite, Head, Subject};
 use crate::lenient::line;
@@ -15,7 +16,7 @@ use crate::lenient::line;
 pub(super) fn revision(
     name: &str,
     body: &Body,
-    authors: &[String],
+    settings: &Settings,
     commits: bool,
 ) -> Option<Revision> {
     Some(match name {
@@ -41,7 +42,9 @@ pub(super) fn revision(
             let commit = comment.commit_id.as_ref()?;
             // Servers that say nothing of authors are older than this danger.
             match comment.author_association.as_deref() {
-                Some(voice) if !trusts(authors, voice) => at(None, Some(body.default_branch())),
+                Some(voice) if !trusts(&settings.allowed_authors, voice) => {
+                    at(None, Some(body.default_branch()))
+                }
                 _ => at(Some(commit), None),
             }
         }
@@ -62,7 +65,7 @@ pub(super) fn revision(
             let branch = suite.head_branch.as_ref().filter(|branch| !branch.is_empty())?;
             at(None, Some(format!("refs/heads/{branch}")))
         }
-        "issue_comment" => match commented_pull(body, authors) {
+        "issue_comment" => match commented_pull(body, settings) {
             Some(number) => at(None, Some(pull_reference(number))),
             None => at(None, Some(body.default_branch())),
         },
@@ -137,27 +140,40 @@ fn is_of_the_repository(suite: &CheckSuite, body: &Body) -> bool {
 
 /// The pull request that a trusted person commented on; every other comment is about the default
 /// branch. So a stranger's comment never runs a pull request.
-pub(super) fn commented_pull(body: &Body, authors: &[String]) -> Option<u64> {
+pub(super) fn commented_pull(body: &Body, settings: &Settings) -> Option<u64> {
     let issue = body.issue.as_ref()?;
-    let voice = body.comment.as_ref()?.author_association.as_deref()?;
-    let counts = matches!(body.action.as_deref(), Some("created" | "edited"));
-    let counts = counts && issue.pull_request.is_some() && trusts(authors, voice);
+    let comment = body.comment.as_ref()?;
+    let voice = comment.author_association.as_deref()?;
+    let counts = matches!(body.action.as_deref(), Some("created" | "edited"))
+        && issue.pull_request.is_some()
+        && trusts(&settings.allowed_authors, voice)
+        && commands(comment, settings);
     issue.number.filter(|_| counts)
+}
+
+/// Whether a comment or a review begins as the operator says that those begin that run something.
+fn commands(said: &Subject, settings: &Settings) -> bool {
+    let Some(command) = &settings.comment_command else { return true };
+    let said = said.body.as_deref().unwrap_or_default().trim_start();
+    let rest = said.strip_prefix(command.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 /// Why a pull request from a fork is not built: nobody trusted stands behind it, neither who opened
 /// it nor who reviewed it or commented on it.
-pub(super) fn stranger(body: &Body, authors: &[String]) -> Option<String> {
+pub(super) fn stranger(body: &Body, settings: &Settings) -> Option<String> {
+    let authors = &settings.allowed_authors;
     let pull = body.pull_request.as_ref()?;
-    let voices = [
-        pull.author_association.as_deref(),
-        body.review.as_ref().and_then(|review| review.author_association.as_deref()),
-        body.comment.as_ref().and_then(|comment| comment.author_association.as_deref()),
-    ];
-    if !is_fork(pull) || voices.iter().flatten().any(|voice| trusts(authors, voice)) {
+    let said = [&body.review, &body.comment].into_iter().flatten();
+    let said = said.filter(|said| commands(said, settings));
+    let voices: Vec<&str> = std::iter::once(pull)
+        .chain(said)
+        .filter_map(|subject| subject.author_association.as_deref())
+        .collect();
+    if !is_fork(pull) || voices.iter().any(|voice| trusts(authors, voice)) {
         return None;
     }
-    let voices: Vec<String> = voices.iter().flatten().map(|voice| line(voice, 50)).collect();
+    let voices: Vec<String> = voices.iter().map(|voice| line(voice, 50)).collect();
     Some(format!(
         "the pull request comes from a fork; its author association is `{}`, these are built: {}",
         voices.join("`, `"),
