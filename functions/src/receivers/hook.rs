@@ -39,6 +39,7 @@ use crate::app::App;
 use crate::body;
 use crate::builds;
 use crate::filter::{self, Seen};
+use crate::host::writer;
 use crate::proof;
 use crate::rejection::Rejection;
 
@@ -104,6 +105,10 @@ async fn receive(
     )?;
 
     let hook = hook.ok_or(Rejection::NotFound)?;
+    // The project's own secret may be a host's, too.
+    if hook.secret.is_none() && matches!(hook.proof, Proof::Signature { .. }) {
+        writer::must_be(None, &body)?;
+    }
 
     // Translate.
     let name = proof::name(&parts.headers, names(&hook.proof))?;
