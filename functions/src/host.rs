@@ -15,6 +15,8 @@ use crate::lenient::line;
 use crate::rejection::Rejection;
 use crate::revision::is_name;
 
+pub(crate) mod writer;
+
 /// The largest body that is read.
 pub(crate) const LIMIT: usize = 25 * 1024 * 1024;
 

@@ -38,6 +38,7 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::host;
+use crate::host::writer::{self, Host};
 use crate::rejection::Rejection;
 
 mod translation;
@@ -69,6 +70,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     };
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
+    writer::must_be(Some(Host::Bitbucket), &json)?;
 
     // Translate.
     let meaning = translate(key, json, project.allow_forks)?;

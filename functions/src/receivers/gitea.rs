@@ -32,6 +32,7 @@ use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
 use crate::host;
+use crate::host::writer::{self, Host};
 use crate::rejection::Rejection;
 
 mod translation;
@@ -63,6 +64,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let Some(project) = translation::project(&json)? else { return Ok(host::without_project()) };
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
+    writer::must_be(Some(Host::Gitea), &json)?;
 
     // Translate.
     let meaning = translate(json, project.allow_forks)?;

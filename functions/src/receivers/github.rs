@@ -39,6 +39,7 @@ use crate::body;
 use crate::builds;
 use crate::delivery::about_event;
 use crate::filter;
+use crate::host::writer::{self, Host};
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
@@ -75,6 +76,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     };
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
+    writer::must_be(Some(Host::Github), &json)?;
 
     // Translate.
     if name == "ping" {

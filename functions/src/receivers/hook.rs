@@ -38,6 +38,7 @@ use crate::app::App;
 use crate::body;
 use crate::builds;
 use crate::filter::{self, Seen};
+use crate::host::writer;
 use crate::proof;
 use crate::rejection::Rejection;
 
@@ -89,16 +90,24 @@ async fn receive(
 
     // Prove.
     let project = app.project(&project, deadline).await?;
-    let hook = project.hooks.find(&name).ok_or(Rejection::NotFound)?;
-    prove(&project, &hook, &parts.headers, asked.token.as_deref(), &body).map_err(|error| {
-        proof::refusal(
-            error,
-            "set the secret of the project's rule, or the project's genericGatewaySecret",
-            "the delivery must be proved as the project's rule of this name says; without a \
+    let hook = project.hooks.find(&name);
+    prove(&project, hook.as_ref(), &parts.headers, asked.token.as_deref(), &body).map_err(
+        |error| {
+            proof::refusal(
+                error,
+                "set the secret of the project's rule, or the project's genericGatewaySecret",
+                "the delivery must be proved as the project's rule of this name says; without a \
              proof in it, the project's genericGatewaySecret must come in Authorization, as \
              X-Registry-Token or as ?token=",
-        )
-    })?;
+            )
+        },
+    )?;
+
+    let hook = hook.ok_or(Rejection::NotFound)?;
+    // The project's own secret may be a host's, too.
+    if hook.secret.is_none() && matches!(hook.proof, Proof::Signature { .. }) {
+        writer::must_be(None, &body)?;
+    }
 
     // Translate.
     let name = proof::name(&parts.headers, names(&hook.proof))?;
@@ -121,11 +130,20 @@ async fn receive(
 
 fn prove(
     project: &Project,
-    hook: &Hook,
+    hook: Option<&Hook>,
     headers: &HeaderMap,
     asked: Option<&str>,
     body: &[u8],
 ) -> Result<(), SignatureError> {
+    let by_token = |secrets: &Secrets<'_>| {
+        let token = proof::bare_token(headers, asked)?;
+        signature::verify_token(secrets, token.as_deref())
+    };
+    let Some(hook) = hook else {
+        // Only who has the project's token hears that there is no such rule: the names are nobody
+        // else's to try.
+        return by_token(&proof::tokens(project)).map_err(|_any| SignatureError::Missing);
+    };
     let secrets = match &hook.secret {
         Some(secret) => Secrets::of(secret),
         None => proof::tokens(project),
@@ -133,10 +151,7 @@ fn prove(
     match (hook.proof.scheme(), &hook.proof) {
         (Some(scheme), _) => scheme.verify(&secrets, headers, body, Timestamp::now()),
         (None, Proof::Header(name)) => signature::verify_header(&secrets, headers, name.as_str()),
-        (None, _) => {
-            let token = proof::bare_token(headers, asked)?;
-            signature::verify_token(&secrets, token.as_deref())
-        }
+        (None, _) => by_token(&secrets),
     }
 }
 

@@ -154,6 +154,13 @@ async fn there_is_nothing_at_the_address_of_no_rule() {
     let world = world().await;
     let told = world.send(delivery("other", &[("authorization", "Bearer ahoy")], "{}")).await;
     assert_eq!((told.code, &told.body["status"]), (404, &json!("not found")));
+    // Who has no token cannot try which rules there are.
+    let without = world.send(delivery("other", &[], "{}")).await;
+    assert_eq!(without.code, 401);
+    for name in ["shop", "ci", "bank", "plain", "alertmanager"] {
+        let other = world.send(delivery(name, &[], "{}")).await;
+        assert_eq!((other.code, other.body), (401, without.body.clone()), "{name}");
+    }
     let nowhere = post("/events/hook/no/such/plain").body("{}".into()).unwrap();
     assert_eq!(world.send(nowhere).await.code, 404);
     assert!(world.is_untouched().await);

@@ -225,8 +225,10 @@ impl Hook {
             Proof::Signature { .. } => &[],
             Proof::StandardWebhooks => &["webhook-id", "webhook-timestamp"],
         };
-        let texts = [&self.commit, &self.reference, &self.time].into_iter().flatten();
+        let texts = [&self.action, &self.commit, &self.reference, &self.time];
+        let texts = texts.into_iter().flatten().chain([&self.event]);
         let places = texts.flat_map(|text| &text.places).chain(&self.identity);
+        let places = places.chain(self.when.iter().map(|condition| &condition.place));
         let mut headers = places.filter_map(|place| match place {
             Place::Header(name) => Some(name),
             Place::Element(_) | Place::Body(_) => None,
@@ -373,7 +375,7 @@ fn rule(value: &Value, secrets: &Map<String, Value>) -> Result<Hook, String> {
     // What was overheard could be sent again with another header.
     match hook.unsigned() {
         Some(name) => Err(format!(
-            "takes its identity, revision or time from the header {name}, which is not signed"
+            "takes what is built, or whether, from the header {name}, which is not signed"
         )),
         None => Ok(hook),
     }

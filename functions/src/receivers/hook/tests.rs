@@ -172,6 +172,12 @@ fn nothing_is_made_where_a_condition_does_not_hold() {
         summary(yaml, &json!({"test": false})),
         "`/status` is ``, and must be `failed` or `errored`"
     );
+    // Where somebody takes a condition for a proof, neither value is told.
+    let yaml = "{name: x, event: e, when: {/verificationToken: s3cret}}";
+    assert_eq!(summary(yaml, &json!({"verificationToken": "s3cret"})), "x e: @ e ");
+    for seen in [json!({"verificationToken": "s3cre"}), json!({})] {
+        assert_eq!(summary(yaml, &seen), "`/verificationToken` is not what it must be");
+    }
     let each = "{name: x, event: /type, each: /all, when: {/ok: true}}";
     let body =
         json!({"all": [{"type": "a", "ok": true}, {"type": "b"}, {"type": "c", "ok": true}]});

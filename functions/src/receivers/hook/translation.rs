@@ -100,6 +100,10 @@ fn event(
     for condition in &hook.when {
         let found = said.value(&condition.place).unwrap_or_default();
         if !condition.one_of.contains(&found) {
+            if is_secret(&condition.place) {
+                let place = line(&condition.place.to_string(), 100);
+                return Err(format!("`{place}` is not what it must be"));
+            }
             return Err(format!(
                 "`{}` is `{}`, and must be `{}`",
                 line(&condition.place.to_string(), 100),
@@ -191,6 +195,13 @@ impl Said<'_> {
     fn text(&self, place: &Place) -> Option<String> {
         self.value(place).filter(|text| !text.is_empty())
     }
+}
+
+/// Whether what is at a place is, by its name, not for answers and logs.
+fn is_secret(place: &Place) -> bool {
+    let place = place.to_string().to_ascii_lowercase();
+    let words = ["apikey", "api-key", "api_key", "authorization", "credential", "passw", "secret"];
+    words.into_iter().chain(["signature", "token"]).any(|word| place.contains(word))
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Proofs that are none.
 
+use runtime::signature::{Stamp, scheme};
+
 use super::*;
 
 /// All that a source is told of these requests, of which none may be taken.
@@ -155,5 +157,62 @@ async fn an_id_that_nobody_signed_makes_no_other_event() {
             assert!((200..300).contains(&told.code), "{}: {told:?}", source.name);
         }
         world.has_once(source.builds, source.name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_one_host_signed_is_worth_nothing_at_the_address_of_another() {
+    let world = World::without_scripts().await;
+    let hooks = json!([{
+        "name": "plain", "event": "push",
+        "proof": {"type": "hmac-sha256", "header": "X-Hub-Signature-256", "prefix": "sha256="},
+    }]);
+    let keys = json!({"sharedSecret": SECRET, "hooks": hooks.to_string()});
+    world.project("ocean/brig", keys).await;
+    // Push and issue at once, to be of a form that each of them takes.
+    let body = |more: Value| {
+        let mut body = json!({
+            "ref": "refs/heads/main",
+            "after": "1".repeat(40),
+            "head_commit": {"id": "1".repeat(40), "timestamp": "2026-03-01T10:00:00Z"},
+            "repository": {"id": 1, "full_name": "ocean/brig", "default_branch": "main"},
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let sender = |more: &str| json!({"id": 7, "login": "a", more: "User"});
+    let change = json!({"type": "branch", "name": "main", "target": {"hash": "1".repeat(40)}});
+    let bodies = [
+        ("/events/github", body(json!({"sender": sender("type")}))),
+        ("/events/gitea", body(json!({"sender": sender("username")}))),
+        (
+            "/events/bitbucket",
+            body(json!({"actor": {"type": "user"}, "push": {"changes": [{"new": change}]}})),
+        ),
+    ];
+    let addresses = bodies.clone().map(|(address, _)| address);
+    for (own, body) in bodies {
+        let body = body.to_string();
+        let digest = scheme::GITHUB.sign(SECRET, Stamp::default(), body.as_bytes()).unwrap();
+        let send = |address: &str| {
+            let request = post(address)
+                .header("content-type", "application/json")
+                .header("x-github-event", "push")
+                .header("x-event-key", "repo:push")
+                .header("x-hub-signature-256", &digest)
+                .header("x-hub-signature", &digest);
+            world.send(request.body(body.clone().into()).unwrap())
+        };
+        let before = world.builds().await.len();
+        for other in addresses.iter().filter(|address| **address != own) {
+            let told = send(other).await;
+            assert_eq!(told.code, 400, "{own} at {other}: {told:?}");
+            assert!(told.body["reason"].as_str().unwrap().ends_with(own), "{told:?}");
+        }
+        assert_eq!(send("/events/hook/ocean/brig/plain").await.code, 400, "{own}");
+        assert_eq!(world.builds().await.len(), before);
+        let told = send(own).await;
+        assert_eq!(told.code, 200, "{own}: {told:?}");
+        assert_eq!(world.builds().await.len(), before + 1, "{own}: {told:?}");
     }
 }

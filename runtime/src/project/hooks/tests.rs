@@ -19,10 +19,10 @@ fn read(value: Value) -> Result<Hook, String> {
 #[test]
 fn a_rule_is_read_with_all_that_it_may_have() {
     let hook = read(json!({
-        "name": "shop", "event": {"from": ["/type", "header:X-Type"], "default": "order"},
+        "name": "shop", "event": {"from": ["/type", "body:/type"], "default": "order"},
         "action": "/status", "revision": {"ref": "refs/heads/main", "commit": {"from": "/sha"}},
         "identity": ["/id", "body:/batch"], "each": "/orders", "title": "An order",
-        "time": "/at", "when": {"/test": false, "header:X-Country": ["DE", null, 7]},
+        "time": "/at", "when": {"/test": false, "body:/country": ["DE", null, 7]},
         "proof": {"type": "hmac-sha1", "header": "X-Sign", "prefix": "v0=", "encoding": "base64"},
         "secret": "SHOP",
     }))
@@ -32,7 +32,7 @@ fn a_rule_is_read_with_all_that_it_may_have() {
         let places: Vec<String> = text.places.iter().map(Place::to_string).collect();
         format!("{} {:?}", places.join(" "), text.default)
     };
-    assert_eq!(shown(&Some(hook.event)), r#"/type header:x-type Some("order")"#);
+    assert_eq!(shown(&Some(hook.event)), r#"/type body:/type Some("order")"#);
     assert_eq!(shown(&hook.action), "/status None");
     assert_eq!(shown(&hook.reference), r#" Some("refs/heads/main")"#);
     assert_eq!(shown(&hook.commit), "/sha None");
@@ -41,7 +41,7 @@ fn a_rule_is_read_with_all_that_it_may_have() {
     assert_eq!(hook.identity, [Place::Element("/id".into()), Place::Body("/batch".into())]);
     let conditions = hook.when.iter();
     let when: Vec<String> = conditions.map(|is| format!("{} {:?}", is.place, is.one_of)).collect();
-    assert_eq!(when, [r#"/test ["false"]"#, r#"header:x-country ["DE", "", "7"]"#]);
+    assert_eq!(when, [r#"/test ["false"]"#, r#"body:/country ["DE", "", "7"]"#]);
     let scheme = hook.proof.scheme().unwrap();
     assert_eq!((scheme.header, scheme.prefix), ("x-sign", "v0="));
     assert_eq!((scheme.algorithm, scheme.encoding), (Algorithm::Sha1, Encoding::Base64));
@@ -65,6 +65,38 @@ fn a_sender_proves_itself_in_one_of_four_ways() {
     let found =
         proof(json!({"type": "hmac-sha256", "header": "X-Hub-Signature-256", "prefix": "sha256="}));
     assert_eq!(found.unwrap().scheme(), Some(crate::signature::scheme::GITHUB));
+}
+
+#[test]
+fn a_header_counts_only_where_the_sender_has_proved_it() {
+    let hmac = json!({"type": "hmac-sha256", "header": "x-sign"});
+    let read = |proof: &Value, key: &str, value: Value| {
+        let mut rule = json!({"name": "x", "event": "x", "proof": proof});
+        rule[key] = value;
+        read(rule)
+    };
+    for (key, of) in [
+        ("event", json!("header:NAME")),
+        ("event", json!({"from": ["/type", "header:NAME"], "default": "x"})),
+        ("action", json!("header:NAME")),
+        ("when", json!({"header:NAME": "x"})),
+        ("identity", json!("header:NAME")),
+        ("revision", json!({"ref": "header:NAME"})),
+        ("revision", json!({"commit": "header:NAME"})),
+        ("time", json!("header:NAME")),
+    ] {
+        let named =
+            |name: &str| serde_json::from_str(&of.to_string().replace("NAME", name)).unwrap();
+        for proof in [&hmac, &json!("standard-webhooks")] {
+            let error = read(proof, key, named("x-topic")).unwrap_err();
+            assert!(error.contains("the header x-topic, which is not signed"), "{key}: {error}");
+        }
+        assert!(read(&json!("standard-webhooks"), key, named("webhook-id")).is_ok(), "{key}");
+        for proof in [json!("token"), json!({"type": "token", "header": "x-key"})] {
+            assert!(read(&proof, key, named("x-topic")).is_ok(), "{key}");
+        }
+    }
+    assert!(read(&hmac, "title", json!("header:x-topic")).is_ok());
 }
 
 #[test]
@@ -109,7 +141,7 @@ fn what_is_wrong_with_a_rule_is_said_with_its_name() {
         ),
         (
             json!({"proof": {"type": "hmac-sha256", "header": "x"}, "identity": ["header:y"]}),
-            "takes its identity, revision or time from the header y, which is not signed",
+            "takes what is built, or whether, from the header y, which is not signed",
         ),
         (
             json!({"secret": "NONE"}),
