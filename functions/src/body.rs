@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use base64::Engine;
 use futures::StreamExt;
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
@@ -88,6 +89,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let (value, None) = (values.next()?, values.next()) else { return Some(String::new()) };
     let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     Some(essence.trim().to_ascii_lowercase())
+}
+
+/// What stands for bytes in an identity, however many they are: their SHA-256, in letters.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    base64::engine::general_purpose::STANDARD.encode(digest)
 }
 
 /// Reads a JSON object; where it is wrong is said, what is there is not.

@@ -31,6 +31,8 @@ Everything is set by environment variables, because that is what every host has:
   APP_ID, APP_KEY           a GitHub App and its private key in PEM, or APP_KEY_FILE with it
                             (default: /etc/brigade-github-app/key.pem)
   CHECK_SUITE_ON_PR         false asks GitHub for no check suite of the App for pull requests
+  GITHUB_HOSTS              the GitHub Enterprise servers that the App may prove itself to, beside
+                            api.github.com (default: none)
   GITHUB_TWO_BUILDS         true makes a build for <event> and one for <event>:<action>, as Brigade
   GITHUB_ALLOW_SHA1         true takes the signatures of old GitHub Enterprise servers
   REGISTRY_ALLOW_UNSIGNED   true takes registry webhooks without a token: whoever can reach this

@@ -49,6 +49,10 @@ pub struct Settings {
     /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
     /// old GitHub Enterprise servers do. Default: false.
     pub github_allow_sha1: bool,
+    /// `GITHUB_HOSTS`: the servers beside api.github.com and this machine that are sent what proves
+    /// the App of `APP_ID`, a list of names without ports: those of the App's own GitHub. Whatever
+    /// other server a project names could ask GitHub for tokens with it. Default: none.
+    pub github_hosts: Vec<String>,
     /// `GITHUB_TWO_BUILDS`: makes two builds of an event with an action, `<event>` and
     /// `<event>:<action>`, as Brigade does, instead of one that fires both names. Default: false.
     pub github_two_builds: bool,
@@ -402,6 +406,7 @@ impl Settings {
             events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
             functions: list(&get("FUNCTIONS").unwrap_or_default()),
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
+            github_hosts: list(&get("GITHUB_HOSTS").unwrap_or_default().to_ascii_lowercase()),
             github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
@@ -649,5 +654,6 @@ fn a_clone_says_which_variable_is_missing_or_wrong() {
 fn an_empty_environment_is_closed() {
     let settings = Settings::default();
     assert!(!settings.registry_allow_unsigned && !settings.github_allow_sha1);
+    assert!(settings.github_hosts.is_empty());
     assert_eq!(settings.listen.port(), 8080);
 }

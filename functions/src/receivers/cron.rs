@@ -11,8 +11,8 @@
 //!   the repository's default branch. The body, whatever it is, is the payload. So there is
 //!   everything that Brigade's chart `brigade-cron` had, but for a script of its own: a schedule
 //!   runs the project's
-//! - Identity: the event's name, the schedule and the time that it was scheduled for, so that a call
-//!   that is made again makes nothing. The time is `?time=`, `X-CloudScheduler-ScheduleTime`,
+//! - Identity: the event's name, the schedule, the revision and the time that it was scheduled for,
+//!   so that a call that is made again makes nothing. The time is `?time=`, `X-CloudScheduler-ScheduleTime`,
 //!   `ce-time`, or `time`, `scheduledTime` or `scheduled_time` in the body; without any, an
 //!   `Idempotency-Key`; without that, every call is an event of its own
 //! - Limits: 1 MiB

@@ -9,9 +9,11 @@
 //!   `pull_request_review_comment`, `push`, `release`, `status`, each also as `<event>:<action>`;
 //!   `image_push` from the provider `ghcr` of `package` and `registry_package`; every other event
 //!   that is about a repository where the project's `filters.events` names it
-//! - Identity: the signed body; the payload is its JSON text, decoded if it came as a form, and for
+//! - Identity: the signed body, and of what people start again with the same body
+//!   (`repository_dispatch`, `workflow_dispatch`, a check run's button) `X-GitHub-Delivery`, which is
+//!   not signed: who has one such delivery can have it built again; the payload is its JSON text, decoded if it came as a form, and for
 //!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
-//!   its tag and the action
+//!   its tag, the action and when its package changed, where GitHub says that
 //! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
 //!   no other event is at a commit that may be a fork's; GitHub's API has half of the time
 //!
@@ -20,10 +22,11 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::routing::post;
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
+use runtime::settings::Settings;
 use runtime::signature::{self, Legacy, Secrets, SignatureError};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -77,7 +80,8 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     if name == "ping" {
         return Ok(pong(Some(&project)));
     }
-    let delivery = Delivery { name, json, signed };
+    let id = parts.headers.get("x-github-delivery").map(HeaderValue::as_bytes).unwrap_or_default();
+    let delivery = Delivery { name, id, json, signed };
     let mut translated = match translate(delivery, &app.settings, &project)? {
         Meaning::Event(translated) => *translated,
         Meaning::Skipped { status, reason } => {
@@ -108,7 +112,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     make(&app, deadline, &project, event, note).await
 }
 
-/// Makes the build of an event, or the two that Brigade makes of one with an action.
+/// Makes the build of an event, or the two of it.
 async fn make(
     app: &App,
     deadline: Instant,
@@ -122,27 +126,30 @@ async fn make(
         made.reason = reasons.join("; ");
         made
     };
-    match &event.action {
-        Some(action) if app.settings.github_two_builds => {
-            // One body is one event, unless something says otherwise.
-            let identity = match &event.identity {
-                Identity::Content(signed) => {
-                    Identity::Content([signed, action.as_bytes()].concat().into())
-                }
-                Identity::Fresh => Identity::Fresh,
-            };
-            let kind = format!("{}:{action}", event.kind);
-            let second = Event { kind, action: None, identity, ..event.clone() };
-            let events = vec![Ok(Event { action: None, ..event }), Ok(second)];
-            let results = builds::make_all(app, deadline, project, events).await;
+    let events = events_of(event, &app.settings).into_iter().map(Ok).collect();
+    Ok(match builds::answer(app, deadline, project, "Complete", events).await? {
+        Answer::Made { status, made } => Answer::Made { status, made: Box::new(noted(*made)) },
+        Answer::Several { status, results } => {
             let results = results.into_iter().map(|result| result.map(noted)).collect();
-            Ok(Answer::Several { status: "Complete", results })
+            Answer::Several { status, results }
         }
-        _ => {
-            let made = noted(builds::make(app, deadline, project, event).await?);
-            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
-        }
-    }
+        passed @ Answer::Passed { .. } => passed,
+    })
+}
+
+/// The events that an event is built as: itself, or the two that Brigade makes of one with an action.
+fn events_of(event: Event, settings: &Settings) -> Vec<Event> {
+    let Some(action) = event.action.clone().filter(|_| settings.github_two_builds) else {
+        return vec![event];
+    };
+    // One body is one event, unless something says otherwise.
+    let identity = match &event.identity {
+        Identity::Content(signed) => Identity::Content([signed, action.as_bytes()].concat().into()),
+        Identity::Fresh => Identity::Fresh,
+    };
+    let kind = format!("{}:{action}", event.kind);
+    let second = Event { kind, action: None, identity, ..event.clone() };
+    vec![Event { action: None, ..event }, second]
 }
 
 /// Whether an event that is not taken itself is to have a check suite, whose events are.

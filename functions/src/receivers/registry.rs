@@ -15,8 +15,8 @@
 //!   notifications of which one delivery has several are a build each, at most 256
 //! - Identity: the body, what it is in it, and the commit; fresh if the body says neither its id
 //!   nor its time, because such a body does not differ from push to push
-//! - Limits: 1 MiB. Harbor waits 3 seconds where others wait 10, so its deliveries have 3/10 of
-//!   `REQUEST_BUDGET`
+//! - Limits: 1 MiB; the payloads of one delivery's builds together 32 MiB. Harbor waits 3 seconds
+//!   where others wait 10, so its deliveries have 3/10 of `REQUEST_BUDGET`
 //!
 //! | provider | is told by | events | identity |
 //! |---|---|---|---|

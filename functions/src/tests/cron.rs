@@ -51,6 +51,20 @@ async fn two_calls_for_one_time_at_once_are_one_build() {
 }
 
 #[tokio::test]
+async fn two_names_or_two_branches_at_one_time_are_two_builds() {
+    let world = World::without_scripts().await;
+    for query in
+        ["event=deploy:eu", "event=deploy:us", "event=deploy:eu&ref=a", "event=deploy:eu&ref=b"]
+    {
+        let uri =
+            format!("/events/cron/ocean/brig?{query}&time=2026-05-04T02:00:00Z&token=aye+aye");
+        assert_eq!(world.send(call(&uri, &[])).await.body["duplicate"], false, "{query}");
+        assert_eq!(world.send(call(&uri, &[])).await.body["duplicate"], true, "{query}");
+    }
+    assert_eq!(world.builds().await.len(), 4);
+}
+
+#[tokio::test]
 async fn a_call_without_a_time_is_always_new() {
     let world = World::without_scripts().await;
     for _ in 0..2 {

@@ -49,6 +49,60 @@ async fn the_same_push_sent_again_makes_nothing_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_is_started_twice_with_equal_bodies_is_two_builds_and_a_redelivery_none() {
+    let world = World::without_scripts().await;
+    let events = "*,repository_dispatch,workflow_dispatch";
+    let keys = json!({"sharedSecret": SECRET, "filters.events": events});
+    world.project("ocean/brig", keys).await;
+    let repository = json!({"full_name": "ocean/brig", "pushed_at": "2026-03-01T10:00:00Z"});
+    let suite = json!({
+        "head_branch": "main",
+        "head_sha": "5",
+        "app": {"id": 1},
+    });
+    let run = |action: &str| {
+        json!({
+            "action": action,
+            "check_run": {"check_suite": suite, "completed_at": "2026-03-01T10:00:00Z"},
+            "requested_action": {"identifier": "fix"},
+            "repository": repository,
+        })
+    };
+    let dispatch = json!({
+        "action": "deploy",
+        "branch": "main",
+        "client_payload": null,
+        "repository": repository,
+    });
+    let workflow = json!({
+        "inputs": null,
+        "ref": "refs/heads/main",
+        "workflow": ".github/workflows/x.yml",
+        "repository": repository,
+    });
+    for (event, body, builds) in [
+        ("repository_dispatch", dispatch, 2),
+        ("workflow_dispatch", workflow, 2),
+        ("check_run", run("requested_action"), 2),
+        // Of a run that is created there is one body.
+        ("check_run", run("created"), 1),
+    ] {
+        let mut made = Vec::new();
+        for id in ["one", "two", "one", "two"] {
+            let mut request = delivery(event, body.to_string());
+            request.headers_mut().insert("x-github-delivery", id.parse().unwrap());
+            let told = world.send(request).await;
+            assert_eq!(told.code, 200, "{told:?}");
+            made.extend(told.builds());
+        }
+        assert_eq!(made[..2], made[2..], "{event}");
+        made.sort();
+        made.dedup();
+        assert_eq!(made.len(), builds, "{event}");
+    }
+}
+
+#[tokio::test]
 async fn many_identical_pushes_at_once_are_one_build() {
     let world = World::without_scripts().await;
     let sent = (0..20).map(|_| world.send(delivery("push", push())));

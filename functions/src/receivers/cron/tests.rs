@@ -46,9 +46,9 @@ fn what_every_scheduler_says_is_understood() {
         "schedule=nightly&event=build&ref=refs/heads/main&commit=c0ffee&time=2026-05-04T02:00:00Z",
         &[],
         "what it is given",
-        expect![
-            "build nightly | refs/heads/main@c0ffee | nightly at 2026-05-04T02:00:00Z | time 1777860000000 nightly"
-        ],
+        expect![[
+            r#"build nightly | refs/heads/main@c0ffee | nightly at 2026-05-04T02:00:00Z | [["build","nightly","refs/heads/main","c0ffee"],"time",1777860000000]"#
+        ]],
     );
     // Cloud Scheduler.
     check(
@@ -59,7 +59,9 @@ fn what_every_scheduler_says_is_understood() {
             ("content-type", "application/octet-stream"),
         ],
         "",
-        expect!["cron nightly | @ | nightly at 2026-05-04T02:00:00Z | time 1777860000000 nightly"],
+        expect![[
+            r#"cron nightly | @ | nightly at 2026-05-04T02:00:00Z | [["cron","nightly","",""],"time",1777860000000]"#
+        ]],
     );
     // EventBridge, to an API destination.
     let rule = "arn:aws:events:eu-west-1:123456789012:rule/nightly";
@@ -69,36 +71,44 @@ fn what_every_scheduler_says_is_understood() {
         "",
         &[],
         &body.to_string(),
-        expect!["cron nightly | @ | nightly at 2026-05-04T02:00:00Z | time 1777860000000 nightly"],
+        expect![[
+            r#"cron nightly | @ | nightly at 2026-05-04T02:00:00Z | [["cron","nightly","",""],"time",1777860000000]"#
+        ]],
     );
     // A Logic App.
     check(
         "schedule=hourly",
         &[],
         r#"{"scheduledTime": "2026-05-04T02:00:00.0000000Z", "ref": "refs/heads/main"}"#,
-        expect![
-            "cron hourly | refs/heads/main@ | hourly at 2026-05-04T02:00:00Z | time 1777860000000 hourly"
-        ],
+        expect![[
+            r#"cron hourly | refs/heads/main@ | hourly at 2026-05-04T02:00:00Z | [["cron","hourly","refs/heads/main",""],"time",1777860000000]"#
+        ]],
     );
     // A CloudEvent.
     check(
         "",
         &[("ce-time", "2026-05-04T02:00:00Z")],
         r#"{"schedule": "daily"}"#,
-        expect!["cron daily | @ | daily at 2026-05-04T02:00:00Z | time 1777860000000 daily"],
+        expect![[
+            r#"cron daily | @ | daily at 2026-05-04T02:00:00Z | [["cron","daily","",""],"time",1777860000000]"#
+        ]],
     );
-    // A CronJob, whose jobs have the minute in their names.
+    // A script, by seconds.
     check(
         "schedule=hourly&time=1777860000",
         &[("idempotency-key", "x")],
         "",
-        expect!["cron hourly | @ | hourly at 2026-05-04T02:00:00Z | time 1777860000000 hourly"],
+        expect![[
+            r#"cron hourly | @ | hourly at 2026-05-04T02:00:00Z | [["cron","hourly","",""],"time",1777860000000]"#
+        ]],
     );
     check(
         "schedule=hourly",
         &[("idempotency-key", "x")],
         "",
-        expect!["cron hourly | @ | hourly | name 6 hourly idempotency-key x"],
+        expect![[
+            r#"cron hourly | @ | hourly | [["cron","hourly","",""],"name","idempotency-key x"]"#
+        ]],
     );
 }
 
@@ -122,10 +132,31 @@ fn the_address_goes_before_the_headers_and_those_before_the_body() {
 }
 
 #[test]
+fn what_is_asked_for_tells_calls_of_one_time_apart() {
+    let at = "schedule=nightly&event=deploy:eu&ref=main&time=2026-05-04T02:00:00Z";
+    let identity = |query: &str| call(query, &[], "").unwrap().identity;
+    assert_eq!(identity(at), identity(at));
+    for (from, to) in [
+        ("deploy:eu", "deploy:us"),
+        ("ref=main", "ref=release"),
+        ("ref=main", "commit=main"),
+        ("schedule=nightly", "schedule=hourly"),
+        ("02:00", "03:00"),
+    ] {
+        assert_ne!(identity(at), identity(&at.replace(from, to)), "{to}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused() {
-    for query in
-        ["time=soon", "event=a%20b", "schedule=a%0Ab", "ref=--upload-pack%3Dx", "commit=-x"]
-    {
+    for query in [
+        "time=soon",
+        "time=0",
+        "event=a%20b",
+        "schedule=a%0Ab",
+        "ref=--upload-pack%3Dx",
+        "commit=-x",
+    ] {
         assert!(matches!(call(query, &[], ""), Err(Rejection::Malformed { .. })), "{query}");
     }
     let long = format!("schedule={}", "x".repeat(201));

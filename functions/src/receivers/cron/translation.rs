@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use runtime::event::{Event, Identity, Revision};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::lenient::{line, moment, text};
 use crate::rejection::Rejection;
@@ -80,9 +80,12 @@ pub(super) fn translate(
 
     let read = |text: String| moment(Value::String(text)).ok().flatten();
     let time = match given(&asked.time) {
-        Some(text) => Some(read(text).ok_or_else(|| {
-            Rejection::malformed("?time= must be a time like 2026-05-04T07:30:00Z, or seconds")
-        })?),
+        // What is computed of nothing is 0.
+        Some(text) => {
+            Some(read(text).filter(|time| *time > Timestamp::UNIX_EPOCH).ok_or_else(|| {
+                Rejection::malformed("?time= must be a time like 2026-05-04T07:30:00Z, or seconds")
+            })?)
+        }
         None => header("x-cloudscheduler-scheduletime")
             .and_then(read)
             .or_else(|| header("ce-time").and_then(read))
@@ -103,10 +106,10 @@ pub(super) fn translate(
         return Err(Rejection::malformed("?ref= and ?commit= must name a revision"));
     }
 
-    let named = schedule.clone().unwrap_or_default();
+    let asked = (&kind, &schedule, &revision.reference, &revision.commit);
     let identity = match (time, name) {
-        (Some(time), _) => Some(format!("time {} {named}", time.as_millisecond())),
-        (None, Some(name)) => Some(format!("name {} {named} {name}", named.len())),
+        (Some(time), _) => Some(json!([asked, "time", time.as_millisecond()])),
+        (None, Some(name)) => Some(json!([asked, "name", name])),
         (None, None) => None,
     };
     let title = schedule.clone().unwrap_or_else(|| kind.clone());
@@ -117,7 +120,8 @@ pub(super) fn translate(
         short_title: line(&title, 50),
         long_title: line(&format!("{title}{at}"), 200),
         time,
-        identity: identity.map_or(Identity::Fresh, |text| Identity::Content(text.into())),
+        identity: identity
+            .map_or(Identity::Fresh, |said| Identity::Content(said.to_string().into())),
         ..Event::new(CRON, &kind, payload)
     })
 }

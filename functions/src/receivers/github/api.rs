@@ -1,8 +1,8 @@
 //! Calls GitHub's API as an installation of a GitHub App.
 //!
 //! A token is asked for by a statement that the App's key signs, good for some minutes; it lives for
-//! an hour and is kept nowhere but in what it was asked for. Nothing of an answer is repeated in an
-//! error.
+//! an hour, is good for one repository, and is kept nowhere but in what it was asked for. Nothing of
+//! an answer is repeated in an error.
 //!
 //! <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app>
 
@@ -37,8 +37,14 @@ pub(super) enum ApiError {
     #[error("the variable APP_KEY is no RSA key that signs")]
     Key,
     /// The project's server is none that a token may be sent to.
-    #[error("the project's github.baseURL is not the https URL of an API")]
+    #[error(
+        "the project's github.baseURL is not the https URL of an API on api.github.com or on a \
+         host of GITHUB_HOSTS"
+    )]
     Address,
+    /// Whoever signed the body named an installation that is not theirs.
+    #[error("the installation that the delivery names gives no token for the project's repository")]
+    Elsewhere,
     /// It said no.
     #[error("GitHub answered {code} to {call}")]
     Refused {
@@ -65,12 +71,16 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// The API with a new token of an installation, until a moment; and when the token ends, as
-    /// GitHub says it.
+    /// The API with a new token of an installation for this repository, until a moment; and when the
+    /// token ends, as GitHub says it.
+    ///
+    /// The installation is what the body says, and a project proves its own bodies: so that nobody
+    /// has the token of another's, GitHub must say that it is for the project's repository and no
+    /// other.
     pub(super) async fn of_installation(
-        base: &str,
+        base: Url,
         (app, key): (u64, &SecretString),
-        installation: u64,
+        (installation, repository): (u64, &str),
         until: Instant,
     ) -> Result<(Api, String), ApiError> {
         #[derive(Deserialize)]
@@ -78,12 +88,25 @@ impl Api {
             token: String,
             #[serde(default)]
             expires_at: String,
+            #[serde(default)]
+            repositories: Vec<Repository>,
+        }
+        #[derive(Deserialize)]
+        struct Repository {
+            full_name: String,
         }
         let statement = statement(app, key, Timestamp::now())?;
-        let api = Api { base: address(base)?, token: statement, until };
+        let api = Api { base, token: statement, until };
         let path = format!("app/installations/{installation}/access_tokens");
-        let token: Token = api.call(Method::POST, &path, None).await?;
-        Ok((Api { token: token.token.into(), ..api }, token.expires_at))
+        let name = repository.rsplit('/').next().unwrap_or_default();
+        let asked = json!({"repositories": [name]});
+        let token: Token = api.call(Method::POST, &path, Some(&asked)).await?;
+        match &token.repositories[..] {
+            [only] if only.full_name.eq_ignore_ascii_case(repository) => {
+                Ok((Api { token: token.token.into(), ..api }, token.expires_at))
+            }
+            _ => Err(ApiError::Elsewhere),
+        }
     }
 
     /// Its token.
@@ -222,9 +245,10 @@ fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretStrin
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)).into())
 }
 
-/// The API's address: GitHub's own, or that of the project's server. A token is sent there, so it
-/// must be encrypted on its way, unless that does not leave this machine.
-fn address(base: &str) -> Result<Url, ApiError> {
+/// The API's address: GitHub's own, or that of the project's server, if the operator lists it. What
+/// proves the App is sent there, so it must be encrypted on its way, unless that does not leave this
+/// machine.
+pub(super) fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
     let base = if base.is_empty() { GITHUB } else { base };
     // What a path is joined to ends with a slash.
     let url = Url::parse(&format!("{}/", base.trim_end_matches('/')));
@@ -232,7 +256,12 @@ fn address(base: &str) -> Result<Url, ApiError> {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_here =
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    let fits = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+    let is_known = host == "api.github.com" || hosts.iter().any(|known| known == host);
+    let fits = match url.scheme() {
+        "https" => is_known || is_here,
+        "http" => is_here,
+        _ => false,
+    };
     if fits && url.query().is_none() { Ok(url) } else { Err(ApiError::Address) }
 }
 
@@ -273,17 +302,24 @@ fn a_token_is_sent_to_github_or_encrypted_or_nowhere_else() {
         ("http://127.0.0.1:80", "http://127.0.0.1/"),
         ("http://[::1]:8080/", "http://[::1]:8080/"),
     ] {
-        assert_eq!(address(base).unwrap().as_str(), url);
+        assert_eq!(address(base, &["github.acme.com".to_owned()]).unwrap().as_str(), url);
     }
     for base in [
         "http://github.acme.com",
+        "https://evil.example/",
+        "https://github.acme.com.evil.example/",
+        "https://github.acme.com@evil.example/",
+        "https://evil.example/github.acme.com",
         "ftp://x/",
         "github.acme.com",
         "http://127.0.0.1.x/",
         "https://x/?a=b",
     ] {
-        assert!(matches!(address(base), Err(ApiError::Address)), "{base}");
+        let hosts = ["github.acme.com".to_owned()];
+        assert!(matches!(address(base, &hosts), Err(ApiError::Address)), "{base}");
     }
+    let unlisted = address("https://github.acme.com/api/v3", &[]);
+    assert!(matches!(unlisted, Err(ApiError::Address)), "{unlisted:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! checks and comments, with a token in it, and check suites for pull requests.
 //!
 //! GitHub is asked before the build is made, so that a delivery that is made again repairs what
-//! GitHub did not do; of a build that is there nothing is asked a second time.
+//! GitHub did not do; once all builds are there nothing is asked a second time.
 
 use axum::http::StatusCode;
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use runtime::project::Project;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, address};
+use super::events_of;
 use super::translation::{Need, Translated};
 use crate::app::App;
 use crate::rejection::Rejection;
@@ -48,16 +49,22 @@ pub(super) async fn complete(
         Ok(known) => known,
         Err(why) => return Ok(without_app(event, &need, why)),
     };
-    let build = Build::new(project, event.clone(), Timestamp::now()).id;
     let cluster = app.cluster.with_deadline(deadline);
-    if cluster.build(&project.namespace, build).await?.is_some() {
+    let mut is_made = true;
+    for event in events_of(event.clone(), settings) {
+        let build = Build::new(project, event, Timestamp::now()).id;
+        is_made = is_made && cluster.build(&project.namespace, build).await?.is_some();
+    }
+    if is_made {
         let Completed { event, .. } = without_app(event, &need, "");
         return Ok(Completed { event, note: None });
     }
     // Half of the time that is left is for the build.
     let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
     let key = (id, &settings.app_key);
-    let api = Api::of_installation(&project.github_base_url, key, installation, until).await;
+    let base = address(&project.github_base_url, &settings.github_hosts);
+    let base = base.map_err(|error| refused(error, Step::Token))?;
+    let api = Api::of_installation(base, key, (installation, &project.name), until).await;
     let (api, expires) = api.map_err(|error| refused(error, Step::Token))?;
     match need {
         Need::Nothing => Ok(Completed { event, note: None }),

@@ -24,7 +24,7 @@ fn meaning_with(
 ) -> Result<Meaning, Rejection> {
     let yaml = format!("project: ocean/brig\nsharedSecret: s\nfilters: {filters}\n");
     let (project, _) = values::read(&yaml, "default").unwrap();
-    translate(Delivery { name, json: json.clone(), signed: json }, settings, &project)
+    translate(Delivery { name, id: b"1", json: json.clone(), signed: json }, settings, &project)
 }
 
 fn meaning(name: &str, body: &Value) -> Result<Meaning, Rejection> {

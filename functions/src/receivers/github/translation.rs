@@ -76,7 +76,7 @@ const MEMBERS: [(&str, &str); 22] = [
     ("secret_scanning_alert", "alert"),
     ("star", "starred_at"),
     ("team_add", "team"),
-    ("workflow_dispatch", "workflow"),
+    ("workflow_dispatch", "inputs"),
     ("workflow_run", "workflow_run"),
 ];
 
@@ -130,6 +130,8 @@ pub(super) enum Need {
 pub(super) struct Delivery<'a> {
     /// The value of `X-GitHub-Event`. It is not signed, so the body must bear it out.
     pub(super) name: &'a str,
+    /// The value of `X-GitHub-Delivery`, which GitHub keeps when it delivers again. It is not signed.
+    pub(super) id: &'a [u8],
     /// The JSON text of the body.
     pub(super) json: Bytes,
     /// The body as it was signed.
@@ -215,11 +217,26 @@ pub(super) fn translate(
         short_title,
         long_title,
         time: time(name, &body),
-        identity: Identity::Content(delivery.signed),
+        identity: identity(&delivery, &body),
         ..Event::new("github", &kind, delivery.json)
     };
     let installation = body.installation.as_ref().and_then(members::Numbered::id);
     Ok(Meaning::Event(Box::new(Translated { event, seen, need, installation })))
+}
+
+/// What tells an event from another: its body. Of what a person or a program starts, the body may be
+/// that of the last time, byte for byte, so GitHub's name of the delivery does as well.
+fn identity(delivery: &Delivery<'_>, body: &Body) -> Identity {
+    let is_started = match delivery.name {
+        "repository_dispatch" | "workflow_dispatch" => true,
+        "check_run" => body.action.as_deref() == Some("requested_action"),
+        _ => false,
+    };
+    if !is_started || delivery.id.is_empty() {
+        return Identity::Content(delivery.signed.clone());
+    }
+    // No body has this byte.
+    Identity::Content([&delivery.signed[..], &[0], delivery.id].concat().into())
 }
 
 /// Why an event is ignored that is built only where somebody asks for it.

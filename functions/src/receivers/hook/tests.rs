@@ -239,6 +239,19 @@ fn the_same_is_known_by_what_the_rule_names_else_by_its_name_else_by_all_of_it()
 }
 
 #[test]
+fn a_long_body_is_not_a_part_of_every_elements_identity() {
+    let body = json!({"all": vec![json!({}); MOST], "around": "x".repeat(50_000)});
+    for identity in ["[]", "body:/around", "[body:/around, body:/all]"] {
+        let each = format!("[{{name: x, event: e, each: /all, identity: {identity}}}]");
+        let (events, _) = heard(&rule(&each, "x"), &body).unwrap();
+        assert!(!events.is_empty());
+        for event in events {
+            assert!(matches!(event.identity, Identity::Content(content) if content.len() < 100));
+        }
+    }
+}
+
+#[test]
 fn what_is_no_object_and_no_list_is_malformed() {
     let hook = rule("[]", "alertmanager");
     for body in ["", "7", "null", "\"x\"", "{", "[1,", "{\"a\": 1e999999}", "\u{feff}{}"] {

@@ -6,7 +6,7 @@ use runtime::event::{Event, Identity, Revision};
 use runtime::project::hooks::{Hook, Place, Text, written};
 use serde_json::Value;
 
-use crate::body;
+use crate::body::{self, digest};
 use crate::lenient::{line, moment};
 use crate::rejection::Rejection;
 use crate::revision;
@@ -40,9 +40,10 @@ pub(super) fn translate(
     if !body.is_object() && !body.is_array() {
         return Err(Rejection::malformed("the body is neither a JSON object nor a list"));
     }
+    let whole = digest(bytes);
     let Some(each) = &hook.each else {
         let said = Said { headers, body: &body, element: &body };
-        return Ok(match event(hook, &said, name, bytes, 0, bytes.clone()) {
+        return Ok(match event(hook, &said, name, &whole, 0, bytes.clone()) {
             Ok(event) => (vec![event], String::new()),
             Err(reason) => (Vec::new(), reason),
         });
@@ -66,7 +67,7 @@ pub(super) fn translate(
     for (index, element) in elements.iter().enumerate() {
         replace(&mut rest, each, vec![element.clone()]);
         let said = Said { headers, body: &body, element };
-        match event(hook, &said, name, bytes, index, rest.to_string().into()) {
+        match event(hook, &said, name, &whole, index, rest.to_string().into()) {
             Ok(event) => {
                 let same = |other: &Event| {
                     (&other.kind, &other.identity) == (&event.kind, &event.identity)
@@ -87,11 +88,12 @@ fn replace(body: &mut Value, list: &str, elements: Vec<Value>) {
     }
 }
 
+/// One event; `whole` is the digest of the body.
 fn event(
     hook: &Hook,
     said: &Said<'_>,
     name: Option<&str>,
-    body: &[u8],
+    whole: &str,
     index: usize,
     payload: Bytes,
 ) -> Result<Event, String> {
@@ -136,19 +138,13 @@ fn event(
         short_title: line(&title, 50),
         long_title: line(&title, 200),
         time,
-        identity: Identity::Content(identity(hook, said, name, body, index).into()),
+        identity: Identity::Content(identity(hook, said, name, whole, index).into()),
         ..Event::new(&hook.name, &kind, payload)
     })
 }
 
 /// What tells an event from others; each of the ways begins with another letter.
-fn identity(
-    hook: &Hook,
-    said: &Said<'_>,
-    name: Option<&str>,
-    body: &[u8],
-    index: usize,
-) -> Vec<u8> {
+fn identity(hook: &Hook, said: &Said<'_>, name: Option<&str>, whole: &str, index: usize) -> String {
     let values: Vec<Value> = hook
         .identity
         .iter()
@@ -159,14 +155,13 @@ fn identity(
         .map(Option::unwrap_or_default)
         .collect();
     if values.iter().any(|value| !value.is_null()) {
-        return format!("places {}", Value::Array(values)).into_bytes();
+        // What is around the elements may be named here, and is there for each of them.
+        return format!("places {}", digest(Value::Array(values).to_string().as_bytes()));
     }
-    if let Some(name) = name {
-        return format!("name {index} {name}").into_bytes();
+    match name {
+        Some(name) => format!("name {index} {name}"),
+        None => format!("body {index} {whole}"),
     }
-    let mut content = format!("body {index}\n").into_bytes();
-    content.extend_from_slice(body);
-    content
 }
 
 impl Said<'_> {

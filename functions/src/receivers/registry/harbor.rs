@@ -8,7 +8,8 @@ use runtime::event::Image;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::translation::{Key, MOST, Said, Told, locate, read as part, some};
+use super::translation::{Key, MOST, Said, Told, is_image, locate, read as part, some};
+use crate::body::digest;
 use crate::lenient::{line, list, moment, object, text};
 
 /// What an event of Harbor's is here.
@@ -27,6 +28,8 @@ pub(super) fn read(body: &Value) -> Option<Told> {
         (Some(data), None) => (data, delivery.occur_at, None),
         (_, Some(_)) if name.starts_with("harbor.") => {
             let key = some(&delivery.source).zip(some(&delivery.id));
+            let key = key
+                .map(|(source, id)| digest(format!("{} {source}\n{id}", source.len()).as_bytes()));
             (delivery.data.unwrap_or_default(), delivery.time, key)
         }
         _ => return None,
@@ -41,7 +44,7 @@ pub(super) fn read(body: &Value) -> Option<Told> {
     };
     let said = |kind: &'static str, index: usize, image: Option<Image>| {
         let key = match &key {
-            Some((source, id)) => Key::Element(format!("{source}\n{id}\n{index}")),
+            Some(key) => Key::Element(format!("{key}\n{index}")),
             None if time.is_some() => Key::Body,
             None => Key::None,
         };
@@ -100,12 +103,14 @@ fn image(data: &Data, resource: &Resource) -> Option<Image> {
         Some(tag) if tag.contains(':') => (None, some(&resource.digest).or(Some(tag))),
         tag => (tag, some(&resource.digest)),
     };
-    Some(Image {
+    let image = Image {
         registry: host.unwrap_or_default(),
         repository: full.or(parts).or(path)?,
         tag,
         digest,
-    })
+    };
+    // Looked at here, because a long name would be there for each of the resources.
+    Some(image).filter(is_image)
 }
 
 /// Both formats: `event_data` is Harbor's own, `specversion` and `data` are CloudEvents'.

@@ -4,7 +4,7 @@ use runtime::event::Image;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::translation::{Key, MOST, Said, Told, locate, read as part, some};
+use super::translation::{Key, MOST, Said, Told, is_image, locate, read as part, some};
 use crate::lenient::{list, text};
 
 /// What Quay tells by this body, if it is Quay's.
@@ -23,12 +23,11 @@ pub(super) fn read(body: &Value) -> Option<Told> {
     let said = |tag: Option<String>| Said {
         provider: "quay",
         kind: "image_push",
-        image: repository.clone().map(|repository| Image {
-            registry: registry.clone(),
-            repository,
-            tag,
-            digest: None,
-        }),
+        // Looked at here, because a long name would be there for each of the tags.
+        image: repository
+            .clone()
+            .map(|repository| Image { registry: registry.clone(), repository, tag, digest: None })
+            .filter(is_image),
         time: None,
         // It says neither when nor what: two pushes of a tag have the same body.
         key: Key::None,

@@ -376,6 +376,42 @@ fn a_notification_is_the_same_in_whichever_batch_it_comes() {
 }
 
 #[test]
+fn a_delivery_of_many_events_takes_little_more_room_than_its_body() {
+    let harbor = |resources: usize, around: usize| {
+        json!({
+            "type": "PUSH_ARTIFACT", "occur_at": 1772359200, "operator": "x".repeat(around),
+            "event_data": {
+                "resources": vec![json!({"tag": "1"}); resources],
+                "repository": {"repo_full_name": "team/app"},
+            },
+        })
+    };
+    let length = |event: &Event| match &event.identity {
+        Identity::Content(content) => content.len(),
+        Identity::Fresh => 0,
+    };
+    let found = events(&harbor(translation::MOST, 100_000));
+    assert_eq!(found.len(), translation::MOST);
+    assert!(found.iter().all(|event| (1..100).contains(&length(event))));
+    assert!(matches!(
+        meaning(&harbor(translation::MOST, 200_000)),
+        Err(Rejection::TooLarge { .. })
+    ));
+    assert_eq!(events(&harbor(1, 200_000)).len(), 1);
+
+    let mut cloud = harbor(3, 0);
+    cloud["type"] = json!("harbor.artifact.pushed");
+    cloud["data"] = cloud["event_data"].take();
+    cloud["specversion"] = json!("1.0");
+    cloud["source"] = json!("/projects/1");
+    cloud["id"] = json!("x".repeat(100_000));
+    cloud["data"]["repository"]["repo_full_name"] = json!("x".repeat(100_000));
+    let found = events(&cloud);
+    assert!(found.iter().all(|event| length(event) < 100 && event.image.is_none()), "{found:?}");
+    assert_eq!(found.len(), 3);
+}
+
+#[test]
 fn giteas_packages_are_images_if_they_are_containers() {
     let gitea = |action: &str, type_: &str, version: &str| {
         json!({

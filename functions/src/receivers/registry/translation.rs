@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{azure, distribution, docker_hub, gitea, harbor, quay};
-use crate::body::json_object;
+use crate::body::{digest, json_object};
 use crate::lenient::{line, moment};
 use crate::rejection::Rejection;
 
@@ -19,6 +19,10 @@ const IMAGE_LIMIT: usize = 1024;
 
 /// How many builds one delivery may make.
 pub(super) const MOST: usize = 256;
+
+/// How many bytes the payloads of one delivery may have together: each of its builds has the whole
+/// body.
+const PAYLOADS: usize = 32 * 1024 * 1024;
 
 /// What a delivery amounts to.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ pub(super) enum Key {
 /// Translates a body, whoever sent it, and the commit that the address names.
 pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection> {
     let body: Value = json_object(&bytes)?;
+    let whole = digest(&bytes);
     let told = distribution::read(&body)
         .or_else(|| harbor::read(&body))
         .or_else(|| quay::read(&body))
@@ -78,7 +83,7 @@ pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection
         Told::Said(said) => {
             let mut events: Vec<Event> = Vec::new();
             for (index, said) in said.into_iter().enumerate() {
-                let event = event(said, index, &bytes, commit);
+                let event = event(said, index, &bytes, &whole, commit);
                 let same = |other: &Event| {
                     event.identity != Identity::Fresh
                         && (&other.kind, &other.identity) == (&event.kind, &event.identity)
@@ -87,9 +92,15 @@ pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection
                     events.push(event);
                 }
             }
+            if events.len() * bytes.len() > PAYLOADS {
+                let reason = format!(
+                    "the payloads of a delivery's builds may have {PAYLOADS} bytes together"
+                );
+                return Err(Rejection::TooLarge { reason });
+            }
             Meaning::Events(events)
         }
-        Told::Rare(said) => Meaning::Rare(Box::new(event(*said, 0, &bytes, commit))),
+        Told::Rare(said) => Meaning::Rare(Box::new(event(*said, 0, &bytes, &whole, commit))),
         Told::Ping => Meaning::Ping,
         Told::Ignored(reason) => Meaning::Ignored { reason },
     })
@@ -136,7 +147,8 @@ fn unknown(body: &Value) -> Said {
     Said { provider: "registry", kind: "image_push", image: None, time, key }
 }
 
-fn event(said: Said, index: usize, body: &Bytes, commit: &str) -> Event {
+/// One event; `whole` is the digest of the body.
+fn event(said: Said, index: usize, body: &Bytes, whole: &str, commit: &str) -> Event {
     // It becomes an annotation, and scripts put it into commands.
     let image = said.image.filter(is_image);
     let (short_title, long_title) = titles(image.as_ref());
@@ -146,8 +158,8 @@ fn event(said: Said, index: usize, body: &Bytes, commit: &str) -> Event {
         long_title,
         time: said.time,
         identity: match said.key {
-            Key::Body => identity(body, index, commit),
-            Key::Element(element) => identity(element.as_bytes(), 0, commit),
+            Key::Body => identity(whole, index, commit),
+            Key::Element(element) => identity(&element, 0, commit),
             Key::None => Identity::Fresh,
         },
         image,
@@ -156,7 +168,7 @@ fn event(said: Said, index: usize, body: &Bytes, commit: &str) -> Event {
 }
 
 /// Whether an image could have this name. Whoever can push can choose it.
-fn is_image(image: &Image) -> bool {
+pub(super) fn is_image(image: &Image) -> bool {
     let fits = |text: &str| {
         text.chars().all(|c| {
             c.is_ascii_alphanumeric()
@@ -191,13 +203,7 @@ fn revision(commit: &str) -> Revision {
 }
 
 /// The same body may be sent to several addresses, for a build each.
-fn identity(content: &[u8], index: usize, commit: &str) -> Identity {
-    let mut whole = format!("{} {commit}", commit.len());
-    if index > 0 {
-        whole.push_str(&format!(" {index}"));
-    }
-    whole.push('\n');
-    let mut whole = whole.into_bytes();
-    whole.extend_from_slice(content);
-    Identity::Content(whole.into())
+fn identity(content: &str, index: usize, commit: &str) -> Identity {
+    let index = if index > 0 { format!(" {index}") } else { String::new() };
+    Identity::Content(format!("{} {commit}{index}\n{content}", commit.len()).into())
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kube::api::DeleteParams;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
@@ -33,11 +34,22 @@ async fn enterprise(settings: Settings) -> (World, MockServer) {
     (world, github)
 }
 
-/// Lets an installation have a token, so many times.
+/// A token as an installation has it for one of its repositories.
+fn token(repositories: Value) -> Value {
+    json!({
+        "token": TOKEN,
+        "expires_at": "2026-03-01T11:00:00Z",
+        "permissions": {},
+        "repositories": repositories,
+    })
+}
+
+/// Lets an installation have a token for the project's repository, so many times.
 async fn gives_tokens(github: &MockServer, times: u64) {
-    let token = json!({"token": TOKEN, "expires_at": "2026-03-01T11:00:00Z", "permissions": {}});
+    let token = token(json!([repository()]));
     Mock::given(method("POST"))
         .and(path("/api/v3/app/installations/55/access_tokens"))
+        .and(body_json(json!({"repositories": ["brig"]})))
         .respond_with(ResponseTemplate::new(201).set_body_json(token))
         .expect(times)
         .mount(github)
@@ -46,6 +58,12 @@ async fn gives_tokens(github: &MockServer, times: u64) {
 
 fn repository() -> Value {
     json!({"id": 1, "full_name": "ocean/brig", "default_branch": "main"})
+}
+
+fn with_installation(mut body: Value) -> Value {
+    body["repository"] = repository();
+    body["installation"] = json!({"id": 55});
+    body
 }
 
 fn check_suite(action: &str, app: u64) -> Value {
@@ -120,6 +138,29 @@ async fn a_check_suite_is_built_with_a_token_around_its_body() {
         assert_eq!((told.code, &told.body["duplicate"]), (200, &json!(true)));
         assert!(!told.body.to_string().contains("token"), "{told:?}");
         assert_eq!(payload(&world).await, wrapped);
+    }
+}
+
+#[tokio::test]
+async fn of_two_builds_the_one_that_is_missing_is_made_again_with_a_token() {
+    let settings = Settings { github_two_builds: true, ..app() };
+    let (world, github) = enterprise(settings).await;
+    gives_tokens(&github, 2).await;
+    let request = || delivery("check_suite", check_suite("requested", 7).to_string());
+    let told = world.send(request()).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let [_, second] = &told.builds()[..] else { panic!("{told:?}") };
+    let secret = format!("brigade-worker-{second}");
+    world.secrets().delete(&secret, &DeleteParams::default()).await.unwrap();
+    // The third time there is nothing left to be asked for.
+    for _ in 0..2 {
+        assert_eq!(world.send(request()).await.code, 200);
+        let builds = world.app.cluster.builds("default").await.unwrap();
+        assert_eq!(builds.len(), 2);
+        for build in builds {
+            let payload: Value = serde_json::from_slice(&build.event.payload).unwrap();
+            assert_eq!(payload["token"], TOKEN, "{}", build.event.kind);
+        }
     }
 }
 
@@ -316,8 +357,7 @@ async fn a_github_that_is_asked_too_often_is_away() {
 #[tokio::test]
 async fn many_identical_deliveries_at_once_are_one_build_with_one_payload() {
     let (world, github) = enterprise(app()).await;
-    let token = json!({"token": TOKEN, "expires_at": "2026-03-01T11:00:00Z"});
-    let token = ResponseTemplate::new(201).set_body_json(token);
+    let token = ResponseTemplate::new(201).set_body_json(token(json!([repository()])));
     Mock::given(method("POST")).respond_with(token).expect(1..=8).mount(&github).await;
     let body = check_suite("requested", 7).to_string();
     let told = futures::future::join_all(
@@ -375,9 +415,36 @@ async fn a_github_that_says_nothing_is_not_waited_for_longer_than_there_is_time(
 }
 
 #[tokio::test]
+async fn an_installation_that_is_not_the_projects_gives_no_token() {
+    let (world, github) = enterprise(app()).await;
+    let of = |name: &str| json!({"full_name": name});
+    for repositories in [
+        // It has a repository of this name, and it is another's.
+        json!([of("other/brig")]),
+        json!([of("ocean/brig"), of("ocean/secrets")]),
+        // A server that knows nothing of repositories gives a token for all.
+        json!([]),
+    ] {
+        github.reset().await;
+        let answer = ResponseTemplate::new(201).set_body_json(token(repositories));
+        Mock::given(method("POST")).respond_with(answer).expect(2).mount(&github).await;
+        let run = json!({"id": 3, "app": {"id": 7}, "check_suite": {"head_sha": HEAD}});
+        let run = with_installation(json!({"action": "created", "check_run": run}));
+        for (event, body) in [("check_suite", check_suite("requested", 7)), ("check_run", run)] {
+            let told = world.send(delivery(event, body.to_string())).await;
+            assert_eq!((told.code, &told.body["status"]), (403, &json!("Auth Failed")), "{told:?}");
+            let reason = told.body["reason"].as_str().unwrap();
+            assert!(reason.contains("gives no token for the project's repository"), "{reason}");
+            assert!(!format!("{told:?}").contains(TOKEN), "{told:?}");
+        }
+    }
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
 async fn a_server_that_is_none_is_sent_no_token() {
     let world = World::with(app()).await;
-    for base in ["http://github.example.com/", "file:///etc/", "none"] {
+    for base in ["http://github.example.com/", "https://github.example.com/", "file:///", "none"] {
         world.project("ocean/brig", json!({"sharedSecret": SECRET, "github.baseURL": base})).await;
         let body = check_suite("requested", 7).to_string();
         let told = world.send(delivery("check_suite", body)).await;

@@ -25,8 +25,14 @@ fn an_event_of_any_name_is_built_where_somebody_asks_for_it() {
         assert_eq!(shown_where(events, "issues", &body), built, "{events}");
     }
     // The header is not signed, so the body must be that of an issue, too.
-    for (name, body) in [("issues", push()), ("star", body.clone()), ("workflow_run", body)] {
-        let shown = shown_where("issues,star,workflow_run", name, &body);
+    let run = json!({"workflow": {}, "workflow_run": {}, "repository": repository()});
+    for (name, body) in [
+        ("issues", push()),
+        ("star", body.clone()),
+        ("workflow_run", body),
+        ("workflow_dispatch", run),
+    ] {
+        let shown = shown_where("issues,star,workflow_run,workflow_dispatch", name, &body);
         assert!(shown.starts_with("ignored: the header X-GitHub-Event says"), "{shown}");
     }
     let closed = json!({"action": "closed", "issue": {"number": 3}, "repository": repository()});
@@ -93,15 +99,70 @@ fn a_commit_that_may_be_a_forks_counts_for_nothing() {
 }
 
 #[test]
+fn a_deployments_commit_counts_where_a_person_or_a_workflow_of_the_repository_named_it() {
+    let sha = "8888888888888888888888888888888888888888";
+    let deployed = |reference: &str, creator: Value, app: Value, run: Value| {
+        let deployment = json!({
+            "sha": sha,
+            "ref": reference,
+            "creator": creator,
+            "performed_via_github_app": app,
+        });
+        let mut body = json!({"deployment": deployment, "repository": repository()});
+        if !run.is_null() {
+            body["workflow_run"] = run;
+        }
+        let status = with(body.clone(), "deployment_status", json!({"state": "success"}));
+        let shown = [("deployment", body), ("deployment_status", status)].map(|(name, body)| {
+            let shown = shown(name, &body);
+            let lines = shown.lines().skip(1).take_while(|line| !line.starts_with("time"));
+            lines.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(shown[0], shown[1]);
+        shown[0].clone()
+    };
+    let run = |repository: u64, head: &str| json!({"head_sha": head, "head_repository": {"id": repository}});
+    let (person, bot, app) = (json!({"type": "User"}), json!({"type": "Bot"}), json!({"id": 1}));
+    let built = |reference: &str| format!("commit {sha} ref {reference}");
+    for (reference, creator, app, run) in [
+        ("main", &person, Value::Null, Value::Null),
+        ("main", &Value::Null, Value::Null, Value::Null),
+        // Who may deploy may write to the repository, so naming a commit is trusting it.
+        (sha, &person, Value::Null, Value::Null),
+        ("topic", &bot, app.clone(), run(1, sha)),
+    ] {
+        assert_eq!(deployed(reference, creator.clone(), app, run), built(reference), "{reference}");
+    }
+    for (reference, creator, app, run) in [
+        (sha, &bot, Value::Null, Value::Null),
+        ("main", &bot, Value::Null, Value::Null),
+        ("main", &person, app.clone(), Value::Null),
+        ("refs/pull/1/merge", &person, Value::Null, Value::Null),
+        ("pull/1/head", &person, Value::Null, Value::Null),
+        // A branch of a fork may have the name of one of the repository.
+        ("main", &person, Value::Null, run(2, sha)),
+        ("main", &person, Value::Null, json!({"head_sha": sha})),
+        ("main", &bot, app, run(1, "99")),
+    ] {
+        let shown = deployed(reference, creator.clone(), app, run);
+        assert_eq!(shown, "ref refs/heads/main", "{reference} {creator}");
+    }
+}
+
+#[test]
 fn a_project_that_allows_forks_has_brigades_revisions() {
     let yaml = "project: ocean/brig\nsharedSecret: s\nallowForks: true\n";
     let (project, _) = values::read(yaml, "default").unwrap();
     let suite = json!({"head_branch": "dev", "head_sha": "55", "app": {"id": 1}});
-    let body = json!({"action": "requested", "check_suite": suite, "repository": repository()});
-    let json = Bytes::from(body.to_string());
-    let delivery = Delivery { name: "check_suite", json: json.clone(), signed: json };
-    let meaning = translate(delivery, &Settings::default(), &project);
-    let Ok(Meaning::Event(translated)) = meaning else { panic!("{meaning:?}") };
-    let revision = translated.event.revision;
-    assert_eq!((revision.commit.as_str(), revision.reference.as_str()), ("55", "dev"));
+    let suite = json!({"action": "requested", "check_suite": suite, "repository": repository()});
+    let deployment = json!({"ref": "dev", "sha": "55", "creator": {"type": "Bot"}});
+    let deployment = json!({"deployment": deployment, "repository": repository()});
+    for (name, body) in [("check_suite", suite), ("deployment", deployment)] {
+        let json = Bytes::from(body.to_string());
+        let delivery = Delivery { name, id: b"1", json: json.clone(), signed: json };
+        let meaning = translate(delivery, &Settings::default(), &project);
+        let Ok(Meaning::Event(translated)) = meaning else { panic!("{meaning:?}") };
+        let revision = translated.event.revision;
+        assert_eq!((revision.commit.as_str(), revision.reference.as_str()), ("55", "dev"));
+    }
 }

@@ -46,6 +46,24 @@ fn a_package_and_a_registry_package_of_one_push_are_one_event() {
 }
 
 #[test]
+fn a_tag_that_comes_back_to_a_version_is_another_push() {
+    let pushed = |member: &str, id: u64, updated: &str| {
+        let mut body = container(json!({"name": "latest"}));
+        body["package_version"]["id"] = json!(id);
+        body["updated_at"] = json!(updated);
+        pushed(member, &package(member, "published", body)).1
+    };
+    let (noon, one) = ("2026-03-01T12:00:00Z", "2026-03-01T13:00:00Z");
+    let first = pushed("package", 77, noon);
+    assert_ne!(first, pushed("package", 78, "2026-03-01T12:30:00Z"));
+    assert_ne!(first, pushed("package", 77, one));
+    assert_eq!(first, pushed("registry_package", 77, noon));
+    // Where nothing says when, nothing tells them apart.
+    let unknown = "0001-01-01T00:00:00Z";
+    assert_eq!(pushed("package", 77, unknown), Identity::Content("77 latest published".into()));
+}
+
+#[test]
 fn an_image_is_named_by_whatever_its_body_says() {
     let image =
         |package_body: Value| pushed("package", &package("package", "published", package_body)).0;

@@ -65,8 +65,12 @@ pub(super) struct Subject {
     pub(super) commit_id: Option<String>,
     #[serde(deserialize_with = "moment")]
     pub(super) created_at: Option<Timestamp>,
+    #[serde(deserialize_with = "object")]
+    pub(super) creator: Option<Account>,
     pub(super) head: Option<Branch>,
     pub(super) number: Option<u64>,
+    /// Only in what an App did, or a workflow.
+    pub(super) performed_via_github_app: Option<IgnoredAny>,
     #[serde(deserialize_with = "moment")]
     pub(super) published_at: Option<Timestamp>,
     /// Only in an issue that is a pull request.
@@ -80,6 +84,14 @@ pub(super) struct Subject {
     pub(super) title: Option<String>,
     #[serde(deserialize_with = "moment")]
     pub(super) updated_at: Option<Timestamp>,
+}
+
+/// A person, or an App that acts as one.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Account {
+    #[serde(rename = "type", deserialize_with = "text")]
+    pub(super) kind: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,5 +1,6 @@
 //! GitHub's events of packages: those of containers are pushes to GHCR.
 
+use jiff::Timestamp;
 use runtime::event::{Event, Identity, Image, Revision};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -7,7 +8,7 @@ use serde::de::IgnoredAny;
 use super::members::Body;
 use super::{Delivery, Need, Translated};
 use crate::filter::Seen;
-use crate::lenient::{line, object, text};
+use crate::lenient::{line, moment, object, text};
 
 /// Where containers are, if the body does not say so itself.
 const GHCR: &str = "ghcr.io";
@@ -44,6 +45,8 @@ pub(super) struct Package {
     package_type: Option<String>,
     #[serde(deserialize_with = "object")]
     package_version: Option<Version>,
+    #[serde(deserialize_with = "moment")]
+    updated_at: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]
@@ -106,10 +109,13 @@ pub(super) fn said(body: &Body) -> Option<Said> {
         let reason = "the package is a container and has no name to pull it by".to_owned();
         return Some(Said::Nothing { reason });
     };
-    // `package` and `registry_package` tell of one push in two bodies.
+    // `package` and `registry_package` tell of one push in two bodies. A tag that comes back to a
+    // version is another push than the one that brought it there; some bodies say the year 1.
+    let updated = package.updated_at.filter(|time| *time > Timestamp::UNIX_EPOCH);
     let identity = some(&version.id).map(|id| {
         let tag = image.tag.as_deref().unwrap_or_default();
-        Identity::Content(format!("{id} {tag} {action}").into())
+        let updated = updated.map(|time| format!(" {time}")).unwrap_or_default();
+        Identity::Content(format!("{id} {tag} {action}{updated}").into())
     });
     Some(Said::Push { image, identity })
 }

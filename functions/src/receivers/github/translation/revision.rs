@@ -6,7 +6,7 @@
 
 use runtime::event::Revision;
 
-use super::members::{Body, Branch, CheckSuite, Subject};
+use super::members::{Body, Branch, CheckSuite, Head, Subject};
 use crate::lenient::line;
 
 /// The revision of an event, or nothing where the body lacks it. `commits` says whether a commit
@@ -49,7 +49,10 @@ pub(super) fn revision(
             let deployment = body.deployment.as_ref()?;
             let reference = deployment.reference.clone();
             (deployment.sha.is_some() || reference.is_some()).then_some(())?;
-            at(deployment.sha.as_ref(), reference)
+            if commits || is_deployed_by_somebody(deployment, body) {
+                return Some(at(deployment.sha.as_ref(), reference));
+            }
+            at(None, Some(body.default_branch()))
         }
         "check_suite" | "check_run" => {
             let suite = body.suite()?;
@@ -78,10 +81,8 @@ fn elsewhere(body: &Body, commits: bool) -> Revision {
     if let Some(group) = &body.merge_group {
         return at(group.head_sha.as_ref(), group.head_ref.clone());
     }
-    let own = body.repository.as_ref().and_then(|repository| repository.id);
     if let Some(run) = &body.workflow_run
-        && (commits
-            || (own.is_some() && run.head_repository.as_ref().and_then(|all| all.id) == own))
+        && (commits || ran_at_home(run, body))
     {
         let branch = run.head_branch.as_ref().map(|branch| format!("refs/heads/{branch}"));
         return at(run.head_sha.as_ref(), branch);
@@ -102,6 +103,26 @@ fn at(commit: Option<&String>, reference: Option<String>) -> Revision {
 
 fn pull_reference(number: u64) -> String {
     format!("refs/pull/{number}/head")
+}
+
+/// Whether a workflow ran at a commit of the repository, not at one of a fork.
+fn ran_at_home(run: &Head, body: &Body) -> bool {
+    let own = body.repository.as_ref().and_then(|repository| repository.id);
+    own.is_some() && run.head_repository.as_ref().and_then(|all| all.id) == own
+}
+
+/// Whether a deployment's commit is one that a person has named, who may write to the repository,
+/// or that a workflow of its own had. Apps and workflows deploy strangers' pull requests, too.
+fn is_deployed_by_somebody(deployment: &Subject, body: &Body) -> bool {
+    if let Some(run) = &body.workflow_run {
+        return run.head_sha == deployment.sha && ran_at_home(run, body);
+    }
+    let kind = deployment.creator.as_ref().and_then(|creator| creator.kind.as_deref());
+    let reference = deployment.reference.as_deref().unwrap_or_default();
+    let reference = reference.strip_prefix("refs/").unwrap_or(reference);
+    deployment.performed_via_github_app.is_none()
+        && kind.is_none_or(|kind| kind == "User")
+        && !reference.starts_with("pull/")
 }
 
 /// Whether a check suite names a pull request within the repository that has its commit.
