@@ -89,7 +89,7 @@ pub(crate) async fn answer(
 ///
 /// A delivery of more than fit into the time ends with some of them refused, and goes on where it
 /// was when it is made again.
-pub(crate) async fn make_all(
+async fn make_all(
     app: &App,
     deadline: Instant,
     project: &Project,

@@ -98,6 +98,18 @@ pub(crate) fn refusal(
     Rejection::Unproved { code: StatusCode::UNAUTHORIZED, status, reason }
 }
 
+/// What Brigade's gateways for Azure said where there is no such project.
+pub(crate) fn of_azure(rejection: Rejection) -> Rejection {
+    match rejection {
+        Rejection::UnknownProject => Rejection::Unproved {
+            code: StatusCode::NOT_FOUND,
+            status: "Resource Not Found",
+            reason: "no project has this name; names are case-sensitive",
+        },
+        other => other,
+    }
+}
+
 /// The query; its own error would quote it, and with it the token.
 pub(crate) fn query<T: DeserializeOwned>(uri: &Uri, takes: &str) -> Result<T, Rejection> {
     let query = Query::<T>::try_from_uri(uri).map(|Query(query)| query);

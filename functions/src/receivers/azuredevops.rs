@@ -16,6 +16,8 @@
 //! - Limits: 25 MiB, 200 branches and tags in a push. Deleted ones are skipped, and pull requests from
 //!   forks, unless the project has `allowForks`
 //!
+//! The answer says what was made, where Brigade's gateway repeated the event.
+//!
 //! <https://learn.microsoft.com/azure/devops/service-hooks/events>
 
 use axum::Router;
@@ -28,6 +30,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use self::translation::translate;
+use crate::address::Address;
 use crate::answer::Answer;
 use crate::app::App;
 use crate::body;
@@ -46,11 +49,11 @@ const TOKEN: &str = "vstsToken";
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/vsts/{project}", post(by_project))
-        .route("/vsts/{project}/{token}", post(by_token))
-        .route("/vsts/{org}/{repository}/{token}", post(by_repository_and_token))
-        .route("/events/azuredevops/{project}", post(by_project))
-        .route("/events/azuredevops/{org}/{repository}", post(by_repository))
+        .route("/vsts/{project}", post(receive))
+        .route("/vsts/{project}/{token}", post(receive))
+        .route("/vsts/{org}/{repository}/{token}", post(receive))
+        .route("/events/azuredevops/{project}", post(receive))
+        .route("/events/azuredevops/{org}/{repository}", post(receive))
 }
 
 #[derive(Default, Deserialize)]
@@ -58,42 +61,9 @@ struct Asked {
     token: Option<String>,
 }
 
-async fn by_token(
-    State(app): State<App>,
-    Path((project, token)): Path<(String, String)>,
-    request: Request,
-) -> Result<Answer, Rejection> {
-    receive(app, project, Some(token), request).await
-}
-
-async fn by_repository_and_token(
-    State(app): State<App>,
-    Path((org, repository, token)): Path<(String, String, String)>,
-    request: Request,
-) -> Result<Answer, Rejection> {
-    receive(app, format!("{org}/{repository}"), Some(token), request).await
-}
-
-async fn by_project(
-    State(app): State<App>,
-    Path(project): Path<String>,
-    request: Request,
-) -> Result<Answer, Rejection> {
-    receive(app, project, None, request).await
-}
-
-async fn by_repository(
-    State(app): State<App>,
-    Path((org, repository)): Path<(String, String)>,
-    request: Request,
-) -> Result<Answer, Rejection> {
-    receive(app, format!("{org}/{repository}"), None, request).await
-}
-
 async fn receive(
-    app: App,
-    project: String,
-    token: Option<String>,
+    State(app): State<App>,
+    Path(address): Path<Address>,
     request: Request,
 ) -> Result<Answer, Rejection> {
     let deadline = app.deadline();
@@ -104,7 +74,8 @@ async fn receive(
     }
 
     // Prove.
-    let project = app.project(&project, deadline).await?;
+    let (name, token) = address.parts();
+    let project = app.project(&name, deadline).await.map_err(proof::of_azure)?;
     let asked = token.as_deref().into_iter().chain(asked.token.as_deref());
     prove(&project, &parts.headers, asked)?;
 

@@ -142,7 +142,7 @@ async fn prove(
     deadline: Instant,
 ) -> Result<Project, Rejection> {
     let (name, in_path) = address.parts();
-    let project = app.project(&name, deadline).await.map_err(as_brigade)?;
+    let project = app.project(&name, deadline).await.map_err(proof::of_azure)?;
     let secret = project.secrets.get("eventGridToken").and_then(|token| token.as_str());
     let secret = SecretString::from(secret.unwrap_or_default());
     let token = proof::token(headers, in_path.iter().chain(&asked.token).map(String::as_str));
@@ -150,18 +150,6 @@ async fn prove(
         token.and_then(|token| signature::verify_token(&Secrets::of(&secret), token.as_deref()));
     proved.map_err(refusal)?;
     Ok(project)
-}
-
-/// What Brigade's gateway said where there is no such project.
-fn as_brigade(rejection: Rejection) -> Rejection {
-    match rejection {
-        Rejection::UnknownProject => Rejection::Unproved {
-            code: StatusCode::NOT_FOUND,
-            status: "Resource Not Found",
-            reason: "no project has this name; names are case-sensitive",
-        },
-        other => other,
-    }
 }
 
 fn is_json(media: &str) -> bool {

@@ -128,18 +128,15 @@ async fn make(
         made.reason = reasons.join("; ");
         made
     };
-    match <[Event; 1]>::try_from(events_of(event, &app.settings)) {
-        Ok([event]) => {
-            let made = noted(builds::make(app, deadline, project, event).await?);
-            Ok(Answer::Made { status: "Complete", made: Box::new(made) })
-        }
-        Err(events) => {
-            let events = events.into_iter().map(Ok).collect();
-            let results = builds::make_all(app, deadline, project, events).await;
+    let events = events_of(event, &app.settings).into_iter().map(Ok).collect();
+    Ok(match builds::answer(app, deadline, project, "Complete", events).await? {
+        Answer::Made { status, made } => Answer::Made { status, made: Box::new(noted(*made)) },
+        Answer::Several { status, results } => {
             let results = results.into_iter().map(|result| result.map(noted)).collect();
-            Ok(Answer::Several { status: "Complete", results })
+            Answer::Several { status, results }
         }
-    }
+        passed @ Answer::Passed { .. } => passed,
+    })
 }
 
 /// The events that an event is built as: itself, or the two that Brigade makes of one with an action.

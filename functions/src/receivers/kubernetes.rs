@@ -14,8 +14,10 @@
 //!   that decides names that
 //! - Payload: the Event in JSON, as the sender wrote it
 //! - Identity: the Event's `uid`, and how often it has happened
-//! - Limits: 4 MiB, 1000 Events in a list. What the API server asks is always allowed, before its
-//!   `?timeout=`, and a dry run has no effects
+//! - Limits: 4 MiB, 1000 Events in a list. What the API server asks is allowed before its `?timeout=`,
+//!   whatever becomes of it, and a dry run has no effects. Without the token, without a project, or
+//!   while too much arrives at once, the answer is no review: so the webhook must have
+//!   `failurePolicy: Ignore`, where the default would keep the cluster from writing Events
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/>
 
@@ -83,9 +85,9 @@ async fn receive(
     let project = match prove(&app, address, asked, &parts.headers, deadline).await {
         Ok(project) => project,
         // Nobody knows the token now, and what is asked is only whether others may go on.
-        Err(away @ Rejection::Away { .. }) => {
-            let Ok(Delivery::Review(review)) = Delivery::read(&body) else { return Err(away) };
-            return Ok(allow(&review, Err(away)));
+        Err(unknown @ (Rejection::Away { .. } | Rejection::Refused { .. })) => {
+            let Ok(Delivery::Review(review)) = Delivery::read(&body) else { return Err(unknown) };
+            return Ok(allow(&review, Err(unknown)));
         }
         Err(rejection) => return Err(rejection),
     };

@@ -331,6 +331,8 @@ async fn azure_devops_is_proved_by_its_token_wherever_it_is() {
         let told = world.send(json_to(uri, &body, &[])).await;
         assert_eq!((told.code, &told.body), (403, &missing.body), "{uri}");
     }
+    let told = world.send(json_to("/vsts/ocean%2Fnowhere/ahoy", &body, &[])).await;
+    assert_eq!((told.code, &told.body["status"]), (404, &json!("Resource Not Found")));
     assert_eq!(world.builds().await.len(), 1);
 }
 

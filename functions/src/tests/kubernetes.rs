@@ -105,6 +105,19 @@ async fn a_cluster_that_is_away_keeps_nobody_from_going_on() {
 }
 
 #[tokio::test]
+async fn a_damaged_project_keeps_nobody_from_going_on() {
+    let world = world().await;
+    let secrets = Api::<Secret>::namespaced(world.server.client(), "default");
+    let patch = json!({"metadata": {"annotations": {"brigantine.dev/max-builds": "two"}}});
+    let (id, patch) = (runtime::project::id_of("ocean/brig"), kube::api::Patch::Merge(patch));
+    secrets.patch(&id, &Default::default(), &patch).await.unwrap();
+    let audit = allowed(&world, PATH, &review(&event("u-1", "Killing"), false)).await;
+    assert_eq!(audit["outcome"], "refused", "{audit}");
+    assert_eq!(world.send(sent(PATH, &event("u-1", "Killing"))).await.code, 500);
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
 async fn who_has_no_token_is_told_nothing() {
     let world = world().await;
     let mut bodies = Vec::new();
