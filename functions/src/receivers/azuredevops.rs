@@ -107,6 +107,7 @@ async fn receive(
     let project = app.project(&project, deadline).await?;
     let asked = token.as_deref().into_iter().chain(asked.token.as_deref());
     prove(&project, &parts.headers, asked)?;
+    drop(parts);
 
     // Translate.
     let meaning = translate(body::without_mark(body), project.allow_forks)?;

@@ -57,7 +57,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
         return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
     }
     let key = signature::single(&parts.headers, "x-event-key").ok();
-    let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
 
     // Prove. Only what leads to the secret is read before that.
     let json = body::without_mark(signed.clone());
@@ -69,9 +69,10 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     };
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
+    drop(parts);
 
     // Translate.
-    let meaning = translate(key, json, project.allow_forks)?;
+    let meaning = translate(&key, json, project.allow_forks)?;
 
     // Act.
     host::act(&app, deadline, &project, meaning).await

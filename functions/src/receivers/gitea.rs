@@ -63,6 +63,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let Some(project) = translation::project(&json)? else { return Ok(host::without_project()) };
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
+    drop(parts);
 
     // Translate.
     let meaning = translate(json, project.allow_forks)?;

@@ -76,6 +76,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
 
     // Translate.
     let identity = identity(&parts.headers, &signed);
+    drop(parts);
     let meaning = translate(json, identity, project.allow_forks)?;
 
     // Act.

@@ -89,6 +89,7 @@ async fn receive(app: App, project: String, request: Request) -> Result<Response
     // Prove.
     let project = app.project(&project, deadline).await?;
     prove(&project, &parts.headers, &signed)?;
+    drop(parts);
 
     // Translate.
     let (meaning, said) = match translate(form, signed)? {

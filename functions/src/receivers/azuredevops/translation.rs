@@ -95,7 +95,7 @@ struct Resource {
     merge: Option<Commit>,
     #[serde(rename = "pullRequestId")]
     number: Text,
-    #[serde(rename = "pullRequest", deserialize_with = "object")]
+    #[serde(rename = "pullRequest")]
     pull_request: Option<Box<Resource>>,
     #[serde(rename = "sourceRefName")]
     source: Text,
