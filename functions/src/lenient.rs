@@ -142,7 +142,8 @@ where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
-    let json = <&RawValue>::deserialize(deserializer)?.get();
+    let json = Box::<RawValue>::deserialize(deserializer)?;
+    let json = json.get();
     Ok(json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten())
 }
 
@@ -253,7 +254,7 @@ mod tests {
             #[serde(rename = "_")]
             name: Text,
         }
-        let deep = format!("{}{}", "[{\"a\":".repeat(5000), "0}]".repeat(5000));
+        let deep = format!("{}0{}", "[{\"a\":".repeat(5000), "}]".repeat(5000));
         let json =
             format!(r#"{{"sample": {{"x": {deep}, "_": "a"}}, "text": {deep}, "moment": {deep}}}"#);
         let read: Outer = serde_json::from_str(&json).unwrap();
