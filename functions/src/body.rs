@@ -1,5 +1,7 @@
 //! Reads the body of a request: all of it, exactly as it was sent, and never more than allowed.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -13,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::rejection::Rejection;
 
-/// How much all bodies that are arriving may take, in bytes. They are not proved before they are
-/// there, so anybody can send as many at once as they like.
+/// How much all bodies that are arriving, or wait to be proved, may take, in bytes. Until then anybody
+/// can send as many at once as they like.
 static ROOM: Room = Room {
     beginnings: Semaphore::const_new(32 * 1024 * 1024),
     rest: Semaphore::const_new(256 * 1024 * 1024),
@@ -30,7 +32,16 @@ struct Room {
     beginning: usize,
 }
 
+/// What a body takes of the room. The head of its request holds it.
+#[derive(Clone)]
+struct Held<'a> {
+    _permits: Arc<[SemaphorePermit<'a>; 2]>,
+}
+
 /// Reads the body of a request, up to `limit` bytes and until the deadline.
+///
+/// The body takes room until the head that is returned with it is dropped: a receiver does so when
+/// the sender is proved, and what is refused has done so with its end.
 ///
 /// What is signed is what was sent, so a body that is encoded is refused: decoding it would be
 /// the sender's way to make a little into a lot.
@@ -39,7 +50,7 @@ pub(crate) async fn read(
     limit: usize,
     deadline: Instant,
 ) -> Result<(Parts, Bytes), Rejection> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if parts.headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Rejection::Unsupported {
             reason: "the body must be sent as it is, without a Content-Encoding",
@@ -52,16 +63,22 @@ pub(crate) async fn read(
     }
     // The length may be absent, so what arrives is counted, too.
     match tokio::time::timeout_at(deadline, collect(body, limit, &ROOM)).await {
-        Ok(Ok(Some(bytes))) => Ok((parts, bytes)),
+        Ok(Ok(Some((bytes, held)))) => {
+            parts.extensions.insert(held);
+            Ok((parts, bytes))
+        }
         Ok(Ok(None)) => Err(too_large()),
         Ok(Err(rejection)) => Err(rejection),
         Err(_elapsed) => Err(Rejection::Slow),
     }
 }
 
-/// All of a body, unless it is larger than `limit`. What has arrived takes from the room that all
-/// bodies share until the last of it is there.
-async fn collect(body: Body, limit: usize, room: &Room) -> Result<Option<Bytes>, Rejection> {
+/// All of a body, unless it is larger than `limit`, and what it takes of the room that all share.
+async fn collect(
+    body: Body,
+    limit: usize,
+    room: &Room,
+) -> Result<Option<(Bytes, Held<'_>)>, Rejection> {
     let mut pieces = body.into_data_stream();
     let mut whole = Vec::new();
     let (mut begun, mut taken) = (take(&room.beginnings, 0)?, take(&room.rest, 0)?);
@@ -75,7 +92,7 @@ async fn collect(body: Body, limit: usize, room: &Room) -> Result<Option<Bytes>,
         taken.merge(take(&room.rest, piece.len() - beginning)?);
         whole.extend_from_slice(&piece);
     }
-    Ok(Some(whole.into()))
+    Ok(Some((whole.into(), Held { _permits: Arc::new([begun, taken]) })))
 }
 
 fn take(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Rejection> {
@@ -144,12 +161,14 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn bodies_share_a_room_until_they_are_there() {
+async fn bodies_share_a_room_until_they_are_proved() {
     let room = Room { beginnings: Semaphore::new(6), rest: Semaphore::new(8), beginning: 2 };
     let whole = async |bytes: &'static [u8]| collect(Body::from(bytes), 8, &room).await;
     let left = || (room.beginnings.available_permits(), room.rest.available_permits());
-    assert_eq!(whole(b"12345678").await.unwrap().unwrap(), "12345678");
-    assert_eq!(whole(b"123456789").await.unwrap(), None);
+    let (bytes, held) = whole(b"12345678").await.unwrap().unwrap();
+    assert_eq!((bytes, left()), (Bytes::from_static(b"12345678"), (4, 2)));
+    drop(held);
+    assert!(whole(b"123456789").await.unwrap().is_none());
     assert_eq!(left(), (6, 8));
     // Somebody's body has begun to arrive, and goes on arriving.
     let (more, pieces) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
@@ -160,11 +179,11 @@ async fn bodies_share_a_room_until_they_are_there() {
         assert!(futures::poll!(&mut arriving).is_pending());
         assert_eq!(left(), (4, 3));
         assert!(matches!(whole(b"123456").await, Err(Rejection::Busy)));
-        assert_eq!(whole(b"12345").await.unwrap().unwrap(), "12345");
+        assert_eq!(whole(b"12345").await.unwrap().unwrap().0, "12345");
         // However many large ones arrive, a small one does.
         room.rest.try_acquire_many(3).unwrap().forget();
         assert!(matches!(whole(b"123").await, Err(Rejection::Busy)));
-        assert_eq!(whole(b"12").await.unwrap().unwrap(), "12");
+        assert_eq!(whole(b"12").await.unwrap().unwrap().0, "12");
     }
     assert_eq!(left(), (6, 5));
 }

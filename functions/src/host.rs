@@ -2,7 +2,8 @@
 //! events that it was translated into.
 
 use axum::http::StatusCode;
-use runtime::event::Event;
+use ring::digest::{self, Digest};
+use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{Secrets, SignatureError};
 use tokio::time::Instant;
@@ -20,8 +21,9 @@ pub(crate) mod writer;
 /// The largest body that is read.
 pub(crate) const LIMIT: usize = 25 * 1024 * 1024;
 
-/// How many events a delivery may be. A push of more branches at once is not somebody's work.
-const MOST: usize = 200;
+/// How many events of a delivery become builds. A push of more branches at once is not somebody's
+/// work.
+pub(crate) const MOST: usize = 200;
 
 /// What a delivery amounts to.
 #[derive(Debug)]
@@ -89,14 +91,25 @@ pub(crate) fn without_project() -> Answer {
     Answer::ignored("the event is about no project", None)
 }
 
-/// Makes builds of what the project takes of a delivery.
+/// Makes builds of what the project takes of a git host's delivery.
 pub(crate) async fn act(
     app: &App,
     deadline: Instant,
     project: &Project,
     meaning: Meaning,
 ) -> Result<Answer, Rejection> {
-    let listed = &app.settings.events;
+    act_on(app, deadline, project, &app.settings.events, meaning).await
+}
+
+/// Makes builds of what the project takes of a delivery. `listed` are the names of events that are
+/// taken in projects that list none.
+pub(crate) async fn act_on(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    listed: &[String],
+    meaning: Meaning,
+) -> Result<Answer, Rejection> {
     let candidates = match meaning {
         Meaning::Events(candidates) => candidates,
         Meaning::Rare(event) => {
@@ -113,16 +126,18 @@ pub(crate) async fn act(
         }
         Meaning::Ignored { reason } => return Ok(Answer::ignored(reason, Some(project))),
     };
-    if candidates.len() > MOST {
-        return Err(Rejection::TooLarge {
-            reason: format!("the delivery is {} events, and may be {MOST}", candidates.len()),
-        });
-    }
     let mut events = Vec::new();
     let mut refused = None;
-    for (event, seen) in candidates {
+    // Hosts do not deliver again what was refused: what is wrong with one event keeps no other.
+    let mut rejections = Vec::new();
+    if candidates.len() > MOST {
+        let reason = format!("the delivery is more than {MOST} events: the first were taken");
+        rejections.push(Rejection::TooLarge { reason });
+    }
+    for (event, seen) in candidates.into_iter().take(MOST) {
         if !is_name(&event.revision.commit) || !is_name(&event.revision.reference) {
-            return Err(Rejection::malformed("what it says of the revision names none"));
+            rejections.push(Rejection::malformed("what it says of the revision names none"));
+            continue;
         }
         match filter::take(project, listed, event, &seen) {
             Ok(event) => events.push(Ok(event)),
@@ -130,10 +145,26 @@ pub(crate) async fn act(
         }
     }
     if events.is_empty() {
+        if !rejections.is_empty() {
+            return Err(rejections.remove(0));
+        }
         let reason = refused.unwrap_or_else(|| "there is no change in it".to_owned());
         return Ok(Answer::ignored(reason, Some(project)));
     }
+    events.extend(rejections.into_iter().map(Err));
     builds::answer(app, deadline, project, "Complete", events).await
+}
+
+/// What tells one push of a delivery from another: the digest of the body, the full reference and the
+/// commit. The body itself would be held once for each of them.
+pub(crate) fn push_identity(body: &Digest, reference: &str, commit: &str) -> Identity {
+    let parts = [body.as_ref(), reference.as_bytes(), b"\0", commit.as_bytes()];
+    Identity::Content(parts.concat().into())
+}
+
+/// The digest of a body.
+pub(crate) fn digest(body: &[u8]) -> Digest {
+    digest::digest(&digest::SHA256, body)
 }
 
 /// Whether an object id is the one of nothing, which stands for what was created or deleted.

@@ -1,18 +1,20 @@
 //! Reads what senders spell in more than one way: moments as texts or numbers, numbers as texts.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-/// A value that is a moment for one sender and something else for another.
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// A value that is a moment for one sender and something else for another. What is neither a text nor
+/// a number is passed over, and takes no memory however large it is.
 enum Scalar {
     Text(String),
     Whole(i64),
     Fraction(f64),
-    Other(IgnoredAny),
+    Other,
 }
 
 /// From here on a number counts milliseconds; as seconds it would be the year 5138.
@@ -50,6 +52,59 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
+        deserializer.deserialize_any(Scalars)
+    }
+}
+
+/// Reads a [`Scalar`].
+struct Scalars;
+
+impl<'de> Visitor<'de> for Scalars {
+    type Value = Scalar;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Fraction(number as f64), Scalar::Whole))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Fraction(number))
+    }
+
+    fn visit_bool<E: Error>(self, _flag: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Scalar, A::Error> {
+        IgnoredAny.visit_seq(items).map(|_ignored| Scalar::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Scalar, A::Error> {
+        IgnoredAny.visit_map(members).map(|_ignored| Scalar::Other)
+    }
+}
+
 /// A moment, as RFC 3339 or as seconds or milliseconds since 1970; whatever else it is is none.
 pub(crate) fn moment<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -64,7 +119,7 @@ pub(crate) fn moment<'de, D: Deserializer<'de>>(
         },
         Scalar::Whole(number) => since_1970(number as f64),
         Scalar::Fraction(number) => since_1970(number),
-        Scalar::Other(_) => None,
+        Scalar::Other => None,
     };
     Ok(moment.filter(|moment| *moment >= Timestamp::UNIX_EPOCH))
 }
@@ -75,18 +130,21 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         Scalar::Text(text) => Some(text),
         Scalar::Whole(number) => Some(number.to_string()),
         Scalar::Fraction(number) => Some(number.to_string()),
-        Scalar::Other(_) => None,
+        Scalar::Other => None,
     })
 }
 
-/// An object; whatever else it is is none.
+/// An object; whatever else it is is none. Only what `T` has takes memory, since some are read before
+/// anything proves their sender. A `T` must not hold one of its own kind: how deep it is is not
+/// counted here.
 pub(crate) fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
-    let value = Value::deserialize(deserializer)?;
-    Ok(if value.is_object() { serde_json::from_value(value).ok() } else { None })
+    let json = Box::<RawValue>::deserialize(deserializer)?;
+    let json = json.get();
+    Ok(json.starts_with('{').then(|| serde_json::from_str(json).ok()).flatten())
 }
 
 /// A list; whatever else it is is none.
@@ -177,6 +235,33 @@ mod tests {
         assert_eq!(name("7").as_deref(), Some("7"));
         assert_eq!(name("[7]"), None);
         assert_eq!(name("null"), None);
+    }
+
+    /// Values in memory cannot be this deep, so one that was kept would be an error.
+    #[test]
+    fn what_is_passed_over_is_not_kept() {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Outer {
+            #[serde(deserialize_with = "object")]
+            sample: Option<Inner>,
+            text: Text,
+            moment: Moment,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Inner {
+            #[serde(rename = "_")]
+            name: Text,
+        }
+        let deep = format!("{}0{}", "[{\"a\":".repeat(5000), "}]".repeat(5000));
+        let json =
+            format!(r#"{{"sample": {{"x": {deep}, "_": "a"}}, "text": {deep}, "moment": {deep}}}"#);
+        let read: Outer = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.sample.unwrap().name.get(), Some("a"));
+        assert_eq!((read.text.get(), read.moment.0), (None, None));
+        let other: Outer = serde_json::from_str(r#"{"sample": [{"_": "a"}]}"#).unwrap();
+        assert!(other.sample.is_none());
     }
 
     #[test]

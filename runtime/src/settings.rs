@@ -45,8 +45,9 @@ pub struct Settings {
     pub comment_command: Option<String>,
     /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
     pub default_shared_secret: SecretString,
-    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of git hosts become builds in projects that
-    /// do not say so themselves, a list of `*`, `<event>` and `<event>:<action>`. Default: `*`.
+    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of GitHub, GitLab, Gitea and Bitbucket become
+    /// builds in projects that do not say so themselves, a list of `*`, `<event>` and
+    /// `<event>:<action>`. Default: `*`.
     pub events: Vec<String>,
     /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
     pub functions: Vec<String>,

@@ -13,7 +13,7 @@
 //!   source of the pull request, as its branch, or as `refs/pull/<number>/merge` from a fork; where it
 //!   was completed, the merge on the target; else `master`
 //! - Identity: the body, which names its notification, and for a push the branch or the tag
-//! - Limits: 25 MiB, 200 branches and tags in a push. Deleted ones are skipped, and pull requests from
+//! - Limits: 25 MiB, the first 200 branches and tags of a push. A fork is known by `forkSource` alone. Deleted ones are skipped, and pull requests from
 //!   forks, unless the project has `allowForks`
 //!
 //! The answer says what was made, where Brigade's gateway repeated the event.
@@ -78,12 +78,13 @@ async fn receive(
     let project = app.project(&name, deadline).await.map_err(proof::of_azure)?;
     let asked = token.as_deref().into_iter().chain(asked.token.as_deref());
     prove(&project, &parts.headers, asked)?;
+    drop(parts);
 
     // Translate.
     let meaning = translate(body::without_mark(body), project.allow_forks)?;
 
     // Act.
-    host::act(&app, deadline, &project, meaning).await
+    host::act_on(&app, deadline, &project, &["*".to_owned()], meaning).await
 }
 
 fn prove<'a>(

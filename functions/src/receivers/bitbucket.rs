@@ -15,10 +15,11 @@
 //! - Revision: for each branch or tag of a push, a build of its own (Brigade: only for the first); the
 //!   reference is the bare name in the cloud, as in Brigade, and the full one from Data Center. The
 //!   head of the pull request, by its branch or as `refs/pull-requests/<number>/from`; where it was
-//!   merged in the cloud, the merge. The commit that a status or, in the cloud, a comment is about.
-//!   Else `master`, as in Brigade
-//! - Identity: the body, and for a push the branch or the tag
-//! - Limits: 25 MiB, 200 branches and tags in a push. Deleted ones are skipped. So is a pull request
+//!   merged in the cloud, the merge. The commit that a status is about; that of a comment
+//!   in the cloud only with `allowForks`. Else `master`, as in Brigade
+//! - Identity: the body, and for a push the branch or the tag. Where a branch comes to be at a commit
+//!   from the same one twice, the cloud may send equal bodies, and the second is a duplicate
+//! - Limits: 25 MiB, the first 200 branches and tags of a push. Deleted ones are skipped. So is a pull request
 //!   from a fork, since Bitbucket does not say how far its author is trusted, unless the project has
 //!   `allowForks`
 //!
@@ -58,7 +59,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
         return Err(Rejection::Unsupported { reason: "the Content-Type must be application/json" });
     }
     let key = signature::single(&parts.headers, "x-event-key").ok();
-    let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default();
+    let key = key.and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
 
     // Prove. Only what leads to the secret is read before that.
     let json = body::without_mark(signed.clone());
@@ -71,9 +72,10 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
     writer::must_be(Some(Host::Bitbucket), &json)?;
+    drop(parts);
 
     // Translate.
-    let meaning = translate(key, json, project.allow_forks)?;
+    let meaning = translate(&key, json, project.allow_forks)?;
 
     // Act.
     host::act(&app, deadline, &project, meaning).await

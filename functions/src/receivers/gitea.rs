@@ -14,7 +14,8 @@
 //! - Revision: what was pushed, created or released; the head of the pull request, as
 //!   `refs/pull/<number>/head`; else the default branch
 //! - Identity: the JSON text, which is the payload, too
-//! - Limits: 25 MiB. Deleted branches are skipped. So is a pull request from a fork, since Gitea does
+//! - Limits: 25 MiB. Deleted branches are skipped. So is a pull request from a fork, or one that was
+//!   pushed to `refs/for/`, which takes no more than the right to read, since Gitea does
 //!   not say how far its author is trusted, unless the project has `allowForks`
 //!
 //! <https://docs.gitea.com/usage/webhooks>, <https://forgejo.org/docs/latest/user/webhooks/>
@@ -65,6 +66,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     let project = app.project(&project, deadline).await?;
     prove(&app, &project, &parts.headers, &signed)?;
     writer::must_be(Some(Host::Gitea), &json)?;
+    drop(parts);
 
     // Translate.
     let meaning = translate(json, project.allow_forks)?;

@@ -108,6 +108,7 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
         }
         Err(reason) => return Ok(Answer::ignored(reason, Some(&project))),
     };
+    drop(parts);
 
     // Act.
     let Completed { event, note } = complete(&app, deadline, &project, translated).await?;

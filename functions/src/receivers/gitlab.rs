@@ -29,7 +29,7 @@
 //!   beside it; the same push may happen twice, and its body does not say when. From GitLab before
 //!   17.4 the body
 //! - Payload: the body (Brigade: a text that no script could read)
-//! - Limits: 25 MiB. Deleted branches and tags are skipped. So is what comes from a fork, since GitLab
+//! - Limits: 25 MiB. A repository that has no project is ignored. Deleted branches and tags are skipped. So is what comes from a fork, since GitLab
 //!   does not say how far its author is trusted, unless the project has `allowForks`
 //!
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
@@ -71,11 +71,19 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     // Prove. Only what leads to the secret is read before that.
     let json = body::without_mark(signed.clone());
     let Some(project) = translation::project(&json)? else { return Ok(host::without_project()) };
-    let project = app.project(&project, deadline).await?;
+    let project = match app.project(&project, deadline).await {
+        // The hook of a group tells of all its repositories, and GitLab gives up a hook that is
+        // refused forty times.
+        Err(Rejection::UnknownProject) => {
+            return Ok(Answer::ignored("no project has this name; names are case-sensitive", None));
+        }
+        found => found?,
+    };
     prove(&app, &project, &parts.headers, &signed)?;
 
     // Translate.
     let identity = identity(&parts.headers, &signed);
+    drop(parts);
     let meaning = translate(json, identity, project.allow_forks)?;
 
     // Act.

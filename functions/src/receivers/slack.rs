@@ -89,6 +89,7 @@ async fn receive(app: App, project: String, request: Request) -> Result<Response
     // Prove.
     let project = app.project(&project, deadline).await?;
     prove(&project, &parts.headers, &signed)?;
+    drop(parts);
 
     // Translate.
     let (meaning, said) = match translate(form, signed)? {
@@ -105,7 +106,7 @@ async fn receive(app: App, project: String, request: Request) -> Result<Response
     };
 
     // Act.
-    let answer = host::act(&app, deadline, &project, meaning).await?;
+    let answer = host::act_on(&app, deadline, &project, &["*".to_owned()], meaning).await?;
     Ok(match said {
         translation::Answer::Ours => answer.into_response(),
         translation::Answer::Nothing => answer.saying(()),

@@ -32,6 +32,7 @@ pub(super) const SOURCES: &[Source] = &[
             }))
         }),
         unproved: 403,
+        unknown: 200,
         ..COMMON
     },
     Source {
@@ -54,6 +55,7 @@ pub(super) const SOURCES: &[Source] = &[
             }))
         },
         unproved: 403,
+        unknown: 200,
         ..COMMON
     },
 ];

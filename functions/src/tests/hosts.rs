@@ -133,7 +133,10 @@ async fn a_gitlab_event_of_no_project_is_ignored_and_kept_nowhere() {
     assert_eq!((told.code, &told.body["message"]), (200, &json!("Ignored")));
     assert!(!told.body.to_string().contains("Ada"));
     let unknown = json!({"object_kind": "push", "project": {"path_with_namespace": "ocean/none"}});
-    assert_eq!(world.send(gitlab(&unknown, &[])).await.code, 404);
+    // The hook of a group tells of repositories that nobody builds, and must not be refused for it.
+    let told = world.send(gitlab(&unknown, &[])).await;
+    assert_eq!((told.code, &told.body["message"]), (200, &json!("Ignored")));
+    assert!(world.is_untouched().await);
 }
 
 #[tokio::test]
@@ -240,6 +243,20 @@ async fn every_branch_that_is_pushed_to_bitbucket_is_one_build() {
     world.project("ocean/brig", keys).await;
     let told = world.send(bitbucket("repo:push", &bitbucket_push(), SECRET)).await;
     assert_eq!(told.body["build"], builds[1]["build"], "{told:?}");
+}
+
+#[tokio::test]
+async fn one_branch_with_an_odd_name_keeps_no_other_from_being_built() {
+    let world = World::without_scripts().await;
+    let mut body = bitbucket_push();
+    body["push"]["changes"][0]["new"]["name"] = json!("-x");
+    let told = world.send(bitbucket("repo:push", &body, SECRET)).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert!(told.body["builds"][0]["build"].is_string(), "{told:?}");
+    assert_eq!(told.body["builds"][1]["status"], "Malformed body");
+    assert_eq!(world.builds().await.len(), 1);
+    body["push"]["changes"].as_array_mut().unwrap().truncate(1);
+    assert_eq!(world.send(bitbucket("repo:push", &body, SECRET)).await.code, 400);
 }
 
 #[tokio::test]
@@ -377,6 +394,15 @@ async fn a_slash_command_makes_one_build_and_its_giver_is_told() {
     let again = world.send(slack(FORM, COMMAND, SECRET)).await;
     let text = again.body["text"].as_str().unwrap();
     assert_eq!(text, format!("This was started before, as build {id} of ocean/brig."));
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_events_that_the_operator_takes_of_git_hosts_silence_no_command() {
+    let settings = Settings { events: vec!["push".to_owned()], inline: Inline::Never, ..calm() };
+    let world = World::with(settings).await;
+    world.project("ocean/brig", json!({"slack.signingSecret": SECRET})).await;
+    world.send(slack(FORM, COMMAND, SECRET)).await;
     assert_eq!(world.builds().await.len(), 1);
 }
 

@@ -50,20 +50,23 @@ pub(super) fn translate(json: Bytes, forks: bool) -> Result<Meaning, Rejection> 
 fn push(kind: &str, updates: &[Update], json: &Bytes, time: Option<Timestamp>) -> Meaning {
     let mut events = Vec::new();
     let mut gone = None;
+    let digest = host::digest(json);
     for update in updates {
+        if events.len() > host::MOST {
+            break;
+        }
         let name = update.name.get().unwrap_or_default();
         let Some(commit) = update.to.get().filter(|commit| !host::is_nothing(commit)) else {
             gone = Some(name);
             continue;
         };
         let (short_title, long_title) = host::reference_titles(name);
-        let content = [json.as_ref(), b"\0", name.as_bytes(), b"\0", commit.as_bytes()].concat();
         let event = Event {
             revision: Revision { commit: commit.to_owned(), reference: name.to_owned() },
             short_title,
             long_title,
             time,
-            identity: Identity::Content(content.into()),
+            identity: host::push_identity(&digest, name, commit),
             ..Event::new("vsts", kind, json.clone())
         };
         events.push((event, Seen::of(name)));
@@ -95,7 +98,7 @@ struct Resource {
     merge: Option<Commit>,
     #[serde(rename = "pullRequestId")]
     number: Text,
-    #[serde(rename = "pullRequest", deserialize_with = "object")]
+    #[serde(rename = "pullRequest")]
     pull_request: Option<Box<Resource>>,
     #[serde(rename = "sourceRefName")]
     source: Text,

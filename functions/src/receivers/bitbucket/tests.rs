@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use runtime::event::Identity;
 use serde_json::{Value, json};
 
 use super::*;
@@ -204,7 +205,7 @@ fn the_events_of_brigade_have_brigades_names() {
         (
             "repo:commit_comment_created",
             json!({"comment": comment, "commit": commit}),
-            "commit 6666",
+            "ref master",
         ),
         ("repo:commit_status_created", json!({"commit_status": status}), "commit 7777"),
         ("repo:commit_status_updated", json!({"commit_status": status}), "commit 7777"),
@@ -243,6 +244,37 @@ fn a_header_that_does_not_fit_the_body_makes_nothing() {
     // What Data Center says in the body wins over the header.
     let shown = shown(meaning("pr:merged", &server_pull_request("pr:opened", 1), false));
     assert!(shown.starts_with("pr:opened\n"), "{shown}");
+}
+
+#[test]
+fn a_comment_on_a_pull_request_is_no_comment_on_a_commit() {
+    let mut body = pull_request(false);
+    body["comment"] = json!({"id": 1});
+    for key in ["repo:comment:added", "repo:comment:x", "repo:fork"] {
+        let meaning = meaning(key, &body, false);
+        assert!(matches!(meaning, Ok(Meaning::Ignored { .. })), "{key}: {meaning:?}");
+    }
+}
+
+#[test]
+fn a_comment_on_a_commit_is_at_the_commit_only_where_forks_are_built() {
+    let body = json!({
+        "comment": {}, "commit": {"hash": "6".repeat(40)}, "repository": repository(),
+    });
+    let shown = |forks| shown(meaning("repo:commit_comment_created", &body, forks));
+    assert_eq!(shown(false), "repo:commit_comment_created\nref master");
+    assert!(shown(true).contains("commit 6666"));
+}
+
+#[test]
+fn what_tells_the_changes_of_a_push_apart_does_not_grow_with_the_push() {
+    let changes = (0..2000).map(|number| change("branch", &format!("b{number}"), "1")).collect();
+    let Ok(Meaning::Events(events)) = meaning("repo:push", &push(changes), false) else { panic!() };
+    assert_eq!(events.len(), host::MOST + 1);
+    for (event, _) in events {
+        let Identity::Content(content) = event.identity else { panic!() };
+        assert!(content.len() < 200, "{}", content.len());
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use ring::digest::Digest;
 use runtime::event::{Event, Identity, Revision};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -73,6 +74,8 @@ pub(super) fn translate(key: &str, json: Bytes, forks: bool) -> Result<Meaning, 
         }
         (Some("issue"), _) => master(),
         _ => match key {
+            // As below.
+            "repo:commit_comment_created" if !forks => master(),
             "repo:commit_comment_created" => {
                 let commit = body.commit.as_ref().and_then(|commit| commit["hash"].as_str());
                 Revision { commit: commit.unwrap_or_default().to_owned(), ..Revision::default() }
@@ -103,7 +106,7 @@ fn fits(key: &str, body: &Body) -> bool {
         "repo:refs_changed" => body.changes.is_some() || body.push.is_some(),
         "repo:commit_comment_created" => body.comment.is_some() && body.commit.is_some(),
         "repo:commit_status_created" | "repo:commit_status_updated" => body.commit_status.is_some(),
-        _ if key.starts_with("repo:comment:") => body.comment.is_some(),
+        _ if key.starts_with("repo:comment:") => body.comment.is_some() && !body.has_subject(),
         _ if key.starts_with("issue:comment") => body.issue.is_some() && body.comment.is_some(),
         _ if key.starts_with("issue:") => body.issue.is_some(),
         _ if key.starts_with("pullrequest:comment") => {
@@ -118,7 +121,8 @@ fn fits(key: &str, body: &Body) -> bool {
             body.pull_request.is_some()
                 || body.pull.as_ref().is_some_and(|pull| pull.from.is_some())
         }
-        _ => true,
+        // Nor is a body that is known one of an event that is not.
+        _ => !body.has_subject() && body.push.is_none(),
     }
 }
 
@@ -127,7 +131,11 @@ fn push(body: &Body, json: &Bytes) -> Meaning {
     let mut events = Vec::new();
     let mut gone = None;
     let cloud = body.push.iter().flat_map(|push| push.changes.iter().flatten());
+    let digest = host::digest(json);
     for change in cloud {
+        if events.len() > host::MOST {
+            break;
+        }
         let Some(new) = &change.new else {
             gone = change.old.as_ref().and_then(|old| old.name.owned()).or(gone);
             continue;
@@ -138,13 +146,16 @@ fn push(body: &Body, json: &Bytes) -> Meaning {
         let target = new.target.as_ref();
         let commit = target.and_then(|target| target.hash.get()).unwrap_or_default();
         let date = target.and_then(|target| target.date.0);
-        events.push(pushed(json, (commit, name, &full), date));
+        events.push(pushed(json, &digest, (commit, name, &full), date));
     }
     for change in body.changes.iter().flatten() {
+        if events.len() > host::MOST {
+            break;
+        }
         let full = change.reference.get().unwrap_or_default();
         match change.to.get() {
             Some(commit) if !host::is_nothing(commit) => {
-                events.push(pushed(json, (commit, full, full), body.date.0));
+                events.push(pushed(json, &digest, (commit, full, full), body.date.0));
             }
             _ => gone = Some(full.to_owned()),
         }
@@ -158,17 +169,17 @@ fn push(body: &Body, json: &Bytes) -> Meaning {
 /// The push of one branch or tag: a commit, the reference that scripts see, and the full one.
 fn pushed(
     json: &Bytes,
+    digest: &Digest,
     (commit, reference, full): (&str, &str, &str),
     time: Option<Timestamp>,
 ) -> (Event, Seen) {
     let (short_title, long_title) = host::reference_titles(full);
-    let content = [json.as_ref(), b"\0", full.as_bytes(), b"\0", commit.as_bytes()].concat();
     let event = Event {
         revision: Revision { commit: commit.to_owned(), reference: reference.to_owned() },
         short_title,
         long_title,
         time,
-        identity: Identity::Content(content.into()),
+        identity: host::push_identity(digest, full, commit),
         ..Event::new("bitbucket", "push", json.clone())
     };
     (event, Seen::of(full))
@@ -343,6 +354,11 @@ struct Key {
 }
 
 impl Body {
+    /// Whether it is about a pull request or an issue.
+    fn has_subject(&self) -> bool {
+        self.pull.is_some() || self.pull_request.is_some() || self.issue.is_some()
+    }
+
     /// When it happened. The answer must be the same for every delivery of one body.
     fn time(&self) -> Option<Timestamp> {
         let comment = self.comment.as_ref();

@@ -117,6 +117,21 @@ fn a_pull_request_from_a_fork_is_skipped_unless_the_project_allows_forks() {
 }
 
 #[test]
+fn what_was_pushed_for_review_without_a_branch_is_a_forks() {
+    for (name, value) in [("ref", "refs/pull/7/head"), ("label", "")] {
+        let mut body = pull_request(1);
+        body["pull_request"]["head"][name] = json!(value);
+        assert!(matches!(meaning(&body, false), Ok(Meaning::Skipped { .. })), "{name}");
+        let comment = with(body, "comment", json!({"id": 1}));
+        let shown = shown(meaning(&comment, false));
+        assert!(shown.contains("ref refs/heads/main"), "{shown}");
+    }
+    let mut own = pull_request(1);
+    own["pull_request"]["head"]["label"] = json!("sails");
+    assert!(matches!(meaning(&own, false), Ok(Meaning::Events(_))));
+}
+
+#[test]
 fn a_review_says_what_it_comes_to() {
     let review = json!({"type": "pull_request_review_rejected", "content": "no"});
     let body = with(with(pull_request(1), "review", review), "action", json!("reviewed"));

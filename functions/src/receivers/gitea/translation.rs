@@ -254,6 +254,7 @@ struct PullRequest {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Branch {
+    label: Option<Text>,
     #[serde(rename = "ref")]
     reference: Text,
     #[serde(deserialize_with = "object")]
@@ -312,15 +313,21 @@ impl Body {
 }
 
 impl PullRequest {
-    /// Whether its commits come from elsewhere. A fork that was deleted is one still.
+    /// Whether its commits come from elsewhere. A fork that was deleted is one still, and so is what
+    /// was pushed to `refs/for/`, which whoever may read can do: it is in this repository, but in no
+    /// branch of it.
     fn is_fork(&self) -> bool {
+        let is_in_no_branch = self.head.as_ref().is_some_and(|head| {
+            let has_no_label = head.label.as_ref().is_some_and(|label| label.get().is_none());
+            has_no_label || head.reference.get().is_some_and(|name| name.starts_with("refs/pull/"))
+        });
         let id = |branch: &Option<Branch>| {
             let branch = branch.as_ref()?;
             let repository = branch.repo.as_ref().and_then(|repository| repository.id.owned());
             repository.or_else(|| branch.repo_id.owned())
         };
         let head = id(&self.head);
-        head.is_none() || head != id(&self.base)
+        is_in_no_branch || head.is_none() || head != id(&self.base)
     }
 
     fn revision(&self, body: &Body) -> Option<Revision> {

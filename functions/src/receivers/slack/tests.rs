@@ -130,6 +130,19 @@ fn what_the_app_itself_said_makes_nothing() {
             Ours"#]],
     );
     event_of(Form::Json, &own.replace("\"app_id\":\"A1\"", "\"app_id\":\"A2\""));
+    for said in [
+        json!({"message": {"app_id": "A1"}}),
+        json!({"message": {"bot_profile": {"app_id": "A1"}}}),
+        json!({"previous_message": {"app_id": "A1"}}),
+        json!({"bot_profile": {"app_id": "A1"}}),
+    ] {
+        let mut event = json!({"type": "message", "subtype": "message_changed"});
+        event.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let Ok(Said::Something { meaning, .. }) = self::said(Form::Json, callback(event)) else {
+            panic!("{said}")
+        };
+        assert!(matches!(meaning, Meaning::Ignored { .. }), "{said}");
+    }
 }
 
 #[test]

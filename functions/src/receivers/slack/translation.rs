@@ -79,9 +79,28 @@ fn event(signed: Bytes) -> Result<Said, Rejection> {
     #[serde(default)]
     struct Happened {
         app_id: Text,
+        #[serde(deserialize_with = "object")]
+        bot_profile: Option<Spoke>,
+        #[serde(deserialize_with = "object")]
+        message: Option<Spoke>,
+        #[serde(deserialize_with = "object")]
+        previous_message: Option<Spoke>,
         #[serde(rename = "type")]
         kind: Text,
         subtype: Text,
+    }
+    /// What was said before, and was changed or deleted, or an app that spoke.
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Spoke {
+        app_id: Text,
+        #[serde(deserialize_with = "object")]
+        bot_profile: Option<App>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct App {
+        app_id: Text,
     }
     #[derive(Deserialize)]
     struct Whole {
@@ -102,7 +121,14 @@ fn event(signed: Bytes) -> Result<Said, Rejection> {
     let Some(kind) = happened.kind.get().filter(|kind| host::is_word(kind)) else {
         return Err(Rejection::malformed("its event has no type"));
     };
-    if happened.app_id.get().is_some_and(|app| body.api_app_id.get() == Some(app)) {
+    // Slack tells of a message again where it shows what a link in it leads to.
+    let spoke = [&happened.bot_profile, &happened.message, &happened.previous_message];
+    let spoke = spoke.into_iter().flatten().flat_map(|spoke| {
+        let app = spoke.bot_profile.as_ref().map(|app| &app.app_id);
+        [Some(&spoke.app_id), app].into_iter().flatten()
+    });
+    let mut apps = spoke.chain([&happened.app_id]).filter_map(Text::get);
+    if apps.any(|app| body.api_app_id.get() == Some(app)) {
         let reason = "the app itself said this".to_owned();
         return Ok(something(Meaning::Ignored { reason }, Answer::Ours));
     }
