@@ -97,7 +97,9 @@ pub fn request(recorded: &[u8]) -> Option<Request<Body>> {
         if value.windows(2).any(|pair| pair == b"{{") {
             let text = String::from_utf8_lossy(&value);
             let signature = signature::sign_github(SECRET, body);
-            value = text.replace("{{signature}}", &signature).replace("{{token}}", SECRET).into();
+            let token = "{{secrets.eventGridToken}}";
+            let text = text.replace("{{signature}}", &signature).replace(token, SECRET);
+            value = text.replace("{{token}}", SECRET).into();
         }
         request = request.header(name, HeaderValue::from_bytes(&value).ok()?);
     }
