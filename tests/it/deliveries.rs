@@ -132,7 +132,7 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
         let text = fs::read_to_string(&file).unwrap();
         let request = request::parse(&text).unwrap().remove(0);
         let yaml = "project: acme/app\nsharedSecret: another\ngenericGatewaySecret: another\n\
-                    slack: {signingSecret: another}\nsecrets: {vstsToken: another}\n";
+                    slack: {signingSecret: another}\nsecrets: {vstsToken: another, eventGridToken: another}\n";
         let (other, _) = runtime::project::values::read(yaml, "default").unwrap();
         let headers = request.headers(Some(&other)).unwrap();
         let request = request.addressed(Some(&other)).unwrap();
