@@ -31,9 +31,9 @@ struct World {
 impl World {
     fn new() -> World {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let server = Server::new(Options::default()).expect("a cluster");
-        let cluster = Cluster::new(server.client(), "default");
-        runtime.block_on(async {
+        let cluster = runtime.block_on(async {
+            let server = Server::new(Options::default()).expect("a cluster");
+            let cluster = Cluster::new(server.client(), "default");
             cluster.create_service_account("default", "brigade-worker").await.expect("an account");
             let yaml = format!(
                 "project: {PROJECT}\nsharedSecret: {SECRET}\ngenericGatewaySecret: {SECRET}\n\
@@ -42,6 +42,7 @@ impl World {
             );
             let (project, _warnings) = values::read(&yaml, "default").expect("a project");
             cluster.put_project(&project).await.expect("a project");
+            cluster
         });
         let app = App {
             cluster,

@@ -1,6 +1,8 @@
 //! Writes what the fuzzer begins with, below the folder that is named: the recorded requests of
 //! `tests/payloads`, a delivery of every source, and projects.
 
+// What is instrumented calls it.
+use libfuzzer_sys as _;
 use std::fs;
 use std::path::Path;
 
