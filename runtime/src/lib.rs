@@ -13,5 +13,6 @@ pub mod serve;
 pub mod settings;
 pub mod signature;
 pub mod telemetry;
+pub mod template;
 pub mod units;
 pub mod worker_pod;

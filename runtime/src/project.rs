@@ -17,11 +17,13 @@ pub use filters::{FilterError, Filters, Patterns};
 pub use hooks::{HookError, Hooks};
 pub use kubernetes::{EventFilter, EventFilterError, EventFilters};
 pub use limits::{LimitError, Limits, ScriptLimits};
+pub use notifiers::{Moment, Notifier, NotifierError, NotifierKind, Notifiers};
 
 mod filters;
 pub mod hooks;
 mod kubernetes;
 mod limits;
+mod notifiers;
 pub mod values;
 
 #[cfg(test)]
@@ -115,6 +117,8 @@ pub struct Project {
     pub hooks: Hooks,
     /// How much of it runs at once, and what its scripts may use.
     pub limits: Limits,
+    /// Who is told of its builds.
+    pub notifiers: Notifiers,
 }
 
 /// The resources of the image that clones.
@@ -163,6 +167,9 @@ pub enum ProjectError {
     /// A rule for a sender of its own is not understood.
     #[error(transparent)]
     Hook(#[from] HookError),
+    /// A notifier is not understood.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
     /// A filter of Kubernetes events is not understood.
     #[error(transparent)]
     EventFilter(#[from] EventFilterError),
@@ -224,6 +231,7 @@ impl Project {
             filters: Filters::read(key, str::to_owned)?,
             hooks: Hooks::parse(&key("hooks"), &secrets)?,
             limits: Limits::of(&annotations)?,
+            notifiers: Notifiers::parse(&key("notifiers"), &secrets)?,
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
             repository: key("repository"),
@@ -301,6 +309,7 @@ impl Project {
             ("cloneURL", self.clone_url.clone()),
             ("secrets", Value::Object(self.secrets.clone()).to_string()),
             ("hooks", self.hooks.json().to_owned()),
+            ("notifiers", self.notifiers.json().to_owned()),
             ("worker.registry", self.worker.registry.clone()),
             ("worker.name", self.worker.name.clone()),
             ("worker.tag", self.worker.tag.clone()),

@@ -88,7 +88,7 @@ impl Filters {
 
 impl Patterns {
     /// Reads patterns; what is wrong with one is said with it.
-    fn new(texts: Vec<String>) -> Result<Patterns, String> {
+    pub(super) fn new(texts: Vec<String>) -> Result<Patterns, String> {
         if texts.len() > MOST {
             return Err(format!("has {} patterns, and may have {MOST}", texts.len()));
         }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::limits::NAMES;
 use super::{
-    EventFilters, Filters, Hooks, Limits, Project, ProjectError, SidecarResources, WorkerImage,
+    EventFilters, Filters, Hooks, Limits, Notifiers, Project, ProjectError, SidecarResources,
+    WorkerImage,
 };
 
 /// The chart's own image for cloning.
@@ -35,6 +36,7 @@ const KEYS: &[&str] = &[
     "kubernetes",
     "limits",
     "namespace",
+    "notifiers",
     "project",
     "repository",
     "secrets",
@@ -132,6 +134,7 @@ pub fn read(yaml: &str, home: &str) -> Result<(Project, Vec<String>), ValuesErro
         default_config: values.text("defaultConfig")?,
         default_config_name: values.text("defaultConfigName")?,
         hooks: values.hooks(&secrets)?,
+        notifiers: values.notifiers(&secrets)?,
         secrets,
         ssh_key: values.text("sshKey")?.into(),
         ssh_cert: values.text("sshCert")?.into(),
@@ -247,6 +250,16 @@ impl Section {
             Some(value) => Hooks::read(value, secrets),
         };
         Ok(hooks.map_err(ProjectError::Hook)?)
+    }
+
+    /// Who is told of its builds: a list, or a text that is one in JSON.
+    fn notifiers(&self, secrets: &Map<String, Value>) -> Result<Notifiers, ValuesError> {
+        let notifiers = match self.map.get("notifiers") {
+            None => Ok(Notifiers::default()),
+            Some(Value::String(json)) => Notifiers::parse(json, secrets),
+            Some(value) => Notifiers::read(value, secrets),
+        };
+        Ok(notifiers.map_err(ProjectError::Notifier)?)
     }
 
     /// Which events the project takes; the chart has no key for that.

@@ -1,0 +1,100 @@
+#![doc = include_str!("../README.md")]
+
+use runtime::project::NotifierKind;
+use serde_json::Value;
+
+pub mod notification;
+pub mod outbox;
+pub mod variables;
+
+mod email;
+mod github;
+mod slack;
+mod teams;
+mod webhook;
+
+pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
+pub use outbox::{Outbox, OutboxOptions};
+pub use variables::Variables;
+
+/// What came of telling somebody.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// What names the message at its sink, for those that change it or belong to it: what is given
+    /// back as `before`.
+    pub handle: Option<Value>,
+    /// What was done, in a line for the log. No secret is in it.
+    pub said: String,
+}
+
+/// Why somebody was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// A variable is missing, or is none that the sink can use.
+    #[error("the variable {name} {problem}")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it; never its value.
+        problem: String,
+    },
+    /// The sink said no, and would say so again.
+    #[error("{sink} refused the message: {words}{way_out}")]
+    Refused {
+        /// Who.
+        sink: String,
+        /// Its status and its words, cut and without control characters.
+        words: String,
+        /// What to do about it, after `; `, or nothing.
+        way_out: String,
+    },
+    /// The sink did not answer as it should, until there was no time left for another attempt.
+    #[error("{sink} did not take the message in {attempts} attempts: {words}")]
+    Away {
+        /// Who.
+        sink: String,
+        /// How often it was asked.
+        attempts: u32,
+        /// What happened at last.
+        words: String,
+    },
+    /// The address is none that messages may go to.
+    #[error("{sink} may not be told: {problem}")]
+    Forbidden {
+        /// Who.
+        sink: String,
+        /// Which rule it broke.
+        problem: String,
+    },
+}
+
+/// Tells somebody something.
+///
+/// `before` is the handle of what was told there of the same build before, if something was: a sink
+/// that can changes that message, or puts the new one into its thread.
+pub async fn tell(
+    kind: NotifierKind,
+    variables: &Variables,
+    notification: &Notification,
+    before: Option<&Value>,
+    outbox: &Outbox,
+) -> Result<Told, TellError> {
+    match kind {
+        NotifierKind::Slack => slack::tell(variables, notification, before, outbox).await,
+        NotifierKind::Teams => teams::tell(variables, notification, outbox).await,
+        NotifierKind::Github => github::tell(variables, notification, before, outbox).await,
+        NotifierKind::Webhook => webhook::tell(variables, notification, outbox).await,
+        NotifierKind::Email => email::tell(variables, notification, before, outbox).await,
+    }
+}
+
+/// The variables that a notifier of this kind reads, those that it cannot do without first.
+pub fn names(kind: NotifierKind) -> &'static [&'static str] {
+    match kind {
+        NotifierKind::Slack => slack::NAMES,
+        NotifierKind::Teams => teams::NAMES,
+        NotifierKind::Github => github::NAMES,
+        NotifierKind::Webhook => webhook::NAMES,
+        NotifierKind::Email => email::NAMES,
+    }
+}

@@ -1,0 +1,34 @@
+//! The settings of a notifier: named values, which are a pod's environment where a notifier runs in
+//! a pod of its own, and a project's secrets where a worker tells of its build.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::TellError;
+
+/// Named values. Each may be a secret, so that none is ever shown.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(BTreeMap<String, SecretString>);
+
+impl Variables {
+    /// Those of these names; an empty one is one that is not set.
+    pub fn of(names: &[&str], value: impl Fn(&str) -> Option<String>) -> Variables {
+        let values = names.iter().filter_map(|name| {
+            let value = value(name).filter(|value| !value.trim().is_empty())?;
+            Some(((*name).to_owned(), SecretString::from(value)))
+        });
+        Variables(values.collect())
+    }
+
+    /// One of them, if it is set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(ExposeSecret::expose_secret)
+    }
+
+    /// One that the notifier cannot do without.
+    pub fn required(&self, name: &'static str) -> Result<&str, TellError> {
+        let missing = || TellError::Variable { name, problem: "is not set".to_owned() };
+        self.get(name).ok_or_else(missing)
+    }
+}

@@ -1,0 +1,304 @@
+//! Who a project wants to be told of its builds, without a line of script for it.
+//!
+//! Brigade has no key for this: it is the list `notifiers` of a values file, and the key `notifiers`
+//! of the project's Secret, as JSON. What is not understood makes the project one that cannot be
+//! loaded.
+//!
+//! ```yaml
+//! notifiers:
+//!   - kind: slack                       # slack, teams, github, webhook or email
+//!     name: releases                    # default: the kind
+//!     on: [failed, recovered]           # started, succeeded, failed, recovered, cancelled
+//!     events: [push, "pull_request:*"]  # default: all
+//!     refs: [main, "v*"]                # default: all
+//!     title: "{{ project }}: {{ phase }}"
+//!     message: "{{ reason | all is well }}"
+//!     settings:                         # default: the project's secrets of these names
+//!       SLACK_WEBHOOK: {secret: RELEASES_WEBHOOK}
+//!       SLACK_USERNAME: Brigantine
+//!     most: 10                          # messages in a window; those beyond are told together
+//!     window: 60                        # seconds
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::filters::Patterns;
+use crate::template::Template;
+
+/// How many notifiers a project may have.
+const MOST: usize = 20;
+
+/// The notifiers of a project.
+#[derive(Clone, Debug, Default)]
+pub struct Notifiers {
+    all: Vec<Notifier>,
+    /// As they were read.
+    json: String,
+}
+
+/// One who is told.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// Its name, which no other of the project has.
+    pub name: String,
+    /// What it is.
+    pub kind: NotifierKind,
+    /// What it is told of. By default everything, and of those that people read only what they
+    /// would want to know: `failed`, `recovered` and `cancelled`.
+    pub on: Vec<Moment>,
+    /// The events whose builds it is told of: `*`, `<event>`, `<event>:<action>` or `<event>:*`.
+    /// Empty: of all.
+    pub events: Vec<String>,
+    /// The branches, tags and other references whose builds it is told of, without `refs/heads/` and
+    /// `refs/tags/`.
+    pub references: Patterns,
+    /// What the title says, if not what it says by itself.
+    pub title: Option<Template>,
+    /// What the message says, if not what it says by itself.
+    pub message: Option<Template>,
+    /// Its own settings, by their names.
+    pub settings: BTreeMap<String, SecretString>,
+    /// How many messages it takes in a window before they are told together.
+    pub most: u32,
+    /// How long a window is.
+    pub window: Duration,
+}
+
+/// What a notifier is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum NotifierKind {
+    Slack,
+    Teams,
+    Github,
+    Webhook,
+    Email,
+}
+
+/// What happened to a build.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moment {
+    /// Its script was started, and has a handler for its event.
+    Started,
+    /// It succeeded.
+    Succeeded,
+    /// It failed, or took too long.
+    Failed,
+    /// It succeeded, and the last build of the same event and reference had failed.
+    Recovered,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// A notifier that is not understood.
+#[derive(Debug, thiserror::Error)]
+#[error("the notifier {notifier} {problem}")]
+pub struct NotifierError {
+    notifier: String,
+    problem: String,
+}
+
+impl NotifierKind {
+    /// All of them.
+    pub const ALL: [NotifierKind; 5] = [
+        NotifierKind::Slack,
+        NotifierKind::Teams,
+        NotifierKind::Github,
+        NotifierKind::Webhook,
+        NotifierKind::Email,
+    ];
+
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<NotifierKind> {
+        NotifierKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotifierKind::Slack => "slack",
+            NotifierKind::Teams => "teams",
+            NotifierKind::Github => "github",
+            NotifierKind::Webhook => "webhook",
+            NotifierKind::Email => "email",
+        }
+    }
+
+    /// Whether people read it, one message after the other, and too many would be as bad as none.
+    pub fn is_read_by_people(self) -> bool {
+        matches!(self, NotifierKind::Slack | NotifierKind::Teams | NotifierKind::Email)
+    }
+}
+
+impl fmt::Display for NotifierKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl Moment {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Moment::Started => "started",
+            Moment::Succeeded => "succeeded",
+            Moment::Failed => "failed",
+            Moment::Recovered => "recovered",
+            Moment::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Notifiers {
+    /// Reads the list in a Secret's key; `secrets` are the project's own.
+    pub(super) fn parse(
+        json: &str,
+        secrets: &Map<String, Value>,
+    ) -> Result<Notifiers, NotifierError> {
+        if json.trim().is_empty() {
+            return Ok(Notifiers::default());
+        }
+        let value = serde_json::from_str(json).map_err(|error| NotifierError {
+            notifier: "list".to_owned(),
+            problem: format!("is not JSON (line {}, column {})", error.line(), error.column()),
+        })?;
+        Notifiers::read(&value, secrets)
+    }
+
+    /// Reads the list.
+    pub(super) fn read(
+        value: &Value,
+        secrets: &Map<String, Value>,
+    ) -> Result<Notifiers, NotifierError> {
+        let wrong = |problem: &str| NotifierError {
+            notifier: "list".to_owned(),
+            problem: problem.to_owned(),
+        };
+        let items = match value {
+            Value::Null => return Ok(Notifiers::default()),
+            Value::Array(items) => items,
+            _ => return Err(wrong("must be a list")),
+        };
+        if items.len() > MOST {
+            return Err(wrong("has more than 20 notifiers"));
+        }
+        let mut all = Vec::new();
+        let mut names = HashSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let named = item["name"].as_str().or(item["kind"].as_str());
+            let notifier = match named {
+                Some(name) => format!("{name:?}"),
+                None => format!("number {}", index + 1),
+            };
+            let read = read(item, secrets).and_then(|read| {
+                let fresh = names.insert(read.name.clone());
+                if fresh { Ok(read) } else { Err("is there twice: give it a name".to_owned()) }
+            });
+            all.push(read.map_err(|problem| NotifierError { notifier, problem })?);
+        }
+        let json = if all.is_empty() { String::new() } else { value.to_string() };
+        Ok(Notifiers { all, json })
+    }
+
+    /// As a key of the project's Secret.
+    pub(super) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Notifier] {
+        &self.all
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
+/// A notifier as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    kind: NotifierKind,
+    name: Option<String>,
+    on: Option<Vec<Moment>>,
+    #[serde(default)]
+    events: Vec<String>,
+    #[serde(default)]
+    refs: Vec<String>,
+    title: Option<String>,
+    message: Option<String>,
+    #[serde(default)]
+    settings: BTreeMap<String, Value>,
+    most: Option<u32>,
+    window: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FromSecret {
+    secret: String,
+}
+
+fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String> {
+    let written = Written::deserialize(value).map_err(|error| format!("is wrong: {error}"))?;
+    let kind = written.kind;
+    let name = written.name.unwrap_or_else(|| kind.name().to_owned());
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 40 || !name.chars().all(fits) {
+        return Err("has a name that is not 1 to 40 small letters, digits and hyphens".to_owned());
+    }
+    let on = written.on.unwrap_or_else(|| match kind {
+        NotifierKind::Slack | NotifierKind::Teams | NotifierKind::Email => {
+            vec![Moment::Failed, Moment::Recovered, Moment::Cancelled]
+        }
+        NotifierKind::Github | NotifierKind::Webhook => vec![
+            Moment::Started,
+            Moment::Succeeded,
+            Moment::Failed,
+            Moment::Recovered,
+            Moment::Cancelled,
+        ],
+    });
+    let template = |what: &str, text: Option<String>| {
+        let template = text.map(|text| Template::parse(&text)).transpose();
+        template.map_err(|error| format!("has a {what} that is no template: {error}"))
+    };
+    let settings = written.settings.into_iter().map(|(key, value)| {
+        let setting = match &value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(truth) => truth.to_string(),
+            _ => {
+                let from = FromSecret::deserialize(&value).map_err(|_quoting| {
+                    format!("has a setting {key} that is neither a text nor {{secret: NAME}}")
+                })?;
+                let secret = secrets.get(&from.secret).and_then(Value::as_str);
+                let missing = || format!("wants the secret {:?}, which there is not", from.secret);
+                secret.ok_or_else(missing)?.to_owned()
+            }
+        };
+        Ok((key, SecretString::from(setting)))
+    });
+    Ok(Notifier {
+        name,
+        kind,
+        on,
+        events: written.events,
+        references: Patterns::new(written.refs).map_err(|problem| format!("refs: it {problem}"))?,
+        title: template("title", written.title)?,
+        message: template("message", written.message)?,
+        settings: settings.collect::<Result<_, String>>()?,
+        most: written.most.unwrap_or(10).max(1),
+        window: Duration::from_secs(written.window.unwrap_or(60).into()),
+    })
+}
