@@ -54,6 +54,11 @@ pub struct Arguments {
     /// them, as Brigade's own URLs need; with another cluster, REGISTRY_ALLOW_UNSIGNED decides
     #[arg(long)]
     require_registry_token: bool,
+    /// Let notifiers tell whom their settings name: real channels, real commits, real people.
+    /// Otherwise what they tell is checked as Slack, Teams, GitHub and the others check it, and shown
+    /// here, and nothing leaves this machine
+    #[arg(long)]
+    tell_outside: bool,
 }
 
 /// Serves until interrupted.
@@ -81,6 +86,7 @@ pub async fn run(
         kubeconfig: arguments.kubeconfig,
         namespace: arguments.namespace,
         stand_ins: arguments.stand_ins,
+        tell_outside: arguments.tell_outside,
         settings: Settings {
             registry_allow_unsigned: allowed && !arguments.require_registry_token,
             ..settings
