@@ -50,8 +50,9 @@ pub struct Arguments {
     /// More stand-ins: a folder with a folder for each image, docker or technosophos/slack-notify
     #[arg(long, value_name = "DIR")]
     stand_ins: Vec<PathBuf>,
-    /// Refuse the webhooks of registries that bring no token. Otherwise the embedded cluster takes
-    /// them, as Brigade's own URLs need; with another cluster, REGISTRY_ALLOW_UNSIGNED decides
+    /// Refuse the webhooks of registries that bring no token, as the functions do. Otherwise the
+    /// embedded cluster takes them, for any commit that they name, as Brigade's own URLs need; with
+    /// another cluster, REGISTRY_ALLOW_UNSIGNED decides
     #[arg(long)]
     require_registry_token: bool,
     /// Let notifiers tell whom their settings name: real channels, real commits, real people.
