@@ -1,4 +1,5 @@
-//! Calls GitHub's API as an installation of a GitHub App.
+//! GitHub's API: what proves a GitHub App to it, where that may be sent, and calls as an installation
+//! of the App.
 //!
 //! A token is asked for by a statement that the App's key signs, good for some minutes; it lives for
 //! an hour, is good for one repository, and is kept nowhere but in what it was asked for. Nothing of
@@ -32,7 +33,7 @@ const LIMIT: usize = 4 * 1024 * 1024;
 
 /// Why GitHub was not asked, or did not answer as it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ApiError {
+pub enum ApiError {
     /// The key signs nothing.
     #[error("the variable APP_KEY is no RSA key that signs")]
     Key,
@@ -64,7 +65,7 @@ pub(super) enum ApiError {
 }
 
 /// The API, for whoever the token is of.
-pub(super) struct Api {
+pub struct Api {
     base: Url,
     token: SecretString,
     until: Instant,
@@ -77,7 +78,7 @@ impl Api {
     /// The installation is what the body says, and a project proves its own bodies: so that nobody
     /// has the token of another's, GitHub must say that it is for the project's repository and no
     /// other.
-    pub(super) async fn of_installation(
+    pub async fn of_installation(
         base: Url,
         (app, key): (u64, &SecretString),
         (installation, repository): (u64, &str),
@@ -110,12 +111,12 @@ impl Api {
     }
 
     /// Its token.
-    pub(super) fn token(&self) -> &str {
+    pub fn token(&self) -> &str {
         self.token.expose_secret()
     }
 
     /// The commit at the head of a pull request.
-    pub(super) async fn head(&self, repository: &str, number: u64) -> Result<String, ApiError> {
+    pub async fn head(&self, repository: &str, number: u64) -> Result<String, ApiError> {
         #[derive(Deserialize)]
         struct Pull {
             head: Head,
@@ -133,7 +134,7 @@ impl Api {
     /// Makes a check suite of the App run for a commit: a new one, or the one that there is.
     ///
     /// A suite that is made does not run before it is asked for again.
-    pub(super) async fn run_suite(
+    pub async fn run_suite(
         &self,
         app: u64,
         repository: &str,
@@ -226,7 +227,7 @@ impl Api {
 }
 
 /// What proves to GitHub that it is the App that asks, for some minutes.
-fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretString, ApiError> {
+pub fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretString, ApiError> {
     let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
     let key = match key.map_err(|_no_pem| ApiError::Key)? {
         PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -248,7 +249,7 @@ fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretStrin
 /// The API's address: GitHub's own, or that of the project's server, if the operator lists it. What
 /// proves the App is sent there, so it must be encrypted on its way, unless that does not leave this
 /// machine.
-pub(super) fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
+pub fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
     let base = if base.is_empty() { GITHUB } else { base };
     // What a path is joined to ends with a slash.
     let url = Url::parse(&format!("{}/", base.trim_end_matches('/')));
@@ -266,7 +267,7 @@ pub(super) fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
 }
 
 /// Whether a text is the full id of a commit.
-pub(super) fn is_commit(text: &str) -> bool {
+pub fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
