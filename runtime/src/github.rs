@@ -64,6 +64,66 @@ pub enum ApiError {
     },
 }
 
+/// A GitHub App that acts for every project of an installation.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its number.
+    pub id: u64,
+    /// Its private key, in PEM.
+    pub key: SecretString,
+    /// The servers beside api.github.com that may be sent what proves it.
+    pub hosts: Vec<String>,
+}
+
+/// A token of an App's installation.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub token: SecretString,
+    /// When it ends, as GitHub says it.
+    pub expires: String,
+}
+
+impl Token {
+    /// Reads what GitHub answers who asks for a token. It must say that it is for this repository
+    /// and no other.
+    pub fn read(answer: &[u8], repository: &str) -> Result<Token, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            token: String,
+            #[serde(default)]
+            expires_at: String,
+            #[serde(default)]
+            repositories: Vec<Repository>,
+        }
+        #[derive(Deserialize)]
+        struct Repository {
+            full_name: String,
+        }
+        // What the parser says could repeat a token.
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_quoting| ApiError::Away {
+            call: "POST app/installations/{installation}/access_tokens".to_owned(),
+            problem: "its answer cannot be read".to_owned(),
+        })?;
+        match &answer.repositories[..] {
+            [only] if only.full_name.eq_ignore_ascii_case(repository) => {
+                Ok(Token { token: answer.token.into(), expires: answer.expires_at })
+            }
+            _ => Err(ApiError::Elsewhere),
+        }
+    }
+}
+
+/// Where an installation is asked for a token.
+pub fn token_path(installation: u64) -> String {
+    format!("app/installations/{installation}/access_tokens")
+}
+
+/// What it is asked: a token for one repository.
+pub fn token_request(repository: &str) -> Value {
+    json!({"repositories": [repository.rsplit('/').next().unwrap_or_default()]})
+}
+
 /// The API, for whoever the token is of.
 pub struct Api {
     base: Url,
@@ -84,30 +144,12 @@ impl Api {
         (installation, repository): (u64, &str),
         until: Instant,
     ) -> Result<(Api, String), ApiError> {
-        #[derive(Deserialize)]
-        struct Token {
-            token: String,
-            #[serde(default)]
-            expires_at: String,
-            #[serde(default)]
-            repositories: Vec<Repository>,
-        }
-        #[derive(Deserialize)]
-        struct Repository {
-            full_name: String,
-        }
         let statement = statement(app, key, Timestamp::now())?;
         let api = Api { base, token: statement, until };
-        let path = format!("app/installations/{installation}/access_tokens");
-        let name = repository.rsplit('/').next().unwrap_or_default();
-        let asked = json!({"repositories": [name]});
-        let token: Token = api.call(Method::POST, &path, Some(&asked)).await?;
-        match &token.repositories[..] {
-            [only] if only.full_name.eq_ignore_ascii_case(repository) => {
-                Ok((Api { token: token.token.into(), ..api }, token.expires_at))
-            }
-            _ => Err(ApiError::Elsewhere),
-        }
+        let path = token_path(installation);
+        let answer = api.send(Method::POST, &path, Some(&token_request(repository))).await?;
+        let Token { token, expires } = Token::read(&answer, repository)?;
+        Ok((Api { token, ..api }, expires))
     }
 
     /// Its token.
