@@ -38,6 +38,14 @@ pub enum TellError {
         /// What is wrong with it; never its value.
         problem: String,
     },
+    /// It is nothing that this kind of sink can be told.
+    #[error("{sink} cannot be told that: {problem}")]
+    Unfit {
+        /// Who.
+        sink: String,
+        /// What is missing.
+        problem: String,
+    },
     /// The sink said no, and would say so again.
     #[error("{sink} refused the message: {words}{way_out}")]
     Refused {
