@@ -14,8 +14,12 @@ mod slack;
 mod teams;
 mod webhook;
 
+#[cfg(test)]
+mod sample;
+
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
+pub use slack::{CLASSIC_NAMES, tell_as_written};
 pub use variables::Variables;
 
 /// What came of telling somebody.
