@@ -5,6 +5,7 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod text;
 pub mod variables;
 
 mod email;
