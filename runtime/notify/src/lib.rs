@@ -5,6 +5,7 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod text;
 pub mod variables;
 
 mod email;
@@ -36,6 +37,14 @@ pub enum TellError {
         /// Its name.
         name: &'static str,
         /// What is wrong with it; never its value.
+        problem: String,
+    },
+    /// It is nothing that this kind of sink can be told.
+    #[error("{sink} cannot be told that: {problem}")]
+    Unfit {
+        /// Who.
+        sink: String,
+        /// What is missing.
         problem: String,
     },
     /// The sink said no, and would say so again.
