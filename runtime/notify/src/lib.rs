@@ -5,6 +5,7 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod text;
 pub mod variables;
 
 mod email;
@@ -104,5 +105,25 @@ pub fn names(kind: NotifierKind) -> &'static [&'static str] {
         NotifierKind::Github => github::NAMES,
         NotifierKind::Webhook => webhook::NAMES,
         NotifierKind::Email => email::NAMES,
+    }
+}
+
+/// What a notifier of this kind cannot do without: of each of these lists, one variable.
+pub fn required(kind: NotifierKind) -> &'static [&'static [&'static str]] {
+    match kind {
+        NotifierKind::Slack => &[&["SLACK_WEBHOOK", "SLACK_BOT_TOKEN"]],
+        NotifierKind::Teams => &[&["TEAMS_WEBHOOK"]],
+        NotifierKind::Github => &[&["GITHUB_TOKEN"]],
+        NotifierKind::Webhook => &[&["WEBHOOK_URL"]],
+        NotifierKind::Email => &[&["SMTP_URL"], &["EMAIL_FROM"], &["EMAIL_TO"]],
+    }
+}
+
+#[test]
+fn what_is_required_is_read() {
+    for kind in NotifierKind::ALL {
+        for name in required(kind).iter().copied().flatten() {
+            assert!(names(kind).contains(name), "{kind} {name}");
+        }
     }
 }
