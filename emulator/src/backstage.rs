@@ -1,10 +1,10 @@
-//! What the story needs besides the functions and the cluster: a registry and a Slack.
+//! What the story needs besides the functions and the cluster: a registry, and those who are told.
 //!
 //! - `POST /registry`: an image was pushed. The registry sends the webhook that Azure Container
 //!   Registry would, to the functions.
-//! - `POST /slack/{hook}`: an incoming webhook. It checks what Slack checks and shows the message.
+//! - `/tell/...`: what notifiers tell somebody ([`sinks`](crate::sinks)).
 //!
-//! Both are told only by stand-ins, on an address of this machine that nobody else knows.
+//! Both are on an address of this machine that only stand-ins and notifiers are told.
 
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use ulid::Ulid;
 
+use crate::sinks::{Arrival, Sinks};
+
 /// What happened backstage.
 #[derive(Clone, Debug)]
 pub enum News {
@@ -35,24 +37,11 @@ pub enum News {
         /// The answer.
         answer: Value,
     },
-    /// Slack shows a message.
-    Slack(Message),
+    /// Somebody was told something.
+    Arrived(Arrival),
 }
 
-/// A message in Slack.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Message {
-    /// Who speaks.
-    pub username: String,
-    /// The title of its field, if it has one.
-    pub title: String,
-    /// What is said.
-    pub text: String,
-    /// The colour of its bar.
-    pub color: String,
-}
-
-/// The registry and the Slack.
+/// The registry.
 #[derive(Clone)]
 pub struct Backstage {
     /// Where the functions are.
@@ -78,10 +67,9 @@ struct Push {
 
 /// The routes of the backstage.
 pub fn routes(backstage: Backstage) -> Router {
-    Router::new()
-        .route("/registry", post(registry))
-        .route("/slack/{*hook}", post(slack))
-        .with_state(backstage)
+    let sinks = Sinks::new(backstage.projects.clone(), backstage.news.clone());
+    let registry = Router::new().route("/registry", post(registry)).with_state(backstage);
+    registry.nest("/tell", sinks.routes())
 }
 
 async fn registry(
@@ -164,29 +152,4 @@ fn acr_push(push: &Push, now: Timestamp) -> Value {
             "useragent": format!("docker/stand-in user/{}", push.user),
         },
     })
-}
-
-async fn slack(State(backstage): State<Backstage>, body: String) -> (StatusCode, &'static str) {
-    let Ok(Value::Object(body)) = serde_json::from_str(&body) else {
-        return (StatusCode::BAD_REQUEST, "invalid_payload");
-    };
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let attachment = body.get("attachments").and_then(|all| all.get(0));
-    let field = attachment.and_then(|first| first.pointer("/fields/0"));
-    let said = [
-        text(body.get("text")),
-        text(field.and_then(|field| field.get("value"))),
-        text(attachment.and_then(|first| first.get("text"))),
-    ];
-    let Some(said) = said.into_iter().find(|said| !said.is_empty()) else {
-        return (StatusCode::BAD_REQUEST, "no_text");
-    };
-    let message = Message {
-        username: text(body.get("username")),
-        title: text(field.and_then(|field| field.get("title"))),
-        text: said,
-        color: text(attachment.and_then(|first| first.get("color"))),
-    };
-    let _nobody_listens = backstage.news.send(News::Slack(message));
-    (StatusCode::OK, "ok")
 }

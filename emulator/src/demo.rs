@@ -84,6 +84,7 @@ pub async fn run(
         kubeconfig: None,
         namespace: "default".to_owned(),
         stand_ins: Vec::new(),
+        tell_outside: false,
         settings,
     })
     .await?;

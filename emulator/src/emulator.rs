@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backstage::{self, Backstage, News};
 use crate::folder::Folder;
+use crate::sinks::email;
 use crate::stand_ins;
 
 /// How long the parts may take to end.
@@ -62,6 +63,9 @@ pub struct Options {
     pub namespace: String,
     /// More folders of stand-ins, which come before the shipped ones.
     pub stand_ins: Vec<PathBuf>,
+    /// Whether notifiers tell whom their settings name. Otherwise the emulator's own sinks are told
+    /// in their place, and nothing leaves the machine.
+    pub tell_outside: bool,
     /// The settings of the functions.
     pub settings: Settings,
 }
@@ -138,6 +142,8 @@ impl Emulator {
         let functions = url(listener.local_addr()?)?;
         let behind = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the backstage").await?;
         let behind_url = url(behind.local_addr()?)?;
+        let mail = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the mail server").await?;
+        let mail_address = mail.local_addr()?;
 
         let shutdown = CancellationToken::new();
         let mut servers = Vec::new();
@@ -171,8 +177,8 @@ impl Emulator {
                         tracing::error!(%error, "the embedded cluster's API ended");
                     }
                 }));
-                let (runtime, why) =
-                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
+                let near = Near { behind: &behind_url, mail: mail_address, api: api_address };
+                let (runtime, why) = runtime(&options, &folders, &state, &near).await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -225,6 +231,7 @@ impl Emulator {
             projects,
             news: news.clone(),
         });
+        servers.push(tokio::spawn(email::serve(mail, news.clone(), shutdown.clone())));
         let router = functions::router(app, Function::ALL);
         for (router, listener) in [(router, listener), (backstage, behind)] {
             let ended = shutdown.clone().cancelled_owned();
@@ -291,23 +298,33 @@ fn namespaces(folders: &[Folder]) -> BTreeSet<String> {
     folders.iter().map(|folder| folder.project.namespace.clone()).collect()
 }
 
+/// What pods find on this machine.
+struct Near<'a> {
+    behind: &'a Url,
+    mail: SocketAddr,
+    api: SocketAddr,
+}
+
 /// What runs the pods, and what was missing for better.
 async fn runtime(
     options: &Options,
     folders: &[Folder],
     state: &Path,
-    behind: &Url,
-    api: SocketAddr,
+    Near { behind, mail, api }: &Near<'_>,
 ) -> Result<(Runtime, Option<String>)> {
+    let mut environment = vec![
+        (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+        ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+        ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+    ];
+    if !options.tell_outside {
+        environment.push(("NOTIFY_RELAY", behind.join("tell")?.to_string()));
+        environment.push(("NOTIFY_SMTP_RELAY", mail.to_string()));
+    }
+    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: [
-            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
-            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
-            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into(),
+        environment: environment.collect(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()
     };

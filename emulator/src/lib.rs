@@ -7,6 +7,7 @@ pub mod fire;
 pub mod folder;
 pub mod replay;
 pub mod request;
+pub mod sinks;
 pub mod stand_ins;
 pub mod story;
 pub mod up;

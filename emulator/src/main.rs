@@ -42,8 +42,8 @@ enum Command {
     Replay(replay::Options),
     /// Send a sample of an event, as its sender would: `emulator fire github push --ref main`
     ///
-    /// It is signed with the project's secret, and is a new event each time, unless --commit makes
-    /// it one that was before. Ends with 1 if the answer is no 2xx.
+    /// It is signed with the project's secret, and is a new event each time; what --print writes is
+    /// the same event whenever it is replayed. Ends with 1 if the answer is no 2xx.
     Fire(fire::Options),
     /// Print a completion script for a shell
     Completions {

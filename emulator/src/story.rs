@@ -1,4 +1,4 @@
-//! Tells what happens, line by line: pods and their logs, the registry, Slack.
+//! Tells what happens, line by line: pods and their logs, the registry, who is told something.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backstage::News;
+use crate::sinks::Arrival;
 
 /// Something to tell.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Line {
     pub log: bool,
     /// The phase that a pod has come to, if that is what is told.
     pub phase: Option<Phase>,
+    /// The colour of the bar before it, `#rrggbb`, if it has one.
+    pub color: Option<String>,
 }
 
 /// The phase of a pod.
@@ -171,10 +174,8 @@ async fn follow_news(mut news: broadcast::Receiver<News>, lines: mpsc::Unbounded
                 Line::of("functions", &format!("{status} {}", summary(&answer))),
             ]
             .into(),
-            Ok(News::Slack(message)) => {
-                let title = if message.title.is_empty() { "" } else { ": " };
-                let text = format!("{}{title}{}", message.title, message.text);
-                vec![Line::of("slack", &format!("{} says  {text}", message.username))]
+            Ok(News::Arrived(Arrival { sink, text, color, .. })) => {
+                vec![Line { color, ..Line::of(sink, &text) }]
             }
             Err(broadcast::error::RecvError::Lagged(_)) => continue,
             Err(broadcast::error::RecvError::Closed) => return,
@@ -266,7 +267,7 @@ pub(crate) fn printable(text: &str) -> String {
 impl Line {
     /// Something that somebody says.
     pub fn of(who: &str, text: &str) -> Line {
-        Line { who: who.to_owned(), text: text.to_owned(), log: false, phase: None }
+        Line { who: who.to_owned(), text: text.to_owned(), log: false, phase: None, color: None }
     }
 }
 
@@ -292,7 +293,22 @@ impl<W: Write> Teller<W> {
         if line.log {
             writeln!(self.out, "{dim}{when}  {who:WHO$} | {text}{end}")
         } else {
-            writeln!(self.out, "{dim}{when}{end}  {bold}{who:WHO$}{end}   {text}")
+            let bar = line.color.as_deref().map(|color| self.bar(color)).unwrap_or_default();
+            writeln!(self.out, "{dim}{when}{end}  {bold}{who:WHO$}{end}   {bar}{text}")
+        }
+    }
+
+    /// The bar before a message, in its colour; without colours, the colour's name.
+    fn bar(&self, color: &str) -> String {
+        let digits = color.strip_prefix('#').filter(|digits| digits.len() == 6);
+        let digits = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        match digits {
+            Some(rgb) if self.colours => {
+                let (red, green, blue) = (rgb >> 16, (rgb >> 8) & 0xff, rgb & 0xff);
+                format!("\x1b[38;2;{red};{green};{blue}m▌\x1b[0m ")
+            }
+            Some(rgb) => format!("[#{rgb:06x}] "),
+            None => String::new(),
         }
     }
 }
@@ -322,4 +338,19 @@ fn nothing_that_is_told_steers_the_terminal() {
     let told = String::from_utf8(teller.out).unwrap();
     assert!(told.contains("reg[2Jistry") && told.contains("a]0;xb\tc2J\n"), "{told:?}");
     assert!(told.trim_end().chars().all(|letter| !letter.is_control() || letter == '\t'));
+}
+
+#[test]
+fn a_message_has_a_bar_of_its_colour() {
+    let told = |colours| {
+        let mut teller = Teller::new(Vec::new(), Clock::Since(Instant::now()), colours);
+        for color in ["#cf222e", "red", "#\u{1b}[2J"] {
+            let line = Line { color: Some(color.to_owned()), ..Line::of("slack", "failed") };
+            teller.tell(&line).unwrap();
+        }
+        String::from_utf8(teller.out).unwrap()
+    };
+    assert!(told(true).contains("\x1b[38;2;207;34;46m▌\x1b[0m failed"));
+    let plain = told(false);
+    assert!(plain.contains("[#cf222e] failed") && !plain.contains('\x1b'), "{plain:?}");
 }

@@ -50,10 +50,16 @@ pub struct Arguments {
     /// More stand-ins: a folder with a folder for each image, docker or technosophos/slack-notify
     #[arg(long, value_name = "DIR")]
     stand_ins: Vec<PathBuf>,
-    /// Refuse the webhooks of registries that bring no token. Otherwise the embedded cluster takes
-    /// them, as Brigade's own URLs need; with another cluster, REGISTRY_ALLOW_UNSIGNED decides
+    /// Refuse the webhooks of registries that bring no token, as the functions do. Otherwise the
+    /// embedded cluster takes them, for any commit that they name, as Brigade's own URLs need; with
+    /// another cluster, REGISTRY_ALLOW_UNSIGNED decides
     #[arg(long)]
     require_registry_token: bool,
+    /// Let notifiers tell whom their settings name: real channels, real commits, real people.
+    /// Otherwise what they tell is checked as Slack, Teams, GitHub and the others check it, and shown
+    /// here, and nothing leaves this machine
+    #[arg(long)]
+    tell_outside: bool,
 }
 
 /// Serves until interrupted.
@@ -81,6 +87,7 @@ pub async fn run(
         kubeconfig: arguments.kubeconfig,
         namespace: arguments.namespace,
         stand_ins: arguments.stand_ins,
+        tell_outside: arguments.tell_outside,
         settings: Settings {
             registry_allow_unsigned: allowed && !arguments.require_registry_token,
             ..settings

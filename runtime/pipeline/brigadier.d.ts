@@ -19,7 +19,7 @@ declare module "brigadier" {
   export interface BrigadeEvent {
     /** The id of the build: lowercase letters and digits, unique, good for names. */
     buildID: string;
-    /** The name of the build's Secret, and of its worker: `brigade-worker-<buildID>`. */
+    /** The name of the build's Secret, and of its worker: `brigade-worker-<buildID>`, or what somebody called it who made it by hand. */
     workerID: string;
     /** `push`, `pull_request:opened`, `image_push`, `exec`, ... */
     type: string;

@@ -4,6 +4,7 @@
 pub mod build;
 pub mod cluster;
 pub mod event;
+pub mod github;
 pub mod job;
 pub mod journal;
 pub mod line;

@@ -174,6 +174,7 @@ async fn start() -> Emulator {
         kubeconfig: None,
         namespace: "default".to_owned(),
         stand_ins: Vec::new(),
+        tell_outside: false,
         settings: Settings::default(),
     };
     Emulator::start(options).await.unwrap()

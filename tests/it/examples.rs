@@ -134,6 +134,7 @@ fn options() -> Options {
         kubeconfig: None,
         namespace: "default".to_owned(),
         stand_ins: Vec::new(),
+        tell_outside: false,
         settings: Settings::default(),
     }
 }

@@ -28,7 +28,7 @@ pub async fn run(variable: impl Fn(&str) -> Option<String>, out: &mut impl Write
     });
     let host = webhook.host_str().unwrap_or("no host");
     writeln!(out, "stand-in for slack-notify: the emulator's Slack is told, not {host}")?;
-    let url = format!("{emulator}/slack{}", webhook.path());
+    let url = format!("{emulator}/tell/https/{host}{}", webhook.path());
     let answer = crate::replay::client()?.post(url).json(&body).send().await;
     let answer = answer.map_err(reqwest::Error::without_url).context("no answer from Slack")?;
     let status = answer.status();

@@ -47,6 +47,7 @@ impl World {
             kubeconfig: None,
             namespace: "default".to_owned(),
             stand_ins: Vec::new(),
+            tell_outside: false,
             settings: Settings { request_budget: PATIENCE, ..Settings::default() },
         });
         World { emulator: emulator.await.unwrap(), _folder: folder }

@@ -43,7 +43,6 @@ use crate::host::writer::{self, Host};
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
-mod api;
 mod checks;
 mod translation;
 

@@ -40,6 +40,14 @@ pub enum TellError {
         /// What is wrong with it; never its value.
         problem: String,
     },
+    /// It is nothing that this kind of sink can be told.
+    #[error("{sink} cannot be told that: {problem}")]
+    Unfit {
+        /// Who.
+        sink: String,
+        /// What is missing.
+        problem: String,
+    },
     /// The sink said no, and would say so again.
     #[error("{sink} refused the message: {words}{way_out}")]
     Refused {
@@ -98,5 +106,25 @@ pub fn names(kind: NotifierKind) -> &'static [&'static str] {
         NotifierKind::Github => github::NAMES,
         NotifierKind::Webhook => webhook::NAMES,
         NotifierKind::Email => email::NAMES,
+    }
+}
+
+/// What a notifier of this kind cannot do without: of each of these lists, one variable.
+pub fn required(kind: NotifierKind) -> &'static [&'static [&'static str]] {
+    match kind {
+        NotifierKind::Slack => &[&["SLACK_WEBHOOK", "SLACK_BOT_TOKEN"]],
+        NotifierKind::Teams => &[&["TEAMS_WEBHOOK"]],
+        NotifierKind::Github => &[&["GITHUB_TOKEN"]],
+        NotifierKind::Webhook => &[&["WEBHOOK_URL"]],
+        NotifierKind::Email => &[&["SMTP_URL"], &["EMAIL_FROM"], &["EMAIL_TO"]],
+    }
+}
+
+#[test]
+fn what_is_required_is_read() {
+    for kind in NotifierKind::ALL {
+        for name in required(kind).iter().copied().flatten() {
+            assert!(names(kind).contains(name), "{kind} {name}");
+        }
     }
 }

@@ -24,6 +24,9 @@ pub struct OutboxOptions {
     pub smtp_relay: Option<String>,
     /// Whether nothing is sent, and what would be is said. Default: false.
     pub dry_run: bool,
+    /// The GitHub App that tells GitHub for projects that have no credentials of their own.
+    /// Default: none.
+    pub app: Option<runtime::github::App>,
 }
 
 /// Sends messages. Cloning it is cheap.
@@ -69,6 +72,7 @@ impl Default for OutboxOptions {
             relay: None,
             smtp_relay: None,
             dry_run: false,
+            app: None,
         }
     }
 }

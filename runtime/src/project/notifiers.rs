@@ -79,6 +79,8 @@ pub struct Notifier {
     pub jobs: bool,
     /// Its own settings, by their names.
     pub settings: BTreeMap<String, SecretString>,
+    /// Which of the project's secrets a setting is, for those that are one.
+    pub secrets: BTreeMap<String, String>,
     /// How many messages it takes in a window before they are told together.
     pub most: u32,
     /// How long a window is.
@@ -352,6 +354,7 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         let template = text.map(|text| Template::parse(&text)).transpose();
         template.map_err(|error| format!("has a {what} that is no template: {error}"))
     };
+    let mut named = BTreeMap::new();
     let settings = written.settings.into_iter().map(|(key, value)| {
         let setting = match &value {
             Value::String(text) => text.clone(),
@@ -363,11 +366,14 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
                 })?;
                 let secret = secrets.get(&from.secret).and_then(Value::as_str);
                 let missing = || format!("wants the secret {:?}, which there is not", from.secret);
-                secret.ok_or_else(missing)?.to_owned()
+                let value = secret.ok_or_else(missing)?.to_owned();
+                named.insert(key.clone(), from.secret);
+                value
             }
         };
         Ok((key, SecretString::from(setting)))
     });
+    let settings = settings.collect::<Result<_, String>>()?;
     Ok(Notifier {
         name,
         kind,
@@ -377,7 +383,8 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         jobs: written.jobs,
         title: template("title", written.title)?,
         message: template("message", written.message)?,
-        settings: settings.collect::<Result<_, String>>()?,
+        settings,
+        secrets: named,
         most: written.most.unwrap_or(10),
         window: Duration::from_secs(window.into()),
     })

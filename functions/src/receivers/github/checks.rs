@@ -9,11 +9,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use runtime::build::Build;
 use runtime::event::Event;
+use runtime::github::{Api, ApiError, address};
 use runtime::project::Project;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::api::{Api, ApiError, address};
 use super::events_of;
 use super::translation::{Need, Translated};
 use crate::app::App;

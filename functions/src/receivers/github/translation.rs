@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use runtime::event::{Event, Identity};
+use runtime::github::is_commit;
 use runtime::project::Project;
 use runtime::settings::Settings;
 use serde::Deserialize;
@@ -13,7 +14,6 @@ use self::about::{seen, time, titles};
 use self::members::Body;
 use self::package::Said;
 use self::revision::{commented_pull, revision, stranger};
-use super::api::is_commit;
 use crate::body::json_object;
 use crate::filter::{self, Seen};
 use crate::lenient::{line, text};

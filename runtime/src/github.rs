@@ -1,4 +1,5 @@
-//! Calls GitHub's API as an installation of a GitHub App.
+//! GitHub's API: what proves a GitHub App to it, where that may be sent, and calls as an installation
+//! of the App.
 //!
 //! A token is asked for by a statement that the App's key signs, good for some minutes; it lives for
 //! an hour, is good for one repository, and is kept nowhere but in what it was asked for. Nothing of
@@ -32,7 +33,7 @@ const LIMIT: usize = 4 * 1024 * 1024;
 
 /// Why GitHub was not asked, or did not answer as it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ApiError {
+pub enum ApiError {
     /// The key signs nothing.
     #[error("the variable APP_KEY is no RSA key that signs")]
     Key,
@@ -63,8 +64,68 @@ pub(super) enum ApiError {
     },
 }
 
+/// A GitHub App that acts for every project of an installation.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its number.
+    pub id: u64,
+    /// Its private key, in PEM.
+    pub key: SecretString,
+    /// The servers beside api.github.com that may be sent what proves it.
+    pub hosts: Vec<String>,
+}
+
+/// A token of an App's installation.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub token: SecretString,
+    /// When it ends, as GitHub says it.
+    pub expires: String,
+}
+
+impl Token {
+    /// Reads what GitHub answers who asks for a token. It must say that it is for this repository
+    /// and no other.
+    pub fn read(answer: &[u8], repository: &str) -> Result<Token, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            token: String,
+            #[serde(default)]
+            expires_at: String,
+            #[serde(default)]
+            repositories: Vec<Repository>,
+        }
+        #[derive(Deserialize)]
+        struct Repository {
+            full_name: String,
+        }
+        // What the parser says could repeat a token.
+        let answer: Answer = serde_json::from_slice(answer).map_err(|_quoting| ApiError::Away {
+            call: "POST app/installations/{installation}/access_tokens".to_owned(),
+            problem: "its answer cannot be read".to_owned(),
+        })?;
+        match &answer.repositories[..] {
+            [only] if only.full_name.eq_ignore_ascii_case(repository) => {
+                Ok(Token { token: answer.token.into(), expires: answer.expires_at })
+            }
+            _ => Err(ApiError::Elsewhere),
+        }
+    }
+}
+
+/// Where an installation is asked for a token.
+pub fn token_path(installation: u64) -> String {
+    format!("app/installations/{installation}/access_tokens")
+}
+
+/// What it is asked: a token for one repository.
+pub fn token_request(repository: &str) -> Value {
+    json!({"repositories": [repository.rsplit('/').next().unwrap_or_default()]})
+}
+
 /// The API, for whoever the token is of.
-pub(super) struct Api {
+pub struct Api {
     base: Url,
     token: SecretString,
     until: Instant,
@@ -77,45 +138,27 @@ impl Api {
     /// The installation is what the body says, and a project proves its own bodies: so that nobody
     /// has the token of another's, GitHub must say that it is for the project's repository and no
     /// other.
-    pub(super) async fn of_installation(
+    pub async fn of_installation(
         base: Url,
         (app, key): (u64, &SecretString),
         (installation, repository): (u64, &str),
         until: Instant,
     ) -> Result<(Api, String), ApiError> {
-        #[derive(Deserialize)]
-        struct Token {
-            token: String,
-            #[serde(default)]
-            expires_at: String,
-            #[serde(default)]
-            repositories: Vec<Repository>,
-        }
-        #[derive(Deserialize)]
-        struct Repository {
-            full_name: String,
-        }
         let statement = statement(app, key, Timestamp::now())?;
         let api = Api { base, token: statement, until };
-        let path = format!("app/installations/{installation}/access_tokens");
-        let name = repository.rsplit('/').next().unwrap_or_default();
-        let asked = json!({"repositories": [name]});
-        let token: Token = api.call(Method::POST, &path, Some(&asked)).await?;
-        match &token.repositories[..] {
-            [only] if only.full_name.eq_ignore_ascii_case(repository) => {
-                Ok((Api { token: token.token.into(), ..api }, token.expires_at))
-            }
-            _ => Err(ApiError::Elsewhere),
-        }
+        let path = token_path(installation);
+        let answer = api.send(Method::POST, &path, Some(&token_request(repository))).await?;
+        let Token { token, expires } = Token::read(&answer, repository)?;
+        Ok((Api { token, ..api }, expires))
     }
 
     /// Its token.
-    pub(super) fn token(&self) -> &str {
+    pub fn token(&self) -> &str {
         self.token.expose_secret()
     }
 
     /// The commit at the head of a pull request.
-    pub(super) async fn head(&self, repository: &str, number: u64) -> Result<String, ApiError> {
+    pub async fn head(&self, repository: &str, number: u64) -> Result<String, ApiError> {
         #[derive(Deserialize)]
         struct Pull {
             head: Head,
@@ -133,7 +176,7 @@ impl Api {
     /// Makes a check suite of the App run for a commit: a new one, or the one that there is.
     ///
     /// A suite that is made does not run before it is asked for again.
-    pub(super) async fn run_suite(
+    pub async fn run_suite(
         &self,
         app: u64,
         repository: &str,
@@ -226,7 +269,7 @@ impl Api {
 }
 
 /// What proves to GitHub that it is the App that asks, for some minutes.
-fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretString, ApiError> {
+pub fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretString, ApiError> {
     let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
     let key = match key.map_err(|_no_pem| ApiError::Key)? {
         PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
@@ -248,7 +291,7 @@ fn statement(app: u64, key: &SecretString, now: Timestamp) -> Result<SecretStrin
 /// The API's address: GitHub's own, or that of the project's server, if the operator lists it. What
 /// proves the App is sent there, so it must be encrypted on its way, unless that does not leave this
 /// machine.
-pub(super) fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
+pub fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
     let base = if base.is_empty() { GITHUB } else { base };
     // What a path is joined to ends with a slash.
     let url = Url::parse(&format!("{}/", base.trim_end_matches('/')));
@@ -266,7 +309,7 @@ pub(super) fn address(base: &str, hosts: &[String]) -> Result<Url, ApiError> {
 }
 
 /// Whether a text is the full id of a commit.
-pub(super) fn is_commit(text: &str) -> bool {
+pub fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
