@@ -1,7 +1,7 @@
 //! Cuts what is told to what fits a variable of a pod, and with that the Secret of its job.
 
 use notify::Notification;
-use reqwest::Url;
+use url::Url;
 
 /// The longest notification, in bytes of JSON.
 pub(super) const LIMIT: usize = 64 * 1024;
