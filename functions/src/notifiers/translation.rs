@@ -186,12 +186,16 @@ fn of_object(
     let said = match alerts::read(&value).or_else(|| registry::read(&value, json)) {
         Some(Ok(said)) => said,
         Some(Err(reason)) => return Ok(Meaning::Ignored { reason }),
+        None if kind == NotifierKind::Github => {
+            // It is told of builds and of nothing else.
+            event::build(&value["build"]).or_else(|| event::build(&value)).unwrap_or_default()
+        }
         None => match message::read(&value) {
             Some(notification) => Said { notification, ..Said::default() },
             None => Said { notification: listed(&value), ..Said::default() },
         },
     };
-    finished(Said { value, ..said }, named)
+    finished(Said { value, ..said }, kind, named)
 }
 
 /// What an event tells. What is in it may be what a registry or another sender tells without one.
@@ -217,12 +221,21 @@ fn of_event(
     if said.value.is_null() {
         said.value = value;
     }
-    finished(said, named)
+    finished(said, kind, named)
 }
 
 /// What templates make of it; there must be something to tell.
-fn finished(mut said: Said, named: Option<&Notifier>) -> Result<Meaning, Rejection> {
+fn finished(
+    mut said: Said,
+    kind: NotifierKind,
+    named: Option<&Notifier>,
+) -> Result<Meaning, Rejection> {
     let Said { notification, value, .. } = &mut said;
+    if kind == NotifierKind::Github && notification.build.is_none() {
+        return Err(Rejection::malformed(
+            "GitHub is told of builds: send a CloudEvent dev.brigantine.build.<moment>, or its data",
+        ));
+    }
     let templates = named.map(|notifier| (&notifier.title, &notifier.message));
     if let Some((title, message)) = templates {
         for (template, text) in
@@ -241,7 +254,8 @@ fn finished(mut said: Said, named: Option<&Notifier>) -> Result<Meaning, Rejecti
     // Before several of these are in memory at once.
     fit::json(notification);
     let is_empty = |text: &str| text.trim().is_empty();
-    if is_empty(&notification.title)
+    if notification.build.is_none()
+        && is_empty(&notification.title)
         && is_empty(&notification.message)
         && notification.fields.is_empty()
     {

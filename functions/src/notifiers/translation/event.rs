@@ -1,10 +1,14 @@
-//! What a CloudEvent tells: of a build, of a registry, or of anything else.
+//! What a CloudEvent tells: of a build of ours (`dev.brigantine.build.<moment>`), of a pipeline or a
+//! task of somebody else's (CDEvents), of a registry, or of anything else.
 //!
 //! <https://github.com/cloudevents/spec/blob/main/cloudevents/spec.md>,
-//! <https://learn.microsoft.com/azure/event-grid/event-schema>
+//! <https://learn.microsoft.com/azure/event-grid/event-schema>,
+//! <https://cdevents.dev/docs/core/>
 
-use notify::Notification;
+use notify::{BuildReport, Notification, Tone};
 use runtime::event::Identity;
+use runtime::project::Moment;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Key, Said, at, field, registry, scalar, text};
@@ -23,13 +27,79 @@ pub(super) fn read(event: &CloudEvent, value: &Value) -> Result<Said, String> {
     };
     let mut said = match said {
         Some(said) => said?,
-        None => Said { notification: any(event, value), ..Said::default() },
+        None => of_build(event, value)
+            .or_else(|| of_cdevent(event, value))
+            .unwrap_or_else(|| Said { notification: any(event, value), ..Said::default() }),
     };
     said.notification.time = event.time.or(said.notification.time);
     if let Identity::Content(content) = cloudevent::identity(&event.source, &event.id) {
         said.key = Key::Content(format!("event {}", String::from_utf8_lossy(&content)));
     }
     Ok(said)
+}
+
+/// A build of ours, here or in another cluster. What is said of it is said where it is told.
+fn of_build(event: &CloudEvent, value: &Value) -> Option<Said> {
+    event.kind.strip_prefix("dev.brigantine.build.")?;
+    build(&value["data"])
+}
+
+/// What a build's report tells, if it is one.
+pub(super) fn build(data: &Value) -> Option<Said> {
+    let build = BuildReport::deserialize(data).ok()?;
+    let tone = match build.moment {
+        Moment::Started => Tone::Running,
+        Moment::Succeeded | Moment::Recovered => Tone::Good,
+        Moment::Failed => Tone::Bad,
+        Moment::Cancelled => Tone::Warning,
+    };
+    let notification = Notification {
+        tone,
+        url: build.url.as_deref().and_then(fit::link),
+        time: build.finished.or(build.started),
+        build: Some(Box::new(build)),
+        ..Notification::default()
+    };
+    Some(Said { notification, value: data.clone(), ..Said::default() })
+}
+
+/// A run of a pipeline or of a task: `dev.cdevents.pipelinerun.finished.0.2.0`.
+fn of_cdevent(event: &CloudEvent, value: &Value) -> Option<Said> {
+    let mut words = event.kind.strip_prefix("dev.cdevents.")?.split('.');
+    let (what, moment) = (words.next()?, words.next()?);
+    let what = match what {
+        "pipelinerun" => "pipeline",
+        "taskrun" => "task",
+        _ => return None,
+    };
+    let subject = &value["data"]["subject"];
+    let content = &subject["content"];
+    let name = at(content, &["/pipelineName", "/taskName"]).or_else(|| text(&subject["id"]))?;
+    let outcome = text(&content["outcome"]);
+    let (has, tone) = match (moment, outcome.as_deref()) {
+        ("queued", _) => ("is queued", Tone::Neutral),
+        ("started", _) => ("has started", Tone::Running),
+        ("finished", Some("success")) => ("has succeeded", Tone::Good),
+        ("finished", Some("failure" | "error")) => ("has failed", Tone::Bad),
+        ("finished", Some("cancel")) => ("was cancelled", Tone::Warning),
+        ("finished", _) => ("has finished", Tone::Neutral),
+        _ => return None,
+    };
+    let fields = [
+        ("Run", text(&subject["id"])),
+        ("Pipeline run", text(&content["pipelineRun"]["id"])),
+        ("Source", at(subject, &["/source"]).or_else(|| Some(event.source.as_str().into()))),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some(field(name, &value?)));
+    let notification = Notification {
+        title: format!("{what} {name} {has}"),
+        message: at(content, &["/errors"]).unwrap_or_default().into_owned(),
+        tone,
+        fields: fields.collect(),
+        url: at(content, &["/uri", "/url"]).and_then(|url| fit::link(&url)),
+        ..Notification::default()
+    };
+    Some(Said { notification, ..Said::default() })
 }
 
 /// An event of which we know nothing: its type and its subject, and the members of its data.
