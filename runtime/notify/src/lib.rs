@@ -6,6 +6,7 @@ use serde_json::Value;
 pub mod notification;
 pub mod outbox;
 pub mod reporter;
+pub mod text;
 pub mod variables;
 
 mod email;
