@@ -11,6 +11,7 @@ pub mod variables;
 
 mod email;
 mod github;
+mod options;
 mod slack;
 mod teams;
 mod webhook;
