@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use sha2::{Digest, Sha256};
 
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::Project;
@@ -62,6 +63,10 @@ pub mod annotation {
     pub const JOBS: &str = "brigantine.dev/jobs";
     /// The end of what the script printed, for builds without a worker pod.
     pub const LOG: &str = "brigantine.dev/log";
+    /// Who is told of the build, and how far they were, as JSON; or that nobody is, [`NOBODY`].
+    pub const NOTIFIED: &str = "brigantine.dev/notified";
+    /// What [`NOTIFIED`] says of a build whose event no handler has heard.
+    pub const NOBODY: &str = "nobody";
     /// `gzip` when the payload is kept compressed.
     pub const PAYLOAD_ENCODING: &str = "brigantine.dev/payload-encoding";
     /// How the build ended, or `Running`.
@@ -85,6 +90,10 @@ pub const ACCEPTED: (&str, &str) = ("status", "accepted");
 
 /// The label, and its value, of a build whose end is noted.
 pub const ENDED: (&str, &str) = ("brigantine.dev/ended", "true");
+
+/// The label of a build that somebody is told of: the same for all builds of its project, event and
+/// reference.
+pub const ABOUT: &str = "brigantine.dev/about";
 
 /// One build.
 #[derive(Clone, Debug)]
@@ -175,7 +184,7 @@ impl Build {
             let group = format!("{} {reference}", event.kind);
             annotations.insert(annotation::GROUP.to_owned(), group);
         }
-        Build {
+        let mut build = Build {
             id: BuildId::of(project, &event, now),
             called: None,
             project: project.id.clone(),
@@ -185,7 +194,22 @@ impl Build {
             event,
             accepted: false,
             annotations,
+        };
+        if project.notifiers.caring(&build).next().is_some() {
+            build.annotations.insert(annotation::NOTIFIED.to_owned(), "{}".to_owned());
         }
+        build
+    }
+
+    /// Whether it is noted that nobody is to be told of it.
+    pub fn is_told_to_nobody(&self) -> bool {
+        self.annotations.get(annotation::NOTIFIED).is_some_and(|noted| noted == annotation::NOBODY)
+    }
+
+    /// What it has in common with the other builds of its event and reference: the value of [`ABOUT`].
+    pub fn about(&self) -> String {
+        let about = format!("{} {}", self.event.kind, self.event.revision.reference);
+        hex::encode(&Sha256::digest(about)[..16])
     }
 
     /// The name of its Secret and of its worker pod.
@@ -261,12 +285,16 @@ impl Build {
             return Err(BuildError::TooLarge { size: besides + payload.len() });
         }
         data.insert("payload".to_owned(), ByteString(payload));
+        let mut labels = self.labels();
+        if annotations.contains_key(annotation::NOTIFIED) {
+            labels.insert(ABOUT.to_owned(), self.about());
+        }
         Ok(Secret {
             type_: Some(SECRET_TYPE.to_owned()),
             metadata: ObjectMeta {
                 name: Some(self.name()),
                 namespace: Some(self.namespace.clone()),
-                labels: Some(self.labels()),
+                labels: Some(labels),
                 annotations: Some(annotations).filter(|all| !all.is_empty()),
                 ..ObjectMeta::default()
             },

@@ -114,6 +114,11 @@ impl Token {
     }
 }
 
+/// Where an App is told which of its installations a repository is in.
+pub fn installation_path(repository: &str) -> String {
+    format!("repos/{repository}/installation")
+}
+
 /// Where an installation is asked for a token.
 pub fn token_path(installation: u64) -> String {
     format!("app/installations/{installation}/access_tokens")

@@ -5,11 +5,13 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod reporter;
 pub mod text;
 pub mod variables;
 
 mod email;
 mod github;
+mod options;
 mod slack;
 mod teams;
 mod webhook;
@@ -19,6 +21,7 @@ mod sample;
 
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
+pub use reporter::{ReportOptions, Reporter};
 pub use slack::{CLASSIC_NAMES, tell_as_written};
 pub use variables::Variables;
 
@@ -117,7 +120,7 @@ pub fn required(kind: NotifierKind) -> &'static [&'static [&'static str]] {
     match kind {
         NotifierKind::Slack => &[&["SLACK_WEBHOOK", "SLACK_BOT_TOKEN"]],
         NotifierKind::Teams => &[&["TEAMS_WEBHOOK"]],
-        NotifierKind::Github => &[&["GITHUB_TOKEN"]],
+        NotifierKind::Github => &[&["GITHUB_TOKEN", "GITHUB_APP_TOKEN", "APP_KEY"]],
         NotifierKind::Webhook => &[&["WEBHOOK_URL"]],
         NotifierKind::Email => &[&["SMTP_URL"], &["EMAIL_FROM"], &["EMAIL_TO"]],
     }

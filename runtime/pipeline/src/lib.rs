@@ -16,6 +16,7 @@ mod mask;
 mod outcome;
 mod output;
 mod packages;
+mod report;
 mod run;
 mod start;
 mod view;
@@ -25,6 +26,7 @@ pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
 pub use packages::PackageOptions;
+pub use report::{Listener, Report};
 pub use run::{run, settled};
 pub use start::{Created, Start, StartEnd, start};
 
@@ -49,6 +51,8 @@ pub struct Options {
     pub packages: PackageOptions,
     /// Whether somebody is told how builds end, so that each must be followed to its end.
     pub notifies: bool,
+    /// Who is told what happens while `run` runs a build, if anybody.
+    pub listener: Option<Listener>,
 }
 
 /// Why a build was not run to its end. It may be run again: what exists is adopted.

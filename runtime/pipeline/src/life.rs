@@ -30,6 +30,7 @@ use crate::{Context, PipelineError};
 use cancel::Cancel;
 use clock::Clock;
 use deliver::{Arrival, Next};
+use inform::Informing;
 use jobs::Jobs;
 use journal::{Journal, Note};
 use tasks::Happened;
@@ -40,6 +41,7 @@ mod cancel;
 mod clock;
 mod create;
 mod deliver;
+mod inform;
 mod jobs;
 mod journal;
 mod logs;
@@ -145,6 +147,7 @@ pub(crate) struct Life<'a> {
     away: Option<Instant>,
     tasks: FuturesUnordered<BoxFuture<'static, Happened>>,
     watch: Option<BoxStream<'static, PodChange>>,
+    informing: Informing,
 }
 
 impl<'a> Life<'a> {
@@ -171,7 +174,7 @@ impl<'a> Life<'a> {
             journal: None,
             ready: VecDeque::new(),
             arrivals: VecDeque::new(),
-            jobs: Jobs::new(options.patience.clone()),
+            jobs: Jobs::new(options.patience.clone(), options.listener.is_some()),
             timers: Timers::default(),
             cancel: Cancel::default(),
             uncreated: VecDeque::new(),
@@ -189,6 +192,7 @@ impl<'a> Life<'a> {
             away: None,
             tasks: FuturesUnordered::new(),
             watch: None,
+            informing: Informing::default(),
         }
     }
 
@@ -202,6 +206,7 @@ impl<'a> Life<'a> {
             self.journal = Some(Journal::new(HashMap::new()));
         }
         loop {
+            self.inform();
             let over = self.stop.is_some() || self.thrown.is_some() || self.wants.is_some();
             if over || self.cancel.is_late() {
                 self.stage = Stage::Over;
@@ -393,6 +398,7 @@ impl<'a> Life<'a> {
             started: self.started,
             finished: Timestamp::now(),
             log: self.printer.tail(),
+            heard: self.heard,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Outcome {
     pub finished: Timestamp,
     /// The end of what was printed, without secrets.
     pub log: String,
+    /// Whether a handler has heard of the event.
+    pub heard: bool,
 }
 
 /// How a job of a build ended.
@@ -50,7 +52,7 @@ const REASON_LIMIT: usize = 1024;
 const SUMMARY_LIMIT: usize = 4096;
 
 impl Outcome {
-    /// How a build ended that has ended, without its jobs and its log.
+    /// How a build ended that has ended, without its jobs.
     pub(crate) fn noted(build: &Build) -> Option<Outcome> {
         let phase = build.phase().filter(|phase| phase.is_terminal())?;
         let time = |name: &str| build.annotations.get(name).and_then(|text| text.parse().ok());
@@ -63,7 +65,8 @@ impl Outcome {
             jobs: Vec::new(),
             started: time(annotation::STARTED).unwrap_or(finished),
             finished,
-            log: String::new(),
+            log: build.annotations.get(annotation::LOG).cloned().unwrap_or_default(),
+            heard: !build.is_told_to_nobody(),
         })
     }
 
@@ -78,8 +81,15 @@ impl Outcome {
             started: now,
             finished: now,
             log: String::new(),
+            heard: true,
             summary: None,
         }
+    }
+
+    /// Whether there is something to tell: no handler of the event is nobody's business, unless the
+    /// build came to no good end for all that.
+    pub fn concerns(&self) -> bool {
+        self.heard || self.phase != Phase::Succeeded
     }
 
     /// What is noted on the build.

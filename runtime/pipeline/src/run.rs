@@ -80,7 +80,11 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
         let text = format!("the storage is left for later: {error}");
         life.printer.worker(LogLevel::Warn, "app", &text);
     }
-    match cluster.annotate(build, &outcome.annotations()).await {
+    let mut notes = outcome.annotations();
+    if context.options.notifies && !outcome.concerns() {
+        notes.insert(annotation::NOTIFIED.to_owned(), annotation::NOBODY.to_owned());
+    }
+    match cluster.annotate(build, &notes).await {
         // It was deleted: there is nothing left to note it on.
         Err(error) if error.is_not_found() => Ok(outcome),
         noted => noted.map(|()| outcome).map_err(PipelineError::from),

@@ -144,7 +144,7 @@ fn awaits(context: &Context, life: &Life<'_>) -> Option<String> {
     if life.holds_jobs_back() {
         return Some("at most so many jobs of a build run at once in this project".to_owned());
     }
-    if context.options.notifies {
+    if context.options.notifies && life.heard {
         return Some("somebody is told how the build ends".to_owned());
     }
     None

@@ -83,6 +83,11 @@ impl Head {
         self.annotations.keys().filter(ours).any(|key| key != annotation::CANCEL)
     }
 
+    /// Whether it is noted that nobody is to be told of it.
+    pub fn is_told_to_nobody(&self) -> bool {
+        self.annotations.get(annotation::NOTIFIED).is_some_and(|noted| noted == annotation::NOBODY)
+    }
+
     /// Why it is to be ended, as a sentence, if it was cancelled.
     pub fn cancelled(&self) -> Option<String> {
         super::cancelled(&self.annotations)

@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::{Cluster, ClusterError, Object};
-use crate::build::{self, Build, BuildError, BuildId, ENDED, Head, Phase, annotation};
+use crate::build::{self, ABOUT, Build, BuildError, BuildId, ENDED, Head, Phase, annotation};
 use crate::outcome::{self, Standing};
 use crate::project::{self, Project, ProjectError};
 
@@ -190,6 +190,26 @@ impl Cluster {
         let mut heads = self.list_heads(&project.namespace, &labels).await?.0;
         heads.retain(|head| !head.has_ended());
         Ok(heads)
+    }
+
+    /// How the last build of the same project, event and reference ended that ended before this one,
+    /// by itself and not because somebody cancelled it; only builds that somebody is told of count.
+    pub async fn phase_before(
+        &self,
+        build: &Build,
+        finished: Timestamp,
+    ) -> Result<Option<Phase>, ClusterError> {
+        let (ended, value) = ENDED;
+        let (project, about) = (&build.project, build.about());
+        let labels = format!("project={project},{ABOUT}={about},{ended}={value}");
+        let heads = self.list_heads(&build.namespace, &labels).await?.0;
+        let time = |head: &Head| head.annotations.get(annotation::FINISHED)?.parse().ok();
+        let ends = heads.iter().filter(|head| head.id != build.id && !head.is_told_to_nobody());
+        let ends = ends.filter_map(|head| {
+            let counts = |phase: &Phase| phase.is_terminal() && *phase != Phase::Cancelled;
+            Some((time(head).filter(|end| *end < finished)?, head.phase().filter(counts)?))
+        });
+        Ok(ends.max_by_key(|(end, _): &(Timestamp, Phase)| *end).map(|(_, phase)| phase))
     }
 
     /// The builds with these labels, oldest first, and what has their type and is none.

@@ -17,8 +17,14 @@
 //!       SLACK_WEBHOOK: {secret: RELEASES_WEBHOOK}
 //!       SLACK_USERNAME: Brigantine
 //!     most: 10                          # messages in a window; those beyond are told together
-//!     window: 60                        # seconds
+//!     window: 60                        # seconds, at most 600
+//!   - kind: webhook
+//!     jobs: true                        # its jobs, too: webhooks only
 //! ```
+//!
+//! A template is put together of what is told of the build, whose members are the data of its
+//! CloudEvent: `build`, `project`, `repository`, `event`, `provider`, `commit`, `ref`, `title`,
+//! `moment`, `phase`, `reason`, `summary`, `url`, `started`, `finished`, `jobs`, `log`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -29,10 +35,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::filters::Patterns;
+use crate::build::Build;
 use crate::template::Template;
 
 /// How many notifiers a project may have.
 const MOST: usize = 20;
+
+/// How many patterns of events a notifier may have, and how long each may be, in bytes.
+const EVENTS: (usize, usize) = (200, 500);
+
+/// The longest window, in seconds.
+const WINDOW: u32 = 600;
 
 /// The notifiers of a project.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +75,8 @@ pub struct Notifier {
     pub title: Option<Template>,
     /// What the message says, if not what it says by itself.
     pub message: Option<Template>,
+    /// Whether it is told of the jobs of builds, too. Only programs are.
+    pub jobs: bool,
     /// Its own settings, by their names.
     pub settings: BTreeMap<String, SecretString>,
     /// Which of the project's secrets a setting is, for those that are one.
@@ -220,10 +235,44 @@ impl Notifiers {
         &self.all
     }
 
+    /// Those that are told of a build, if something happens that they want to hear of. Of a build that
+    /// only tells something itself, nobody is.
+    pub fn caring(&self, build: &Build) -> impl Iterator<Item = &Notifier> {
+        let names = build.fires();
+        let reference = build.event.revision.reference.clone();
+        let tells = build.event.provider == "brigantine" && build.event.kind == "notify";
+        let all = self.all.iter().filter(move |_| !tells);
+        all.filter(move |notifier| notifier.cares(&names, &reference))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
+}
+
+impl Notifier {
+    /// Whether it is told of builds that fire these names, about this reference.
+    fn cares(&self, names: &[String], reference: &str) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some("") => true,
+            // Of every action, and of an event that has none.
+            Some(start) => names.iter().any(|name| {
+                name.starts_with(start) || start.strip_suffix(':') == Some(name.as_str())
+            }),
+            None => names.contains(pattern),
+        };
+        let heard = self.events.is_empty() || self.events.iter().any(fits);
+        let about = self.references.is_empty()
+            || !reference.is_empty() && self.references.take(short(reference));
+        !self.on.is_empty() && heard && about
+    }
+}
+
+/// A branch or a tag, by its name alone.
+fn short(reference: &str) -> &str {
+    let of = |kind: &str| reference.strip_prefix(kind);
+    of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference)
 }
 
 /// A notifier as it is written.
@@ -241,6 +290,8 @@ struct Written {
     message: Option<String>,
     #[serde(default)]
     settings: BTreeMap<String, Value>,
+    #[serde(default)]
+    jobs: bool,
     most: Option<u32>,
     window: Option<u32>,
 }
@@ -252,6 +303,13 @@ struct FromSecret {
 }
 
 fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String> {
+    let Value::Object(members) = value else {
+        return Err("is no mapping: give it a kind".to_owned());
+    };
+    // An error of the reader's would show what is there instead, which may be a secret.
+    if members.get("settings").is_some_and(|settings| !settings.is_object()) {
+        return Err("has settings that are no mapping of names to values".to_owned());
+    }
     let written = Written::deserialize(value).map_err(|error| format!("is wrong: {error}"))?;
     let kind = written.kind;
     let name = written.name.unwrap_or_else(|| kind.name().to_owned());
@@ -259,6 +317,30 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
     if name.is_empty() || name.len() > 40 || !name.chars().all(fits) {
         return Err("has a name that is not 1 to 40 small letters, digits and hyphens".to_owned());
     }
+    if written.jobs && kind != NotifierKind::Webhook {
+        return Err("has the key jobs, which only webhooks have".to_owned());
+    }
+    let (most, longest) = EVENTS;
+    if written.events.len() > most || written.events.iter().any(|event| event.len() > longest) {
+        return Err(format!("events: there are more than {most}, or one has over {longest} bytes"));
+    }
+    let starred = |event: &&String| match event.find('*') {
+        None => event.trim().is_empty(),
+        Some(at) => at + 1 < event.len() || at > 0 && !event[..at].ends_with(':'),
+    };
+    if let Some(event) = written.events.iter().find(starred) {
+        let way_out = "write *, <event>, <event>:<action> or <event>:*";
+        return Err(format!("events: {event:?} is no name of an event; {way_out}"));
+    }
+    let window = written.window.unwrap_or(60);
+    if !(1..=WINDOW).contains(&window) || written.most == Some(0) {
+        return Err(format!("may have a window of 1 to {WINDOW} seconds, and 1 or more as most"));
+    }
+    let references = written.refs.iter().map(|pattern| match pattern.strip_prefix('!') {
+        Some(pattern) => format!("!{}", short(pattern)),
+        None => short(pattern).to_owned(),
+    });
+    let references = Patterns::new(references.collect());
     let on = written.on.unwrap_or_else(|| match kind {
         NotifierKind::Slack | NotifierKind::Teams | NotifierKind::Email => {
             vec![Moment::Failed, Moment::Recovered, Moment::Cancelled]
@@ -300,12 +382,13 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         kind,
         on,
         events: written.events,
-        references: Patterns::new(written.refs).map_err(|problem| format!("refs: it {problem}"))?,
+        references: references.map_err(|problem| format!("refs: the list {problem}"))?,
+        jobs: written.jobs,
         title: template("title", written.title)?,
         message: template("message", written.message)?,
         settings,
         secrets: named,
-        most: written.most.unwrap_or(10).max(1),
-        window: Duration::from_secs(written.window.unwrap_or(60).into()),
+        most: written.most.unwrap_or(10),
+        window: Duration::from_secs(window.into()),
     })
 }

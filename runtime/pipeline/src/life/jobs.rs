@@ -51,6 +51,8 @@ pub(crate) struct Jobs {
     patience: Patience,
     synced: bool,
     events: VecDeque<Event>,
+    /// The jobs that have changed since somebody who listens was told, if somebody does.
+    changed: Option<Vec<usize>>,
 }
 
 struct Entry {
@@ -93,7 +95,7 @@ enum Made {
 }
 
 impl Jobs {
-    pub(super) fn new(patience: Patience) -> Jobs {
+    pub(super) fn new(patience: Patience, heard: bool) -> Jobs {
         Jobs {
             all: Vec::new(),
             by_pod: HashMap::new(),
@@ -102,6 +104,7 @@ impl Jobs {
             patience,
             synced: false,
             events: VecDeque::new(),
+            changed: heard.then(Vec::new),
         }
     }
 
@@ -212,6 +215,7 @@ impl Jobs {
         if end.succeeded {
             entry.standing = Standing::Succeeded(ended.clone());
             entry.result = Some(Ok(ended));
+            self.change(id);
             self.settle(id);
         } else {
             if end.ran {
@@ -237,6 +241,7 @@ impl Jobs {
             start_time: ended.started,
             end_time: ended.finished,
         }));
+        self.change(id);
         self.settle(id);
         self.flush_logs(id);
     }
@@ -445,6 +450,30 @@ impl Jobs {
             }
             _ => None,
         })
+    }
+
+    /// Notes that there is something to tell of a job to who listens.
+    fn change(&mut self, id: usize) {
+        if let Some(changed) = &mut self.changed
+            && !changed.contains(&id)
+        {
+            changed.push(id);
+        }
+    }
+
+    /// The jobs that have changed since this was asked before, in the order of that.
+    pub(super) fn take_changed(&mut self) -> Vec<usize> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// How a job ended, if it has.
+    pub(super) fn ended(&self, id: usize, masked: impl Fn(&str) -> String) -> Option<JobEnd> {
+        let entry = self.all.get(id)?;
+        let result = match entry.result.as_ref()? {
+            Ok(_) => JobResult::Succeeded,
+            Err(failure) => JobResult::Failed(masked(&failure.message)),
+        };
+        Some(JobEnd { name: entry.job.name.clone(), pod: entry.pod.clone(), result })
     }
 
     pub(super) fn ends(&self, masked: impl Fn(&str) -> String) -> Vec<JobEnd> {

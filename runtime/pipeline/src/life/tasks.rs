@@ -40,6 +40,8 @@ pub(super) enum Happened {
         result: Result<bool, ClusterError>,
     },
     MadeNoted(Result<usize, ClusterError>),
+    /// Who listens was told of a failed job.
+    Informed,
     /// Something beside the build.
     Aside,
 }
@@ -96,6 +98,7 @@ impl Life<'_> {
                     Err(_refused) => self.made_noted = usize::MAX,
                 }
             }
+            Happened::Informed => self.informed(),
             Happened::Aside => {}
         }
         Ok(())
@@ -201,8 +204,14 @@ impl Life<'_> {
     /// Lets what was begun beside the build come to its end: deletions, and logs that are shown.
     pub(crate) async fn settle(&mut self) {
         const LONGEST: Duration = Duration::from_secs(10);
-        let tasks = &mut self.tasks;
-        let rest = async { while tasks.next().await.is_some() {} };
+        let rest = async {
+            while let Some(happened) = self.tasks.next().await {
+                if matches!(happened, Happened::Informed) {
+                    self.informed();
+                    self.inform();
+                }
+            }
+        };
         // What takes longer is left: nothing of the build depends on it.
         let _late = tokio::time::timeout(LONGEST, rest).await;
     }

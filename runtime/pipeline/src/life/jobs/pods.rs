@@ -18,6 +18,8 @@ impl Jobs {
         let Some(entry) = self.all.get_mut(id) else { return };
         entry.made = Made::Yes;
         entry.adopted = adopted;
+        self.change(id);
+        let entry = &mut self.all[id];
         if let Some(pod) = self.pods.remove(&entry.pod) {
             self.apply(id, &pod, &mut |_, _| ());
         }
@@ -136,6 +138,7 @@ impl Jobs {
             Standing::Succeeded(ended) => {
                 self.stream(id);
                 self.all[id].result = Some(Ok(ended));
+                self.change(id);
                 if self.all[id].awaited {
                     self.settle(id);
                 } else {
