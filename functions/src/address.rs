@@ -3,7 +3,7 @@
 //! `{project}` is a project's id, or its name where that has no slash or one that is written `%2F`;
 //! `{org}/{repository}` is its name. As some senders can carry a token nowhere else, an address may
 //! end with one. `{org}/{repository}` and `{project}/{token}` have the same form: the second is
-//! meant where the first part is an id, `brigade-` and 54 hexadecimal digits.
+//! meant where the first part is an id, `brigade-` and 54 hexadecimal digits, or has a slash, `%2F`.
 
 use serde::Deserialize;
 
@@ -21,8 +21,10 @@ impl Address {
     pub(crate) fn parts(self) -> (String, Option<String>) {
         let Address { project, org, repository, token } = self;
         match (project, org, repository) {
-            (_, Some(id), Some(token_after)) if token.is_none() && is_id(&id) => {
-                (id, Some(token_after))
+            (_, Some(whole), Some(token_after))
+                if token.is_none() && (is_id(&whole) || whole.contains('/')) =>
+            {
+                (whole, Some(token_after))
             }
             (_, Some(org), Some(repository)) => (format!("{org}/{repository}"), token),
             (project, ..) => (project.unwrap_or_default(), token),
@@ -49,5 +51,6 @@ fn a_project_is_named_in_three_ways() {
     assert_eq!(address(None, some("ocean"), some("brig"), None), "ocean/brig ");
     assert_eq!(address(None, some("ocean"), some("brig"), some("x")), "ocean/brig x");
     assert_eq!(address(None, some(&id), some("x"), None), format!("{id} x"));
+    assert_eq!(address(None, some("ocean/brig"), some("x"), None), "ocean/brig x");
     assert_eq!(address(None, some("brigade-x"), some("y"), None), "brigade-x/y ");
 }

@@ -7,6 +7,7 @@ use axum::{Router, middleware};
 pub use crate::app::{App, Tasks, Workers};
 pub use crate::builds::resume;
 use crate::rejection::Rejection;
+use runtime::project::NotifierKind;
 
 mod address;
 mod answer;
@@ -18,6 +19,7 @@ mod delivery;
 mod filter;
 mod host;
 mod lenient;
+mod notifiers;
 mod proof;
 mod receivers;
 mod rejection;
@@ -45,6 +47,7 @@ pub enum Function {
     Gitlab,
     Hook,
     Kubernetes,
+    Notify(NotifierKind),
     Registry,
     Slack,
 }
@@ -63,6 +66,11 @@ impl Function {
         Function::Gitlab,
         Function::Hook,
         Function::Kubernetes,
+        Function::Notify(NotifierKind::Email),
+        Function::Notify(NotifierKind::Github),
+        Function::Notify(NotifierKind::Slack),
+        Function::Notify(NotifierKind::Teams),
+        Function::Notify(NotifierKind::Webhook),
         Function::Registry,
         Function::Slack,
     ];
@@ -86,6 +94,11 @@ impl Function {
             Function::Gitlab => "gitlab",
             Function::Hook => "hook",
             Function::Kubernetes => "kubernetes",
+            Function::Notify(NotifierKind::Email) => "notify-email",
+            Function::Notify(NotifierKind::Github) => "notify-github",
+            Function::Notify(NotifierKind::Slack) => "notify-slack",
+            Function::Notify(NotifierKind::Teams) => "notify-teams",
+            Function::Notify(NotifierKind::Webhook) => "notify-webhook",
             Function::Registry => "registry",
             Function::Slack => "slack",
         }
@@ -104,6 +117,7 @@ impl Function {
             Function::Gitlab => receivers::gitlab::routes(),
             Function::Hook => receivers::hook::routes(),
             Function::Kubernetes => receivers::kubernetes::routes(),
+            Function::Notify(kind) => notifiers::routes(kind),
             Function::Registry => receivers::registry::routes(),
             Function::Slack => receivers::slack::routes(),
         }

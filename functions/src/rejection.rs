@@ -36,6 +36,8 @@ pub(crate) enum Rejection {
     TooLarge { reason: String },
     /// 415: the body is in a form that is not read here.
     Unsupported { reason: &'static str },
+    /// 422: the project does not say what it would have to for this.
+    Unset { reason: String },
     /// 503: the cluster is away or slow, so nothing is certain. Trying again is safe.
     Away { build: Option<String>, error: Option<ClusterError> },
     /// 503: more is arriving at once than there is memory for. Trying again is safe.
@@ -62,6 +64,7 @@ impl Rejection {
             Rejection::Slow => StatusCode::REQUEST_TIMEOUT,
             Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Rejection::Unset { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Away { .. } | Rejection::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::Broken | Rejection::Refused { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -83,6 +86,7 @@ impl Rejection {
             Rejection::Slow => ("timeout", "the body did not arrive in time"),
             Rejection::TooLarge { reason } => ("too large", reason),
             Rejection::Unsupported { reason } => ("unsupported media type", reason),
+            Rejection::Unset { reason } => ("not configured", reason),
             Rejection::Away { build: None, .. } => (
                 "unavailable",
                 "the cluster does not answer, so that nothing is certain: deliver again",

@@ -46,7 +46,7 @@ use crate::rejection::Rejection;
 
 use self::translation::{Meaning, translate};
 
-mod translation;
+pub(crate) mod translation;
 
 #[cfg(test)]
 mod tests;

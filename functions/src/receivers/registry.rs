@@ -61,9 +61,9 @@ mod azure;
 mod distribution;
 mod docker_hub;
 mod gitea;
-mod harbor;
+pub(crate) mod harbor;
 mod quay;
-mod translation;
+pub(crate) mod translation;
 
 #[cfg(test)]
 mod tests;
@@ -72,7 +72,7 @@ mod tests;
 const LIMIT: usize = 1024 * 1024;
 
 /// How many seconds Harbor waits for an answer.
-const HARBOR: u32 = 3;
+pub(crate) const HARBOR: u32 = 3;
 
 /// This function's routes.
 pub(crate) fn routes() -> Router<App> {

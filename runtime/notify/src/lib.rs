@@ -5,17 +5,20 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod reporter;
 pub mod text;
 pub mod variables;
 
 mod email;
 mod github;
+mod options;
 mod slack;
 mod teams;
 mod webhook;
 
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
+pub use reporter::{ReportOptions, Reporter};
 pub use variables::Variables;
 
 /// What came of telling somebody.

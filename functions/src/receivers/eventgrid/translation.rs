@@ -27,7 +27,7 @@ const SYSTEM: &str = "Microsoft.EventGrid.Subscription";
 
 /// What a delivery amounts to.
 #[derive(Debug)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// Events, or why what is in the place of one is none.
     Events(Vec<Result<Event, Rejection>>),
     Validation {
@@ -57,7 +57,7 @@ pub(super) fn translate(body: &[u8]) -> Result<Meaning, Rejection> {
 }
 
 /// What a member says of the subscription, if it is not about anything else.
-fn of_the_subscription(json: &str) -> Result<Option<Meaning>, Rejection> {
+pub(crate) fn of_the_subscription(json: &str) -> Result<Option<Meaning>, Rejection> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]
     struct Data {

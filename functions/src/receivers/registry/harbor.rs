@@ -63,7 +63,7 @@ pub(super) fn read(body: &Value) -> Option<Told> {
 }
 
 /// Whether a body could be Harbor's, as far as that is seen before it is proved and read.
-pub(super) fn could_send(body: &[u8]) -> bool {
+pub(crate) fn could_send(body: &[u8]) -> bool {
     let has = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
     has(b"\"event_data\"") || has(b"\"harbor.")
 }

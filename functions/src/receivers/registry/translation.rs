@@ -18,7 +18,7 @@ use crate::rejection::Rejection;
 const IMAGE_LIMIT: usize = 1024;
 
 /// How many builds one delivery may make.
-pub(super) const MOST: usize = 256;
+pub(crate) const MOST: usize = 256;
 
 /// How many bytes the payloads of one delivery may have together: each of its builds has the whole
 /// body.
@@ -38,7 +38,7 @@ pub(super) enum Meaning {
 }
 
 /// What a sender tells by a body of its own.
-pub(super) enum Told {
+pub(crate) enum Told {
     Said(Vec<Said>),
     Rare(Box<Said>),
     Ping,
@@ -46,16 +46,16 @@ pub(super) enum Told {
 }
 
 /// One thing that a body says.
-pub(super) struct Said {
-    pub(super) provider: &'static str,
-    pub(super) kind: &'static str,
-    pub(super) image: Option<Image>,
-    pub(super) time: Option<Timestamp>,
-    pub(super) key: Key,
+pub(crate) struct Said {
+    pub(crate) provider: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) image: Option<Image>,
+    pub(crate) time: Option<Timestamp>,
+    pub(crate) key: Key,
 }
 
 /// What tells it from everything else that the sender says.
-pub(super) enum Key {
+pub(crate) enum Key {
     /// The body, and which of its elements it is.
     Body,
     /// Something in the body, because a body may differ when it is sent again.
@@ -68,13 +68,7 @@ pub(super) enum Key {
 pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection> {
     let body: Value = json_object(&bytes)?;
     let whole = digest(&bytes);
-    let told = distribution::read(&body)
-        .or_else(|| harbor::read(&body))
-        .or_else(|| quay::read(&body))
-        .or_else(|| gitea::read(&body))
-        .or_else(|| azure::read(&body))
-        .or_else(|| docker_hub::read(&body))
-        .unwrap_or_else(|| Told::Said(vec![unknown(&body)]));
+    let told = told(&body).unwrap_or_else(|| Told::Said(vec![unknown(&body)]));
     Ok(match told {
         Told::Said(said) if said.len() > MOST => {
             let reason = format!("a delivery may have {MOST} events at most");
@@ -104,6 +98,16 @@ pub(super) fn translate(bytes: Bytes, commit: &str) -> Result<Meaning, Rejection
         Told::Ping => Meaning::Ping,
         Told::Ignored(reason) => Meaning::Ignored { reason },
     })
+}
+
+/// What a registry tells by this body, if it is one's that is known.
+pub(crate) fn told(body: &Value) -> Option<Told> {
+    distribution::read(body)
+        .or_else(|| harbor::read(body))
+        .or_else(|| quay::read(body))
+        .or_else(|| gitea::read(body))
+        .or_else(|| azure::read(body))
+        .or_else(|| docker_hub::read(body))
 }
 
 /// A part of a body as one sender has it, if it can be read so at all.
@@ -168,7 +172,7 @@ fn event(said: Said, index: usize, body: &Bytes, whole: &str, commit: &str) -> E
 }
 
 /// Whether an image could have this name. Whoever can push can choose it.
-pub(super) fn is_image(image: &Image) -> bool {
+pub(crate) fn is_image(image: &Image) -> bool {
     let fits = |text: &str| {
         text.chars().all(|c| {
             c.is_ascii_alphanumeric()
