@@ -42,9 +42,15 @@ pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification
     let message = notifier.message.as_ref().map(|template| template.render(&data));
     let time = story.finished.or(story.started);
     let id = format!("{}.{}", story.build, story.moment.name());
+    // GitHub shows builds in words of its own, beside the commit.
+    let is_short = notifier.kind == NotifierKind::Github;
+    let title = title.filter(|text| !text.trim().is_empty());
+    let default = |words: fn(&BuildReport) -> String| {
+        if is_short { String::new() } else { words(story) }
+    };
     Notification {
-        title: title.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| headline(story)),
-        message: message.unwrap_or_else(|| words(story)),
+        title: title.unwrap_or_else(|| default(headline)),
+        message: message.unwrap_or_else(|| default(words)),
         tone: tone(story.moment),
         color: None,
         fields: fields(story),

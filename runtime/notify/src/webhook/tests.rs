@@ -75,18 +75,47 @@ async fn check(settings: &[(&str, &str)], notification: &Notification, expected:
 
 #[tokio::test]
 async fn an_event_is_sent_as_it_is() {
-    check(&[], &of(event()), expect![[r#""#]]).await;
+    check(&[], &of(event()), expect![[r#"
+        content-type: application/cloudevents+json; charset=utf-8
+        user-agent: brigantine
+        webhook-id: e1
+        webhook-timestamp: now
+        {"count":3,"data":{"phase":"Failed"},"datacontenttype":"application/json","final":true,"id":"e1","nothing":null,"source":"/ocean/brig","specversion":"1.0","subject":"Zürich \"a\"\r\nX-Evil: 100% 😀","time":"2026-03-01T10:00:00Z","type":"dev.brigantine.build.failed"}"#]]).await;
 }
 
 #[tokio::test]
 async fn an_event_may_be_sent_as_headers() {
     let settings = [("WEBHOOK_MODE", "binary"), ("WEBHOOK_TOKEN", "s3cret")];
-    check(&settings, &of(event()), expect![[r#""#]]).await;
+    check(
+        &settings,
+        &of(event()),
+        expect![[r#"
+        authorization: Bearer s3cret
+        ce-count: 3
+        ce-final: true
+        ce-id: e1
+        ce-source: /ocean/brig
+        ce-specversion: 1.0
+        ce-subject: Z%C3%BCrich%20%22a%22%0D%0AX-Evil:%20100%25%20%F0%9F%98%80
+        ce-time: 2026-03-01T10:00:00Z
+        ce-type: dev.brigantine.build.failed
+        content-type: application/json
+        user-agent: brigantine
+        webhook-id: e1
+        webhook-timestamp: now
+        {"phase":"Failed"}"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn what_was_no_event_becomes_one() {
-    check(&[], &notification(), expect![[r#""#]]).await;
+    check(&[], &notification(), expect![[r#"
+        content-type: application/cloudevents+json; charset=utf-8
+        user-agent: brigantine
+        webhook-id: n1
+        webhook-timestamp: now
+        {"data":{"build":null,"color":null,"event":null,"fields":[],"id":"n1","message":"","time":"2026-03-01T10:00:00Z","title":"A title","tone":"neutral","url":null},"datacontenttype":"application/json","id":"n1","source":"/brigantine","specversion":"1.0","time":"2026-03-01T10:00:00Z","type":"dev.brigantine.notification"}"#]]).await;
 }
 
 #[tokio::test]
