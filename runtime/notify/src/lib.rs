@@ -120,7 +120,7 @@ pub fn required(kind: NotifierKind) -> &'static [&'static [&'static str]] {
     match kind {
         NotifierKind::Slack => &[&["SLACK_WEBHOOK", "SLACK_BOT_TOKEN"]],
         NotifierKind::Teams => &[&["TEAMS_WEBHOOK"]],
-        NotifierKind::Github => &[&["GITHUB_TOKEN", "GITHUB_APP_TOKEN", "APP_KEY"]],
+        NotifierKind::Github => &[&["GITHUB_TOKEN", "GITHUB_APP_TOKEN", "APP_ID"]],
         NotifierKind::Webhook => &[&["WEBHOOK_URL"]],
         NotifierKind::Email => &[&["SMTP_URL"], &["EMAIL_FROM"], &["EMAIL_TO"]],
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pipeline::{JobEnd, JobResult, Outcome};
+use reqwest::Url;
 use runtime::build::{Build, Phase, annotation};
 use runtime::project::{Moment, Project};
 use serde_json::json;
@@ -28,7 +29,7 @@ pub(super) fn begin(project: &Project, build: &Build, options: &ReportOptions) -
     BuildReport {
         build: build.id.to_string(),
         project: project.name.clone(),
-        repository: repository(&project.repository).to_owned(),
+        repository: repository(project, &event.provider).to_owned(),
         event: match &event.action {
             Some(action) => format!("{}:{action}", event.kind),
             None => event.kind.clone(),
@@ -131,22 +132,37 @@ fn has_ended(job: &JobReport) -> bool {
     Phase::parse(&job.phase).is_some_and(Phase::is_terminal)
 }
 
-/// A repository without its host.
-fn repository(full: &str) -> &str {
+/// The repository that a build is of: `org/name` on the project's GitHub, with its host on another.
+fn repository<'a>(project: &'a Project, provider: &str) -> &'a str {
+    // What GitHub sends is for the project that is named like the repository.
+    if provider == "github" && project.name.contains('/') {
+        return &project.name;
+    }
+    let full = &project.repository;
+    let base = Url::parse(&project.github_base_url).ok();
+    let own = base.as_ref().and_then(Url::host_str).unwrap_or("github.com");
     match full.split_once('/') {
-        Some((host, path)) if host.contains('.') || host.contains(':') => path,
+        Some((host, path)) if host == own => path,
         _ => full,
     }
 }
 
 #[test]
-fn a_repository_is_named_without_its_host() {
-    for (full, short) in [
-        ("github.com/acme/demo", "acme/demo"),
-        ("git.example:8443/group/sub/demo", "group/sub/demo"),
-        ("acme/demo", "acme/demo"),
-        ("", ""),
+fn a_repository_on_github_is_named_without_its_host() {
+    for (full, base, provider, name) in [
+        ("github.com/acme/demo", "", "registry", "acme/demo"),
+        ("git.example:8443/group/demo", "", "gitlab", "git.example:8443/group/demo"),
+        ("gitlab.com/acme/demo", "", "cron", "gitlab.com/acme/demo"),
+        ("github.com/acme/demo", "https://ghe.example/api/v3", "cron", "github.com/acme/demo"),
+        ("ghe.example/acme/demo", "https://ghe.example/api/v3", "cron", "acme/demo"),
+        ("acme/demo", "", "cron", "acme/demo"),
+        ("", "", "cron", ""),
+        ("", "", "github", "ocean/brig"),
     ] {
-        assert_eq!(repository(full), short);
+        let yaml = format!(
+            "project: ocean/brig\nrepository: {full:?}\nsharedSecret: s\ngithub: {{baseURL: {base:?}}}\n"
+        );
+        let (project, _) = runtime::project::values::read(&yaml, "default").unwrap();
+        assert_eq!(repository(&project, provider), name, "{full} {base} {provider}");
     }
 }

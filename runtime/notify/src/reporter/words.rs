@@ -38,9 +38,15 @@ pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification
     let message = notifier.message.as_ref().map(|template| template.render(&data));
     let time = story.finished.or(story.started);
     let id = format!("{}.{}", story.build, story.moment.name());
+    // GitHub shows builds in words of its own, beside the commit.
+    let is_short = notifier.kind == NotifierKind::Github;
+    let title = title.filter(|text| !text.trim().is_empty());
+    let default = |words: fn(&BuildReport) -> String| {
+        if is_short { String::new() } else { words(story) }
+    };
     Notification {
-        title: title.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| story.headline()),
-        message: message.unwrap_or_else(|| story.words().to_owned()),
+        title: title.unwrap_or_else(|| default(BuildReport::headline)),
+        message: message.unwrap_or_else(|| default(|story| story.words().to_owned())),
         tone: tone(story.moment),
         color: None,
         fields: story.values(),
