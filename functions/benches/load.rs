@@ -4,7 +4,8 @@
 //! The functions are served on loopback by a process of their own, on one thread, with a cluster in
 //! its memory; this process sends. So what is measured is all of a delivery but the network and the
 //! API server. A server that only says hello is the floor. The memory is the server's, which holds
-//! the cluster, too.
+//! the cluster, too. If the program `webhook` (github.com/adnanh/webhook) is found, it is asked the
+//! same: it proves a delivery and runs a program, here one that does nothing.
 
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made has failed")]
@@ -109,6 +110,33 @@ impl Served {
         Served { child, address: line.trim().parse().unwrap() }
     }
 
+    /// The program `webhook`, if it is there, with the same proof at the same path.
+    async fn webhook() -> Option<Served> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let signed = json!({"match": {
+            "type": "payload-hmac-sha256", "secret": SECRET,
+            "parameter": {"source": "header", "name": "X-Hub-Signature-256"},
+        }});
+        let hooks = json!([{
+            "id": "github", "execute-command": "/bin/true", "trigger-rule": signed,
+            "trigger-rule-mismatch-http-response-code": 403,
+        }]);
+        let file = std::env::temp_dir().join(format!("hooks-{}.json", std::process::id()));
+        std::fs::write(&file, hooks.to_string()).unwrap();
+        let mut command = Command::new("webhook");
+        command.args(["-ip", "127.0.0.1", "-urlprefix", "events"]);
+        command.arg("-port").arg(address.port().to_string()).arg("-hooks").arg(&file);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        let served = Served { child, address };
+        while TcpStream::connect(address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        std::fs::remove_file(&file).unwrap();
+        Some(served)
+    }
+
     /// What it holds in memory, in MiB.
     fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -116,11 +144,11 @@ impl Served {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
-    /// What it has computed.
+    /// What it has computed, and the programs that it has run.
     fn computed(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        let ticks: u64 = fields[11..15].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_millis(ticks * 10)
     }
 }
@@ -134,12 +162,17 @@ impl Drop for Served {
 
 async fn measure(requests: u64) {
     println!(
-        "{:<34} {:>9} {:>11} {:>9} {:>9} {:>13}",
+        "{:<38} {:>9} {:>11} {:>9} {:>9} {:>13}",
         "", "requests", "per core s", "p50", "p99", "memory"
     );
     let hello = Served::start("hello");
     row(&hello, "hello, and nothing else", requests, 200, |_| wire(SECRET, 0)).await;
     drop(hello);
+    if let Some(webhook) = Served::webhook().await {
+        row(&webhook, "webhook: a wrong signature", requests, 403, |_| wire("wrong", 0)).await;
+        let run = (requests / 10).min(20_000);
+        row(&webhook, "webhook: pushes, each with a program", run, 200, |n| wire(SECRET, n)).await;
+    }
     let served = Served::start("workers");
     row(&served, "a push with a wrong signature", requests, 403, |_| wire("wrong", 0)).await;
     row(&served, "the same push again and again", requests, 200, |_| wire(SECRET, 0)).await;
@@ -218,7 +251,7 @@ async fn row(
     times.sort();
     let show = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
     println!(
-        "{what:<34} {:>9} {:>11.0} {:>9} {:>9} {:>5}..{} MiB",
+        "{what:<38} {:>9} {:>11.0} {:>9} {:>9} {:>5}..{} MiB",
         times.len(),
         times.len() as f64 / computed.as_secs_f64(),
         show(times[times.len() / 2]),

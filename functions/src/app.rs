@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use notify::Outbox;
 use pipeline::script::Repository;
 use runtime::build::BuildId;
 use runtime::cluster::Cluster;
@@ -43,6 +44,8 @@ pub struct Tasks {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     builds: Arc<Mutex<HashSet<BuildId>>>,
+    /// What they tell notifiers through, if it is not that of the settings.
+    outbox: Option<Outbox>,
 }
 
 impl App {
@@ -73,6 +76,15 @@ impl App {
 }
 
 impl Tasks {
+    /// Those whose builds tell notifiers through this.
+    pub fn telling(outbox: Outbox) -> Tasks {
+        Tasks { outbox: Some(outbox), ..Tasks::default() }
+    }
+
+    pub(crate) fn outbox(&self) -> Option<&Outbox> {
+        self.outbox.as_ref()
+    }
+
     /// Goes on with a build, unless that is being done already; whether it was not.
     pub(crate) fn spawn<F>(&self, build: BuildId, run: impl FnOnce(CancellationToken) -> F) -> bool
     where

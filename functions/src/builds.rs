@@ -142,6 +142,16 @@ async fn launch(
         Next::Worker { script } => {
             hand_over(app, &cluster, project, build, script, &mut made).await.map_err(kept)?;
         }
+        Next::Teller { script } => {
+            // It must not run the script again, so that the end is noted before there is one.
+            cluster.annotate(build, &notes).await.map_err(kept)?;
+            let mut ended = build.clone();
+            ended.annotations.extend(notes.clone());
+            hand_over(app, &cluster, project, &ended, Some(script), &mut made)
+                .await
+                .map_err(kept)?;
+            line::leave(app, &cluster, project, build).await;
+        }
     }
     notes.insert(annotation::EXPLANATION.to_owned(), made.explanation());
     let head = cluster.accept(build, &notes).await.map_err(kept)?;
@@ -247,7 +257,10 @@ async fn hand_over(
         }
         // A task of this process cannot clone; a pod can.
         (Workers::Here(_) | Workers::Pods, script) => {
-            let clone = clones(cluster, project, build, script.as_ref()).await?;
+            let clone = match has_ended(build) {
+                true => worker_pod::Clone::No,
+                false => clones(cluster, project, build, script.as_ref()).await?,
+            };
             let pod = worker_pod::pod(project, build, clone, &app.settings);
             cluster.create_worker(&pod).await?;
             made.worker = Some(build.name());

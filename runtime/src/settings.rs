@@ -12,6 +12,10 @@ use secrecy::SecretString;
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
+pub use notify::NotifySettings;
+
+mod notify;
+
 /// The longest span of time that a setting may be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -75,6 +79,8 @@ pub struct Settings {
     pub namespace: String,
     /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
     pub listen: SocketAddr,
+    /// How notifiers are told.
+    pub notify: NotifySettings,
     /// `NPM_REGISTRY`: where workers fetch the packages of scripts, the URL of a registry that
     /// speaks npm's protocol. Default: `https://registry.npmjs.org`.
     pub npm_registry: String,
@@ -458,6 +464,7 @@ impl Settings {
             script_limits: get("SCRIPT_LIMITS").unwrap_or_default().parse().map_err(|_unread| {
                 wrong("SCRIPT_LIMITS", "a list like memory=256Mi,time=1m,output=16Mi,jobs=500")
             })?,
+            notify: NotifySettings::read(get)?,
             slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],

@@ -145,6 +145,9 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
             text("BRIGADE_WORKER_SERVICE_ACCOUNT", &settings.worker_service_account),
         ]);
     }
+    if !project.notifiers.is_empty() {
+        all.extend(settings.notify.variables().iter().map(|(name, value)| text(name, value)));
+    }
     if settings.npm_registry != Settings::default().npm_registry {
         all.push(text("NPM_REGISTRY", &settings.npm_registry));
     }

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::{Context, PipelineError};
+use notify::{Outbox, ReportOptions, Reporter};
+use pipeline::{Context, Outcome, PipelineError};
 use runtime::build::annotation;
 use tokio_util::sync::CancellationToken;
 
-use super::line;
 use super::start::log;
-use crate::app::App;
+use super::{has_ended, line};
+use crate::app::{App, Workers};
 use crate::rejection::chain;
 
-/// Runs a build to its end, adopting what it has made before.
-pub(super) async fn follow(app: App, context: Context, shutdown: CancellationToken) {
+/// Runs a build to its end, adopting what it has made before, and tells its notifiers of it.
+pub(super) async fn follow(app: App, mut context: Context, shutdown: CancellationToken) {
+    let reporter = reporter(&app, &context);
+    context.options.listener = reporter.as_ref().map(Reporter::listener);
     let build = &context.build;
     match pipeline::run(&context, log(build), shutdown.cancelled()).await {
         Ok(outcome) => {
@@ -22,12 +25,17 @@ pub(super) async fn follow(app: App, context: Context, shutdown: CancellationTok
                 reason = outcome.reason.as_deref().unwrap_or_default(),
                 "a build has ended"
             );
+            if has_ended(build) {
+                tell(reporter, &outcome, shutdown).await;
+                return;
+            }
             // There is no worker pod whose log could be read later.
-            let notes = BTreeMap::from([(annotation::LOG.to_owned(), outcome.log)]);
+            let notes = BTreeMap::from([(annotation::LOG.to_owned(), outcome.log.clone())]);
             if let Err(error) = context.cluster.annotate(build, &notes).await {
                 tracing::warn!(build.id = %build.id, error = chain(&error), "a log was not kept");
             }
             line::leave(&app, &context.cluster, &context.project, build).await;
+            tell(reporter, &outcome, shutdown).await;
         }
         Err(PipelineError::Interrupted) => {
             tracing::info!(build.id = %build.id, "a build is left to go on later");
@@ -35,5 +43,26 @@ pub(super) async fn follow(app: App, context: Context, shutdown: CancellationTok
         Err(error) => {
             tracing::error!(build.id = %build.id, error = chain(&error), "a build cannot go on");
         }
+    }
+}
+
+fn reporter(app: &App, context: &Context) -> Option<Reporter> {
+    let outbox = match &app.workers {
+        Workers::Here(tasks) => tasks.outbox().cloned(),
+        Workers::Pods => None,
+    };
+    let outbox = outbox.unwrap_or_else(|| Outbox::of(&app.settings));
+    let Context { cluster, project, build, .. } = context;
+    let options = ReportOptions::of(&app.settings);
+    Reporter::new(cluster, project, build, &outbox, &options, log(build))
+}
+
+/// Tells who is to be told how the build ended. Everything else of it is done.
+async fn tell(reporter: Option<Reporter>, outcome: &Outcome, shutdown: CancellationToken) {
+    let Some(reporter) = reporter else { return };
+    tokio::select! {
+        biased;
+        () = reporter.end(outcome) => {}
+        () = shutdown.cancelled() => {}
     }
 }

@@ -36,6 +36,8 @@ const NEVER: &str = "scripts are started by workers here (INLINE=never)";
 pub(super) enum Next {
     /// Nobody: it has ended, or its state is that of its jobs.
     Nothing,
+    /// A worker, which only tells how it has ended.
+    Teller { script: Script },
     /// A worker, with the script if it was found here.
     Worker { script: Option<Script> },
 }
@@ -82,6 +84,7 @@ pub(super) async fn start(
         return Next::Worker { script: Some(script) };
     }
     let origin = script.origin;
+    let notifies = notify::reporter::is_wanted(project, build);
     let context = context(app, cluster, project, build, script.clone());
     let started = match tokio::time::timeout_at(until, evaluate(context, until)).await {
         Ok(Ok(started)) => started,
@@ -95,8 +98,9 @@ pub(super) async fn start(
             return Next::Worker { script: Some(script) };
         }
     };
-    note(made, notes, &started, origin);
+    note(made, notes, &started, origin, notifies);
     match started.end {
+        StartEnd::Ended(outcome) if notifies && outcome.concerns() => Next::Teller { script },
         StartEnd::Detached | StartEnd::Ended(_) => Next::Nothing,
         StartEnd::Awaits { .. } => Next::Worker { script: Some(script) },
     }
@@ -152,6 +156,7 @@ pub(super) fn context(
             policy,
             packages,
             limits: Limits::of(project, &settings.script_limits),
+            notifies: notify::reporter::is_wanted(project, build),
             ..Options::default()
         },
     }
@@ -171,6 +176,7 @@ fn note(
     notes: &mut BTreeMap<String, String>,
     started: &Start,
     origin: ScriptOrigin,
+    notifies: bool,
 ) {
     made.handlers = Some(started.handlers.clone());
     made.jobs = started.jobs.iter().map(|job| job.pod.clone()).collect();
@@ -196,6 +202,9 @@ fn note(
         StartEnd::Awaits { .. } => return,
         StartEnd::Ended(outcome) => {
             notes.extend(outcome.annotations());
+            if notifies && !outcome.concerns() {
+                notes.insert(annotation::NOTIFIED.to_owned(), annotation::NOBODY.to_owned());
+            }
             if outcome.phase == Phase::Failed {
                 let lines: Vec<&str> = started.log.lines().collect();
                 let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));

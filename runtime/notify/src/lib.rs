@@ -5,17 +5,24 @@ use serde_json::Value;
 
 pub mod notification;
 pub mod outbox;
+pub mod reporter;
 pub mod text;
 pub mod variables;
 
 mod email;
 mod github;
+mod options;
 mod slack;
 mod teams;
 mod webhook;
 
+#[cfg(test)]
+mod sample;
+
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
+pub use reporter::{ReportOptions, Reporter};
+pub use slack::{CLASSIC_NAMES, tell_as_written};
 pub use variables::Variables;
 
 /// What came of telling somebody.
@@ -113,7 +120,7 @@ pub fn required(kind: NotifierKind) -> &'static [&'static [&'static str]] {
     match kind {
         NotifierKind::Slack => &[&["SLACK_WEBHOOK", "SLACK_BOT_TOKEN"]],
         NotifierKind::Teams => &[&["TEAMS_WEBHOOK"]],
-        NotifierKind::Github => &[&["GITHUB_TOKEN", "GITHUB_APP_TOKEN", "APP_KEY"]],
+        NotifierKind::Github => &[&["GITHUB_TOKEN", "GITHUB_APP_TOKEN", "APP_ID"]],
         NotifierKind::Webhook => &[&["WEBHOOK_URL"]],
         NotifierKind::Email => &[&["SMTP_URL"], &["EMAIL_FROM"], &["EMAIL_TO"]],
     }

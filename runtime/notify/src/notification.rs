@@ -9,6 +9,8 @@ use runtime::project::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub mod words;
+
 /// What somebody is told.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -71,7 +73,7 @@ pub struct BuildReport {
     pub build: String,
     /// The project's name.
     pub project: String,
-    /// The repository, as `org/name`, on GitHub or another host.
+    /// The repository: `org/name` on GitHub, with its host before that on another.
     #[serde(default)]
     pub repository: String,
     /// The type of its event, with its action: `pull_request:opened`.

@@ -35,8 +35,8 @@ use whom::Whom;
 
 pub use whom::redacted;
 
-/// How much of an answer is read.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// How much of an answer is read: GitHub's list of the check runs of a name has their logs in it.
+const LONGEST_ANSWER: usize = 1024 * 1024;
 
 /// How often an attempt is led to another path of the same host.
 const MOST_REDIRECTS: u32 = 3;
@@ -321,7 +321,7 @@ impl Answer {
 
     /// That it is a no, in words of its own.
     pub fn refused_as(&self, words: &str, way_out: &str) -> TellError {
-        let (sink, words) = (self.whom.name.clone(), words.to_owned());
+        let (sink, words) = (self.whom.name.clone(), self.whom.hide(words));
         TellError::Refused { sink, words, way_out: way_out.to_owned() }
     }
 }

@@ -235,11 +235,14 @@ impl Notifiers {
         &self.all
     }
 
-    /// Those that are told of a build, if something happens that they want to hear of.
+    /// Those that are told of a build, if something happens that they want to hear of. Of a build that
+    /// only tells something itself, nobody is.
     pub fn caring(&self, build: &Build) -> impl Iterator<Item = &Notifier> {
         let names = build.fires();
         let reference = build.event.revision.reference.clone();
-        self.all.iter().filter(move |notifier| notifier.cares(&names, &reference))
+        let tells = build.event.provider == "brigantine" && build.event.kind == "notify";
+        let all = self.all.iter().filter(move |_| !tells);
+        all.filter(move |notifier| notifier.cares(&names, &reference))
     }
 
     /// Whether there is none.

@@ -1,12 +1,14 @@
 //! The role `run`: a build, to its end.
 
 use std::io::Write;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
+use notify::{Outbox, ReportOptions, Reporter};
 use pipeline::script::{self, Found, Repository};
-use pipeline::{Context, Limits, Line, Options, Outcome, PackageOptions};
+use pipeline::{Context, Limits, Line, Options, Outcome, Output, PackageOptions};
 use regex::Regex;
 use runtime::build::{Build, BuildId};
 use runtime::cluster::{Cluster, ClusterError};
@@ -61,9 +63,18 @@ pub(crate) async fn run(
     build.event.log_level = worker.log_level.unwrap_or(build.event.log_level);
     mounted::script(worker, &mut project, &mut build);
     mounted::config(worker, &mut project, &mut build);
+    let out = Mutex::new(out);
+    let print: Output = Arc::new(move |line: Line| {
+        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_reads = writeln!(out, "{}", line.text);
+    });
+    let (outbox, telling) = (Outbox::of(settings), ReportOptions::of(settings));
+    let reporter = Reporter::new(cluster, &project, &build, &outbox, &telling, print.clone());
+    let mut shutdown = pin!(shutdown);
     // What needs no script needs no clone either.
     if let Some(outcome) = pipeline::settled(cluster, &build).await? {
         leave(cluster, &project, settings, &build).await;
+        tell(reporter, &outcome, shutdown).await;
         return Ok(code(&outcome));
     }
     let cloned = [(project.id.clone(), worker.workspace.clone())];
@@ -83,16 +94,24 @@ pub(crate) async fn run(
         ..PackageOptions::default()
     };
     let limits = Limits::of(&project, &settings.script_limits);
-    let options = Options { policy, limits, packages, ..Options::default() };
+    let listener = reporter.as_ref().map(Reporter::listener);
+    let notifies = reporter.is_some();
+    let options = Options { policy, limits, packages, notifies, listener, ..Options::default() };
     let context = Context { cluster: cluster.clone(), project, build, script, options };
-    let out = Mutex::new(out);
-    let print = move |line: Line| {
-        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
-        let _nobody_reads = writeln!(out, "{}", line.text);
-    };
-    let outcome = pipeline::run(&context, Arc::new(print), shutdown).await?;
+    let outcome = pipeline::run(&context, print, shutdown.as_mut()).await?;
     leave(cluster, &context.project, settings, &context.build).await;
+    tell(reporter, &outcome, shutdown).await;
     Ok(code(&outcome))
+}
+
+/// Tells who is to be told how the build ended. Everything else of it is done.
+async fn tell(reporter: Option<Reporter>, outcome: &Outcome, shutdown: impl Future<Output = ()>) {
+    let Some(reporter) = reporter else { return };
+    tokio::select! {
+        biased;
+        () = reporter.end(outcome) => {}
+        () = shutdown => {}
+    }
 }
 
 fn code(outcome: &Outcome) -> ExitCode {

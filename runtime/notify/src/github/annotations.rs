@@ -151,7 +151,13 @@ fn commands_and_compilers_point_at_lines() {
          \u{1b}[33m::warning file=./a/b.js,line=3,endLine=5,col=2::old\n::notice file=/src/c.js::seen\n\
          src/app.c:10:5: error: it is not there\n/src/app.c:7: warning: unused: x\nx.c:1:2: note: here\n\
          src/app.c:10:5: error: it is not there\n",
-        expect![[r#""#]],
+        expect![[r#"
+            {"annotation_level":"failure","end_column":9,"end_line":10,"message":"it\nis 100%\nwrong","path":"app.js","start_column":5,"start_line":10,"title":"Types: no"}
+            {"annotation_level":"warning","end_line":5,"message":"old","path":"a/b.js","start_line":3}
+            {"annotation_level":"notice","end_line":1,"message":"seen","path":"c.js","start_line":1}
+            {"annotation_level":"failure","end_column":5,"end_line":10,"message":"it is not there","path":"src/app.c","start_column":5,"start_line":10}
+            {"annotation_level":"warning","end_line":7,"message":"unused: x","path":"app.c","start_line":7}
+            {"annotation_level":"notice","end_column":2,"end_line":1,"message":"here","path":"x.c","start_column":2,"start_line":1}"#]],
     );
 }
 

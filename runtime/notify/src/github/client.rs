@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::{Timestamp, ToSpan};
 use reqwest::Url;
@@ -17,9 +17,6 @@ use crate::{Outbox, TellError, Variables};
 
 /// Who is told, in words.
 pub(crate) const SINK: &str = "GitHub";
-
-/// How often a call is followed to where a repository has moved.
-const MOVES: usize = 3;
 
 /// How many tokens are kept.
 const TOKENS: usize = 100;
@@ -66,7 +63,7 @@ impl<'a> Client<'a> {
 
     /// Whether nothing is sent.
     pub(crate) fn is_dry(&self) -> bool {
-        self.outbox.options().dry_run
+        self.outbox.is_dry()
     }
 
     async fn send(
@@ -75,32 +72,15 @@ impl<'a> Client<'a> {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, TellError> {
-        let mut url = self.base.join(path).map_err(|_no_url| base_error())?;
-        for _move in 0..=MOVES {
-            let message = Message {
-                sink: SINK,
-                method: method.clone(),
-                url: url.as_str(),
-                headers: self.headers()?,
-                body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
-            };
-            let answer = self.outbox.send(message, is_limited).await?;
-            // A repository that was renamed or moved, whose new place takes the same.
-            let is_elsewhere = matches!(answer.status.as_u16(), 301 | 302 | 307 | 308);
-            let location = answer.headers.get(LOCATION).filter(|_| is_elsewhere);
-            let Some(location) = location else { return Ok(answer) };
-            let next = location.to_str().ok().and_then(|next| url.join(next).ok());
-            match next {
-                // The token is for nobody else.
-                Some(next) if next.origin() == url.origin() => url = next,
-                _ => return Err(refused(&answer)),
-            }
-        }
-        Err(TellError::Refused {
-            sink: SINK.to_owned(),
-            words: "it sends on and on to other places".to_owned(),
-            way_out: "; give the project the name that the repository has now".to_owned(),
-        })
+        let url = self.base.join(path).map_err(|_no_url| base_error())?;
+        let message = Message {
+            sink: SINK,
+            method,
+            url: url.as_str(),
+            headers: self.headers()?,
+            body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
+        };
+        self.outbox.send(message, is_limited).await
     }
 
     fn headers(&self) -> Result<HeaderMap, TellError> {
@@ -187,7 +167,7 @@ async fn installation<'a>(
     outbox: &'a Outbox,
 ) -> Result<Client<'a>, TellError> {
     // Nobody is asked for a token in order to say what would be sent.
-    if outbox.options().dry_run {
+    if outbox.is_dry() {
         return Ok(Client { outbox, base, token: "none".into() });
     }
     let now = Timestamp::now();
@@ -272,7 +252,6 @@ fn refused(answer: &Answer) -> TellError {
     let said = words(&answer.body);
     let knows = |text: &str| said.to_ascii_lowercase().contains(text);
     let way_out = match answer.status.as_u16() {
-        301 | 302 | 307 | 308 => "; the repository is at another server now",
         401 => "; the token has ended, or was withdrawn",
         403 if knows("authenticate via a github app") || knows("must be a github app") => {
             "; only GitHub Apps make check runs: give another token as GITHUB_TOKEN, for statuses"
@@ -290,8 +269,9 @@ fn refused(answer: &Answer) -> TellError {
         422 if knows("no commit found") => "; the commit is not in the repository",
         _ => "",
     };
-    let words = format!("{} {said}", answer.status.as_u16()).trim_end().to_owned();
-    TellError::Refused { sink: SINK.to_owned(), words, way_out: way_out.to_owned() }
+    let said =
+        if said.is_empty() { answer.words() } else { format!("{} {said}", answer.status.as_u16()) };
+    answer.refused_as(&said, way_out)
 }
 
 /// What GitHub says, in a line.

@@ -1,0 +1,262 @@
+//! Tells the notifiers of a project of a build, while it runs and when it has ended.
+//!
+//! Each notifier has a lane of its own, in which it is told one thing after the other; no lane waits
+//! for another, and the build waits for none. What was told is noted on the build (`noted`), so that
+//! the worker that follows one that died tells nothing twice. Two deaths cannot be told apart: before
+//! a message has left, and after that but before it was noted; so what is told then is told again,
+//! with the same id.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use pipeline::{Line, Listener, Outcome, Output, Report, Stream};
+use runtime::build::{Build, Phase, annotation};
+use runtime::cluster::Cluster;
+use runtime::event::LogLevel;
+use runtime::project::{Moment, Notifier, NotifierKind, Project};
+use runtime::template::Template;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::{BuildReport, JobReport, Outbox};
+
+use lane::{Lane, Step};
+use noted::Notes;
+
+mod lane;
+mod noted;
+mod story;
+mod words;
+
+/// How builds are told of.
+#[derive(Clone, Debug)]
+pub struct ReportOptions {
+    /// For how long it is still tried to tell somebody once the build has ended. Default: 5 minutes.
+    pub budget: Duration,
+    /// Where people see a build: an address with places for `project` and `build`. Default: nowhere.
+    pub build_url: Option<Template>,
+}
+
+impl Default for ReportOptions {
+    fn default() -> ReportOptions {
+        ReportOptions { budget: Duration::from_secs(300), build_url: None }
+    }
+}
+
+/// Tells the notifiers of a project of one build. Dropped, it tells nothing more.
+pub struct Reporter {
+    desk: Arc<Desk>,
+    lanes: JoinSet<String>,
+    budget: Duration,
+}
+
+/// What the lanes of a build share.
+struct Desk {
+    cluster: Cluster,
+    project: Project,
+    build: Build,
+    outbox: Outbox,
+    output: Output,
+    /// How the build stands, and who is to be told of its changes.
+    hub: Mutex<Hub>,
+    /// What has been told.
+    notes: tokio::sync::Mutex<Notes>,
+}
+
+struct Hub {
+    story: BuildReport,
+    lanes: Vec<(Notifier, UnboundedSender<Step>)>,
+}
+
+/// Whether somebody is to be told of a build of this project, if something happens in it.
+pub fn is_wanted(project: &Project, build: &Build) -> bool {
+    !build.is_told_to_nobody() && project.notifiers.caring(build).next().is_some()
+}
+
+impl Reporter {
+    /// One for a build, if somebody is to be told of it. What is told is said in the build's output.
+    pub fn new(
+        cluster: &Cluster,
+        project: &Project,
+        build: &Build,
+        outbox: &Outbox,
+        options: &ReportOptions,
+        output: Output,
+    ) -> Option<Reporter> {
+        if !is_wanted(project, build) {
+            return None;
+        }
+        let desk = Arc::new(Desk {
+            cluster: cluster.clone(),
+            project: project.clone(),
+            build: build.clone(),
+            outbox: outbox.clone(),
+            output,
+            hub: Mutex::new(Hub {
+                story: story::begin(project, build, options),
+                lanes: Vec::new(),
+            }),
+            notes: tokio::sync::Mutex::new(Notes::of(&build.annotations)),
+        });
+        let mut lanes = JoinSet::new();
+        for notifier in project.notifiers.caring(build) {
+            let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
+            desk.hub().lanes.push((notifier.clone(), sender));
+            let lane = Lane::new(desk.clone(), notifier.clone());
+            let name = notifier.name.clone();
+            lanes.spawn(async move {
+                lane.live(steps).await;
+                name
+            });
+        }
+        Some(Reporter { desk, lanes, budget: options.budget })
+    }
+
+    /// What hears of the build while it runs.
+    pub fn listener(&self) -> Listener {
+        let desk = self.desk.clone();
+        Listener::new(move |report| desk.hub().hear(report))
+    }
+
+    /// Tells how the build ended, and waits until everybody knows or the time for that is over.
+    ///
+    /// That it has ended is noted before: whatever happens here, it stays so.
+    pub async fn end(mut self, outcome: &Outcome) {
+        if !outcome.concerns() {
+            return;
+        }
+        let recovered = self.has_recovered(outcome).await;
+        let longest = self.desk.hub().close(outcome, recovered);
+        let deadline = Instant::now() + self.budget + longest;
+        let mut open: BTreeSet<String> = self
+            .desk
+            .project
+            .notifiers
+            .caring(&self.desk.build)
+            .map(|each| each.name.clone())
+            .collect();
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.lanes.join_next()).await
+        {
+            // One that has panicked is left open.
+            if let Ok(name) = ended {
+                open.remove(&name);
+            }
+        }
+        self.lanes.abort_all();
+        for name in open {
+            let moment = story::moment(outcome.phase);
+            let error =
+                format!("it was given up {} s after the build's end", self.budget.as_secs());
+            self.desk.not_told(&name, moment, error).await;
+        }
+    }
+
+    /// Whether the build succeeded and the one before it had not, if somebody wants to know.
+    async fn has_recovered(&self, outcome: &Outcome) -> bool {
+        let wanted = self.desk.hub().lanes.iter().any(|(to, _)| to.on.contains(&Moment::Recovered));
+        if outcome.phase != Phase::Succeeded || !wanted {
+            return false;
+        }
+        let Desk { cluster, build, .. } = &*self.desk;
+        match cluster.phase_before(build, outcome.finished).await {
+            Ok(before) => matches!(before, Some(Phase::Failed | Phase::TimedOut)),
+            Err(error) => {
+                self.desk
+                    .say(LogLevel::Warn, &format!("nobody knows how the last one ended: {error}"));
+                false
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// Takes what has happened, and has those told who want to know.
+    fn hear(&mut self, report: Report) {
+        match report {
+            Report::Heard => {
+                let Hub { story, lanes } = self;
+                for (_, lane) in lanes.iter().filter(|(to, _)| to.on.contains(&Moment::Started)) {
+                    let step =
+                        Step::Build { moment: Moment::Started, story: Box::new(story.clone()) };
+                    // A lane that has panicked hears nothing more.
+                    let _heard = lane.send(step);
+                }
+            }
+            Report::Made { name, pod } => {
+                let job = story::made(&mut self.story, name, pod, Timestamp::now());
+                self.changed(&job);
+            }
+            Report::Ended { end, started, finished, log } => {
+                let job = story::ended(&mut self.story, &end, started, finished, log);
+                self.changed(&job);
+            }
+        }
+    }
+
+    fn changed(&self, job: &JobReport) {
+        for (to, lane) in &self.lanes {
+            let step = match to.kind {
+                NotifierKind::Github if to.on.contains(&Moment::Started) => Step::Changed,
+                _ if to.jobs => Step::Job(Box::new(job.clone())),
+                _ => continue,
+            };
+            let _heard = lane.send(step);
+        }
+    }
+
+    /// Has everybody told who wants to know how the build ended, and nothing more after that. The
+    /// longest time that one of them may wait for others.
+    fn close(&mut self, outcome: &Outcome, recovered: bool) -> Duration {
+        story::end(&mut self.story, outcome);
+        let lanes = std::mem::take(&mut self.lanes);
+        let people = lanes.iter().filter(|(to, _)| to.kind.is_read_by_people());
+        let longest = people.map(|(to, _)| to.window).max().unwrap_or_default();
+        for (to, lane) in lanes {
+            let mut moment = story::moment(outcome.phase);
+            if recovered && to.on.contains(&Moment::Recovered) {
+                moment = Moment::Recovered;
+            }
+            if to.on.contains(&moment) {
+                let story = Box::new(BuildReport { moment, ..self.story.clone() });
+                let _heard = lane.send(Step::Build { moment, story });
+            }
+        }
+        longest
+    }
+}
+
+impl Desk {
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something in the build's output.
+    fn say(&self, level: LogLevel, text: &str) {
+        let least = self.build.event.log_level;
+        if least == LogLevel::None || level < least {
+            return;
+        }
+        let stream = if level >= LogLevel::Warn { Stream::Err } else { Stream::Out };
+        (self.output)(Line { stream, level, text: format!("[brigade:notify] {text}") });
+    }
+
+    /// Notes on the build what has become of telling somebody.
+    async fn note(&self, name: &str, change: impl FnOnce(&mut noted::Noted)) {
+        let mut notes = self.notes.lock().await;
+        notes.change(name, change);
+        let noted = [(annotation::NOTIFIED.to_owned(), notes.text())].into();
+        if let Err(error) = self.cluster.annotate(&self.build, &noted).await
+            && !error.is_not_found()
+        {
+            self.say(LogLevel::Warn, &format!("{name}: it could not be noted: {error}"));
+        }
+    }
+
+    async fn not_told(&self, name: &str, moment: Moment, error: String) {
+        self.say(LogLevel::Warn, &format!("{name}: not told, {}: {error}", moment.name()));
+        self.note(name, |noted| noted.give_up(moment, &error)).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! What is noted on a build of who was told what: the annotation `brigantine.dev/notified`.
+//!
+//! ```json
+//! {"slack": {"told": "failed"}, "checks": {"told": "started", "handle": {"id": 7}},
+//!  "mail": {"failed": "started", "error": "the variable SMTP_URL is not set"}}
+//! ```
+
+use std::collections::BTreeMap;
+
+use runtime::build::annotation;
+use runtime::project::Moment;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What is kept of an error, in characters.
+const ERROR: usize = 300;
+
+/// The largest handle that is noted, in bytes: all annotations of an object have 256 KiB.
+const HANDLE: usize = 8 << 10;
+
+/// What was told to whom, by their names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notes(BTreeMap<String, Noted>);
+
+/// What was told to one.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub(super) struct Noted {
+    /// The last that was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Moment>,
+    /// The last that could not be told, and was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<Moment>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// What names the message at its sink.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handle: Option<Value>,
+}
+
+impl Notes {
+    pub(super) fn of(annotations: &BTreeMap<String, String>) -> Notes {
+        let noted = annotations.get(annotation::NOTIFIED);
+        // What somebody else has written there is nothing.
+        Notes(noted.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Noted {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn change(&mut self, name: &str, change: impl FnOnce(&mut Noted)) {
+        change(self.0.entry(name.to_owned()).or_default());
+    }
+
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+impl Noted {
+    /// Whether this need not be told any more: it was, or what comes after it.
+    pub(super) fn is_past(&self, moment: Moment) -> bool {
+        let past = |noted: Option<Moment>| {
+            noted.is_some_and(|noted| noted != Moment::Started || moment == Moment::Started)
+        };
+        past(self.told) || past(self.failed)
+    }
+
+    pub(super) fn has_told(&self, moment: Moment) -> bool {
+        self.told == Some(moment)
+    }
+
+    pub(super) fn handle(&self) -> Option<&Value> {
+        self.handle.as_ref()
+    }
+
+    /// Something was told; a message without a handle of its own leaves the one before.
+    pub(super) fn tell(&mut self, moment: Moment, handle: Option<Value>) {
+        self.told = Some(moment);
+        self.failed = None;
+        self.error = None;
+        self.keep(handle);
+    }
+
+    pub(super) fn keep(&mut self, handle: Option<Value>) {
+        if let Some(handle) = handle.filter(|handle| handle.to_string().len() <= HANDLE) {
+            self.handle = Some(handle);
+        }
+    }
+
+    /// Something could not be told.
+    pub(super) fn give_up(&mut self, moment: Moment, error: &str) {
+        self.failed = Some(moment);
+        self.error = Some(error.chars().take(ERROR).collect());
+    }
+}
+
+#[test]
+fn what_was_told_is_past_and_what_comes_is_not() {
+    let mut noted = Noted::default();
+    assert!(!noted.is_past(Moment::Started) && !noted.is_past(Moment::Failed));
+    noted.tell(Moment::Started, Some(Value::from(7)));
+    assert!(noted.is_past(Moment::Started) && !noted.is_past(Moment::Failed));
+    noted.give_up(Moment::Failed, &"ü".repeat(1000));
+    assert!(noted.is_past(Moment::Failed) && noted.is_past(Moment::Cancelled));
+    let mut notes = Notes::default();
+    notes.change("slack", |each| *each = noted.clone());
+    let text = notes.text();
+    let read = Notes::of(&[(annotation::NOTIFIED.to_owned(), text.clone())].into());
+    assert_eq!(read.get("slack"), noted);
+    assert_eq!(read.get("other"), Noted::default());
+    assert!(
+        text.starts_with(r#"{"slack":{"told":"started","failed":"failed","error":"üü"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_others_write_is_nothing() {
+    for text in ["", "nobody", "[]", r#"{"slack": 7}"#, r#"{"slack": {"told": "tomorrow"}}"#] {
+        let notes = Notes::of(&[(annotation::NOTIFIED.to_owned(), text.to_owned())].into());
+        assert_eq!(notes.get("slack"), Noted::default(), "{text}");
+    }
+}
+
+#[test]
+fn a_handle_that_is_too_large_is_not_kept() {
+    let mut noted = Noted::default();
+    noted.tell(Moment::Started, Some(Value::from("x".repeat(HANDLE))));
+    assert_eq!((noted.handle(), noted.has_told(Moment::Started)), (None, true));
+}

@@ -1,0 +1,195 @@
+//! What notifiers are told of a build and of its jobs.
+
+use jiff::Timestamp;
+use runtime::build::Phase;
+use runtime::project::{Moment, Notifier, NotifierKind, Project};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::story::in_address;
+use crate::{BuildReport, Field, JobReport, Notification, Tone, Variables, names};
+
+/// How many failed jobs are named.
+const NAMED: usize = 5;
+
+/// The settings of a notifier: its own, else the project's secrets of these names, and for GitHub
+/// what the project says of its repository.
+pub(super) fn variables(project: &Project, notifier: &Notifier) -> Variables {
+    Variables::of(names(notifier.kind), |name| {
+        if let Some(setting) = notifier.settings.get(name) {
+            return Some(setting.expose_secret().to_owned());
+        }
+        let secret = project.secrets.get(name).and_then(|value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Bool(truth) => Some(truth.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        });
+        secret.or_else(|| match (notifier.kind, name) {
+            (NotifierKind::Github, "GITHUB_TOKEN") => {
+                Some(project.github_token.expose_secret().to_owned())
+            }
+            (NotifierKind::Github, "GITHUB_BASE_URL") => Some(project.github_base_url.clone()),
+            _ => None,
+        })
+    })
+}
+
+/// What is told of a build.
+pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification {
+    let data = serde_json::to_value(story).unwrap_or_default();
+    let title = notifier.title.as_ref().map(|template| template.render(&data));
+    let message = notifier.message.as_ref().map(|template| template.render(&data));
+    let time = story.finished.or(story.started);
+    let id = format!("{}.{}", story.build, story.moment.name());
+    // GitHub shows builds in words of its own, beside the commit.
+    let is_short = notifier.kind == NotifierKind::Github;
+    let title = title.filter(|text| !text.trim().is_empty());
+    let default = |words: fn(&BuildReport) -> String| {
+        if is_short { String::new() } else { words(story) }
+    };
+    Notification {
+        title: title.unwrap_or_else(|| default(headline)),
+        message: message.unwrap_or_else(|| default(words)),
+        tone: tone(story.moment),
+        color: None,
+        fields: fields(story),
+        url: story.url.clone(),
+        build: Some(Box::new(story.clone())),
+        event: Some(event(&id, "build", story.moment.name(), story, &story.build, time, data)),
+        time,
+        id,
+    }
+}
+
+/// What is told of a job.
+pub(super) fn of_job(story: &BuildReport, job: &JobReport) -> Notification {
+    let (moment, tone) = match job.phase.as_str() {
+        "Succeeded" => ("succeeded", Tone::Good),
+        "Failed" => ("failed", Tone::Bad),
+        _ => ("started", Tone::Running),
+    };
+    let time = job.finished.or(job.started);
+    let id = format!("{}.{}.{moment}", story.build, job.pod);
+    let mut data = serde_json::to_value(job).unwrap_or_default();
+    for (name, value) in [
+        ("build", &story.build),
+        ("project", &story.project),
+        ("event", &story.event),
+        ("commit", &story.commit),
+        ("ref", &story.reference),
+    ] {
+        data[name] = json!(value);
+    }
+    Notification {
+        title: format!("{}: job {} has {moment}", story.project, job.name),
+        message: job.reason.clone().unwrap_or_default(),
+        tone,
+        url: story.url.clone(),
+        event: Some(event(&id, "job", moment, story, &job.pod, time, data)),
+        time,
+        id,
+        ..Notification::default()
+    }
+}
+
+/// The CloudEvent, structured, with the name that CDEvents has for its type beside.
+fn event(
+    id: &str,
+    what: &str,
+    moment: &str,
+    story: &BuildReport,
+    subject: &str,
+    time: Option<Timestamp>,
+    data: Value,
+) -> Value {
+    let run = if what == "build" { "pipelinerun" } else { "taskrun" };
+    let standing = if moment == "started" { "started" } else { "finished" };
+    let mut event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": format!("/projects/{}", in_address(&story.project)),
+        "type": format!("dev.brigantine.{what}.{moment}"),
+        "subject": subject,
+        "datacontenttype": "application/json",
+        "cdeventstype": format!("dev.cdevents.{run}.{standing}.0.2.0"),
+        "data": data,
+    });
+    if let Some(time) = time {
+        event["time"] = json!(time);
+    }
+    event
+}
+
+fn headline(story: &BuildReport) -> String {
+    let of = match short(&story.reference) {
+        "" => String::new(),
+        reference => format!(" of {reference}"),
+    };
+    let has = match story.moment {
+        Moment::Started => "has started",
+        Moment::Succeeded => "has succeeded",
+        Moment::Failed if story.phase == Phase::TimedOut.name() => "took too long",
+        Moment::Failed => "has failed",
+        Moment::Recovered => "succeeds again",
+        Moment::Cancelled => "was cancelled",
+    };
+    format!("{}: {}{of} {has}", story.project, story.event)
+}
+
+fn words(story: &BuildReport) -> String {
+    let said = match story.moment {
+        Moment::Started => Some(story.title.clone()),
+        Moment::Succeeded | Moment::Recovered => story.summary.clone(),
+        Moment::Failed | Moment::Cancelled => story.reason.clone(),
+    };
+    said.unwrap_or_default()
+}
+
+fn tone(moment: Moment) -> Tone {
+    match moment {
+        Moment::Started => Tone::Running,
+        Moment::Succeeded | Moment::Recovered => Tone::Good,
+        Moment::Failed => Tone::Bad,
+        Moment::Cancelled => Tone::Warning,
+    }
+}
+
+fn fields(story: &BuildReport) -> Vec<Field> {
+    let failed: Vec<&JobReport> =
+        story.jobs.iter().filter(|job| job.phase == Phase::Failed.name()).collect();
+    let mut named: Vec<&str> = failed.iter().take(NAMED).map(|job| job.name.as_str()).collect();
+    let more = failed.len().saturating_sub(NAMED);
+    let rest = format!("and {more} more");
+    if more > 0 {
+        named.push(&rest);
+    }
+    let commit: String = story.commit.chars().take(12).collect();
+    let all = [
+        ("Event", story.event.clone()),
+        ("Ref", short(&story.reference).to_owned()),
+        ("Commit", commit),
+        ("Failed jobs", named.join(", ")),
+        ("Duration", duration(story).unwrap_or_default()),
+        ("Build", story.build.clone()),
+    ];
+    let all = all.into_iter().filter(|(_, value)| !value.is_empty());
+    all.map(|(name, value)| Field { name: name.to_owned(), value }).collect()
+}
+
+/// How long the build took.
+fn duration(story: &BuildReport) -> Option<String> {
+    let seconds = story.finished?.duration_since(story.started?).as_secs().max(0);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    Some(match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min {seconds} s"),
+        _ => format!("{hours} h {minutes} min"),
+    })
+}
+
+/// A branch or a tag, by its name alone.
+fn short(reference: &str) -> &str {
+    let of = |kind: &str| reference.strip_prefix(kind);
+    of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference)
+}
