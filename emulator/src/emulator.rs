@@ -143,7 +143,11 @@ impl Emulator {
         let behind = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the backstage").await?;
         let behind_url = url(behind.local_addr()?)?;
         let mail = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the mail server").await?;
-        let mail_address = mail.local_addr()?;
+        let mut settings = options.settings.clone();
+        if !options.tell_outside {
+            settings.notify.relay = Some(behind_url.join("tell")?.to_string());
+            settings.notify.smtp_relay = Some(mail.local_addr()?.to_string());
+        }
 
         let shutdown = CancellationToken::new();
         let mut servers = Vec::new();
@@ -177,8 +181,8 @@ impl Emulator {
                         tracing::error!(%error, "the embedded cluster's API ended");
                     }
                 }));
-                let near = Near { behind: &behind_url, mail: mail_address, api: api_address };
-                let (runtime, why) = runtime(&options, &folders, &state, &near).await?;
+                let (runtime, why) =
+                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -204,7 +208,7 @@ impl Emulator {
         let tasks = Tasks::default();
         let app = App {
             cluster: cluster.clone(),
-            settings: Arc::new(options.settings.clone()),
+            settings: Arc::new(settings),
             repository: Arc::new(Repository::Folders(
                 folders
                     .iter()
@@ -298,33 +302,23 @@ fn namespaces(folders: &[Folder]) -> BTreeSet<String> {
     folders.iter().map(|folder| folder.project.namespace.clone()).collect()
 }
 
-/// What pods find on this machine.
-struct Near<'a> {
-    behind: &'a Url,
-    mail: SocketAddr,
-    api: SocketAddr,
-}
-
 /// What runs the pods, and what was missing for better.
 async fn runtime(
     options: &Options,
     folders: &[Folder],
     state: &Path,
-    Near { behind, mail, api }: &Near<'_>,
+    behind: &Url,
+    api: SocketAddr,
 ) -> Result<(Runtime, Option<String>)> {
-    let mut environment = vec![
-        (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
-        ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
-        ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
-    ];
-    if !options.tell_outside {
-        environment.push(("NOTIFY_RELAY", behind.join("tell")?.to_string()));
-        environment.push(("NOTIFY_SMTP_RELAY", mail.to_string()));
-    }
-    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: environment.collect(),
+        environment: [
+            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()
     };
@@ -357,7 +351,7 @@ fn overlays(options: &Options, folders: &[Folder], state: &Path) -> Result<Vec<P
     if shipped.exists() {
         fs::remove_dir_all(&shipped).context("removing the stand-ins of an earlier run")?;
     }
-    stand_ins::write(&shipped)?;
+    stand_ins::write(&shipped, &options.settings.worker_image)?;
     for folder in folders {
         let sources = shipped.join(stand_ins::SIDECAR).join("sources");
         folder.copy_source(&sources.join(&folder.project.id))?;

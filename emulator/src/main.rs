@@ -61,10 +61,15 @@ enum Command {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments).await {
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        // The worker's program: it has a runtime of its own.
+        Command::StandIn { name, arguments } if stand_ins::ROLES.contains(&name.as_str()) => {
+            worker::play(std::iter::once(name).chain(arguments).map(Into::into))
+        }
+        _ => play(),
+    };
+    match ended {
         Ok(code) => code,
         // Whoever read the output has heard enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -83,7 +88,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-async fn run(arguments: Arguments) -> Result<ExitCode> {
+#[tokio::main]
+async fn play() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
     let mut out = stdout();
     let colours = out.is_terminal();
     if let Command::StandIn { name, arguments } = &arguments.command {
@@ -116,7 +123,6 @@ async fn stand_in(name: &str, arguments: &[String]) -> Result<ExitCode> {
     match name {
         "docker" => stand_ins::docker::docker(arguments, variable, &mut out).await?,
         "dockerd" => stand_ins::docker::dockerd(&mut out).await?,
-        "slack-notify" => stand_ins::slack_notify::run(variable, &mut out).await?,
         _ => anyhow::bail!("there is no stand-in for {name}"),
     }
     Ok(ExitCode::SUCCESS)

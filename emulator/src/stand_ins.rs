@@ -12,9 +12,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 pub mod docker;
-pub mod slack_notify;
 
-/// The variable that tells a stand-in where the emulator's registry and Slack are.
+/// The names that the worker's program has, which is the emulator's, too.
+pub const ROLES: [&str; 2] = ["slack-notify", "worker"];
+
+/// The variable that tells a stand-in where the emulator's registry is.
 pub const URL_VARIABLE: &str = "EMULATOR_URL";
 
 /// Where a pod finds the emulator's own program.
@@ -46,9 +48,14 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Writes the stand-ins to a folder.
-pub fn write(folder: &Path) -> Result<()> {
-    for (path, text) in FILES {
+/// The stand-in for the image of workers, which may have any name.
+const WORKER: &str = include_str!("../standins/worker/entrypoint");
+
+/// Writes the stand-ins to a folder; `worker` is the image of workers.
+pub fn write(folder: &Path, worker: &str) -> Result<()> {
+    let worker = format!("{}/entrypoint", repository(worker));
+    let files = FILES.iter().copied().chain([(worker.as_str(), WORKER)]);
+    for (path, text) in files {
         let file = folder.join(path);
         let write = || {
             fs::create_dir_all(file.parent().unwrap_or(folder))?;
@@ -58,6 +65,31 @@ pub fn write(folder: &Path) -> Result<()> {
         write().with_context(|| format!("writing {}", file.display()))?;
     }
     Ok(())
+}
+
+/// An image's name without its registry, its tag and its digest.
+fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or_default();
+    let image = match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    };
+    match image.split_once('/') {
+        Some((host, name)) if host.contains(['.', ':']) || host == "localhost" => name,
+        _ => image,
+    }
+}
+
+#[test]
+fn the_stand_in_for_workers_is_where_their_image_is() {
+    for (image, repository) in [
+        ("ghcr.io/brigantine/worker:latest", "brigantine/worker"),
+        ("localhost:5000/worker@sha256:0", "worker"),
+        ("worker", "worker"),
+        ("brigadecore/brigade-worker:v1.5.0", "brigadecore/brigade-worker"),
+    ] {
+        assert_eq!(self::repository(image), repository, "{image}");
+    }
 }
 
 #[test]
@@ -76,7 +108,8 @@ fn every_stand_in_is_shipped() {
     let mut found = Vec::new();
     list(&root, &root, &mut found);
     found.sort();
-    assert_eq!(found, FILES.iter().map(|(path, _)| *path).collect::<Vec<_>>());
+    let shipped = FILES.iter().map(|(path, _)| *path).chain(["worker/entrypoint"]);
+    assert_eq!(found, shipped.collect::<Vec<_>>());
 }
 
 #[test]

@@ -16,9 +16,13 @@ mod slack;
 mod teams;
 mod webhook;
 
+#[cfg(test)]
+mod sample;
+
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
 pub use reporter::{ReportOptions, Reporter};
+pub use slack::{CLASSIC_NAMES, tell_as_written};
 pub use variables::Variables;
 
 /// What came of telling somebody.

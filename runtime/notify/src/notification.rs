@@ -9,6 +9,8 @@ use runtime::project::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub mod words;
+
 /// What somebody is told.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -1,0 +1,112 @@
+#![doc = include_str!("../README.md")]
+
+mod clone;
+mod run;
+mod sweep;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use runtime::cluster::Cluster;
+use runtime::serve::interrupted;
+use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
+use runtime::telemetry;
+
+/// Runs in worker pods, which the functions make; the pod's environment says for which build
+#[derive(Parser)]
+#[command(name = "worker", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Run a build to its end, adopting what it has made before
+    ///
+    /// Ends with the script's exit code: 0 when the build succeeded. A worker that is killed may be
+    /// started again; no job runs twice.
+    Run,
+    /// Look after the builds of all projects, as a CronJob does every few minutes
+    ///
+    /// Starts builds that nobody has started, and those that wait if it is their turn; goes on with
+    /// builds whose worker has vanished, at most three times each; notes how builds ended that
+    /// nobody followed; ends what was cancelled; and deletes old builds with all that is theirs,
+    /// also Brigade's own, never caches. Ends with 1 if something could not be done.
+    Sweep(sweep::Arguments),
+    /// Clone the repository of a build into the workspace, as an init container
+    ///
+    /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
+    /// event's commit is checked out. May be run again.
+    Clone,
+}
+
+/// Plays the role that the arguments name, of which the first is the program's name; ends the process
+/// where they are not understood.
+pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(begin(Arguments::parse_from(arguments(given))));
+    // A script that does not stop must not keep a process whose work is done.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
+    let settings = Settings::from_environment()?;
+    // Standard output is the script's.
+    telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
+        .context("the variable LOG is not understood")?;
+    match role {
+        Role::Clone => {
+            let settings = CloneSettings::from_environment()?;
+            clone::clone(&settings, std::io::stdout(), &clone::WAITS, interrupted()).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Role::Run => {
+            let worker = match WorkerSettings::from_environment() {
+                Err(error) if let Some(name) = error.missing() => {
+                    run::say(&mut std::io::stdout(), &format!("Missing required env {name}"));
+                    return Ok(ExitCode::FAILURE);
+                }
+                worker => worker?,
+            };
+            let cluster = Cluster::connect(&worker.home).await?;
+            run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
+        }
+        Role::Sweep(arguments) => {
+            let environment = SweepSettings::from_environment()?;
+            let cluster = Cluster::connect(sweep::namespace(&arguments, &settings)).await?;
+            sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
+        }
+    }
+}
+
+/// The arguments of this process. Brigade's controller starts its worker by `yarn -s start`, so a
+/// program of that name is told to run.
+fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let given: Vec<OsString> = given.collect();
+    match given.first() {
+        Some(program) if Path::new(program).file_name() == Some("yarn".as_ref()) => {
+            vec!["worker".into(), "run".into()]
+        }
+        _ => given,
+    }
+}
+
+#[test]
+fn the_command_of_brigades_controller_runs_a_build() {
+    let role = |given: &[&str]| {
+        let given = given.iter().map(OsString::from);
+        Arguments::try_parse_from(arguments(given)).map(|arguments| arguments.role)
+    };
+    for given in
+        [&["yarn", "-s", "start"][..], &["/usr/local/bin/yarn", "-s", "start"], &["worker", "run"]]
+    {
+        assert!(matches!(role(given), Ok(Role::Run)), "{given:?}");
+    }
+    assert!(matches!(role(&["worker", "clone"]), Ok(Role::Clone)));
+    assert!(role(&["worker", "-s", "start"]).is_err());
+}
