@@ -24,6 +24,8 @@ use crate::TellError;
 
 mod client;
 mod guard;
+#[cfg(feature = "email")]
+mod mail;
 mod wait;
 mod whom;
 
@@ -34,6 +36,9 @@ use guard::{Names, Target};
 use whom::Whom;
 
 pub use whom::redacted;
+
+#[cfg(feature = "email")]
+pub(crate) use mail::Unreached;
 
 /// How much of an answer is read: GitHub's list of the check runs of a name has their logs in it.
 const LONGEST_ANSWER: usize = 1024 * 1024;
