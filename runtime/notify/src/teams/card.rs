@@ -57,8 +57,6 @@ pub(super) fn message(notification: &Notification) -> String {
 }
 
 fn card(notification: &Notification, room: &Room) -> Value {
-    let title = text::cut(&notification.headline(), SHORT.0);
-    let title = if title.is_empty() { "A notification that says nothing" } else { &title };
     let color = match notification.tone {
         Tone::Neutral => "Default",
         Tone::Running => "Accent",
@@ -67,16 +65,23 @@ fn card(notification: &Notification, room: &Room) -> Value {
         Tone::Bad => "Attention",
     };
     let style = color.to_lowercase();
-    let heading = json!({
-        "type": "TextBlock", "text": line(title), "weight": "Bolder", "size": "Medium",
-        "color": color, "wrap": true,
-    });
-    // The bar of its colour.
-    let mut body =
-        vec![json!({"type": "Container", "style": style, "bleed": true, "items": [heading]})];
-    let said = text::cut_bytes(&notification.body(), room.message);
-    if !said.is_empty() {
-        body.push(json!({"type": "TextBlock", "text": plain(&said), "wrap": true}));
+    let said = plain(&text::cut_bytes(&notification.body(), room.message));
+    let mut body = Vec::new();
+    if notification.is_titled() {
+        let title = line(&text::cut(&notification.headline(), SHORT.0));
+        let heading = json!({
+            "type": "TextBlock", "text": title, "weight": "Bolder", "size": "Medium",
+            "color": color, "wrap": true,
+        });
+        // The bar of its colour.
+        body.push(json!({"type": "Container", "style": style, "bleed": true, "items": [heading]}));
+        if !said.is_empty() {
+            body.push(json!({"type": "TextBlock", "text": said, "wrap": true}));
+        }
+    } else {
+        let said = if said.is_empty() { "A notification that says nothing" } else { &said };
+        let said = json!({"type": "TextBlock", "text": said, "wrap": true});
+        body.push(json!({"type": "Container", "style": style, "bleed": true, "items": [said]}));
     }
     let values = notification.values();
     let facts: Vec<Value> = values
