@@ -268,7 +268,8 @@ async fn strangers_write_no_headers_no_commands_and_no_markup() {
         X-Auto-Response-Suppress
         To
         MIME-Version
-        Content-Type"#]].assert_eq(&names.join("\n"));
+        Content-Type"#]]
+    .assert_eq(&names.join("\n"));
     let html = text::said(&notification).html();
     for markup in ["<img", "javascript", "url(", "\u{0}", "\u{1b}"] {
         assert!(!html.contains(markup), "{markup}");
