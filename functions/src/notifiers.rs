@@ -300,8 +300,8 @@ impl Told<'_> {
         let json = fit::json(&mut notification);
         Event {
             action: Some(self.kind.name().to_owned()),
-            short_title: line(&notification.title, 50),
-            long_title: line(&format!("{}: {}", notification.title, notification.message), 200),
+            short_title: line(&notification.headline(), 50),
+            long_title: line(&format!("{}: {}", notification.headline(), notification.body()), 200),
             time: time.or(notification.time),
             identity: identity.map_or(Identity::Fresh, |content| Identity::Content(content.into())),
             image,

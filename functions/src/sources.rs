@@ -17,6 +17,7 @@ mod github;
 mod gitlab;
 mod hook;
 mod kubernetes;
+mod notify;
 mod registry;
 mod slack;
 
@@ -29,6 +30,9 @@ pub(crate) const SECRET: &str = "aye aye";
 /// A secret of no project.
 pub(crate) const WRONG: &str = "no-such-secret";
 
+/// Where the project's messages go.
+const SLACK: &str = "https://hooks.slack.example/services/T0/B0/hunter2";
+
 /// One kind of delivery of one sender.
 pub(crate) struct Source {
     /// Names it in what tests print.
@@ -37,6 +41,8 @@ pub(crate) struct Source {
     pub(crate) fires: &'static str,
     /// How many builds a delivery makes.
     pub(crate) builds: usize,
+    /// The job of each of its builds, where the project's script runs one that is called `only`.
+    pub(crate) job: &'static str,
     /// A delivery; another number makes it another event.
     pub(crate) sample: fn(u32) -> Sample,
     /// A delivery that is proved, and of which nothing is built.
@@ -79,7 +85,7 @@ pub(crate) enum Proof {
 }
 
 /// Every kind of delivery that we know, sender by sender.
-pub(crate) const ALL: [&[Source]; 13] = [
+pub(crate) const ALL: [&[Source]; 14] = [
     github::SOURCES,
     azuredevops::SOURCES,
     bitbucket::SOURCES,
@@ -91,6 +97,7 @@ pub(crate) const ALL: [&[Source]; 13] = [
     gitlab::SOURCES,
     hook::SOURCES,
     kubernetes::SOURCES,
+    notify::SOURCES,
     registry::SOURCES,
     slack::SOURCES,
 ];
@@ -100,6 +107,7 @@ const COMMON: Source = Source {
     name: "",
     fires: "",
     builds: 1,
+    job: "only",
     sample: |_number| Sample {
         uri: String::new(),
         headers: Vec::new(),
@@ -137,7 +145,7 @@ pub(crate) fn secrets(secret: &str) -> serde_json::Value {
         "sharedSecret": secret,
         "genericGatewaySecret": secret,
         "kubernetes.eventFilters": r#"[{"action": "accept"}]"#,
-        "secrets": serde_json::json!({"eventGridToken": secret}).to_string(),
+        "secrets": serde_json::json!({"eventGridToken": secret, "SLACK_WEBHOOK": SLACK}).to_string(),
         "slack.signingSecret": secret,
     })
 }

@@ -36,6 +36,7 @@ mod hook;
 mod hosts;
 mod kubernetes;
 mod logged;
+mod notified;
 mod notify;
 mod once;
 mod recorded;
@@ -48,6 +49,8 @@ struct World {
     server: Server,
     app: App,
     router: Router,
+    /// The job of each build.
+    job: &'static str,
 }
 
 /// What a sender is told.
@@ -77,7 +80,7 @@ impl World {
             settings: Arc::new(settings),
             workers: Workers::Pods,
         };
-        let world = World { server, router: router(app.clone(), Function::ALL), app };
+        let world = World { server, router: router(app.clone(), Function::ALL), app, job: "only" };
         world.service_account("default").await;
         world.project(PROJECT, json!({"sharedSecret": SECRET})).await;
         world
@@ -85,7 +88,7 @@ impl World {
 
     /// Where every delivery of the source starts a script that makes one job, `only`, and ends.
     async fn of(source: &Source) -> World {
-        let world = World::new().await;
+        let world = World { job: source.job, ..World::new().await };
         let script = format!(
             "const {{ events, Job }} = require('brigadier');
              events.on('{}', () => {{ new Job('only', 'alpine:3', ['true']).run(); }});",
@@ -154,7 +157,7 @@ impl World {
         let mut expected = Vec::new();
         for (id, accepted) in found {
             assert!(accepted, "{moment}: {id} was not started");
-            expected.push(format!("only-{id}"));
+            expected.push(format!("{}-{id}", self.job));
         }
         let mut pods = self.pods().await;
         expected.sort();

@@ -37,7 +37,7 @@ impl World {
             cluster.create_service_account("default", "brigade-worker").await.expect("an account");
             let yaml = format!(
                 "project: {PROJECT}\nsharedSecret: {SECRET}\ngenericGatewaySecret: {SECRET}\n\
-                 secrets: {{eventGridToken: {SECRET}}}\n\
+                 secrets: {{eventGridToken: {SECRET}, SLACK_WEBHOOK: {SECRET}}}\n\
                  kubernetes: {{eventFilters: [{{action: accept}}]}}\n"
             );
             let (project, _warnings) = values::read(&yaml, "default").expect("a project");

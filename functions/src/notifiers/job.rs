@@ -3,6 +3,8 @@
 //! No secret is in it. It names those of the project's secrets that are the job's variables, and the
 //! pipeline puts them into the job's own Secret, as it does for any script.
 
+use std::time::Duration;
+
 use notify::{names, required};
 use runtime::project::{Notifier, NotifierKind, Project};
 use runtime::settings::Settings;
@@ -12,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::rejection::Rejection;
 
-/// How long a job may take, in milliseconds: a message is tried to be delivered for five minutes,
-/// and the image must be pulled before.
-const TIME: u32 = 10 * 60 * 1000;
+/// How long a job may take beside the time for which it is tried to deliver the message: its image
+/// must be pulled before.
+const PULL: Duration = Duration::from_secs(5 * 60);
 
 /// Where the script has the value of a variable from.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -40,20 +42,29 @@ pub(super) fn script(
         .filter_map(|name| Some((*name, from(project, kind, notifier, name)?)))
         .collect();
     let is_set = |name: &&str| found.iter().any(|(other, _)| other == name);
-    if let Some(missing) = required(kind).iter().find(|names| !names.iter().any(is_set)) {
-        let reason = format!(
-            "to tell {kind}, set {} in the project's secrets{}",
-            missing.join(" or "),
-            notifier
-                .map(|it| format!(", or in the settings of its notifier {}", it.name))
-                .unwrap_or_default(),
-        );
-        return Err(Rejection::Unset { reason });
+    let missing: Vec<String> = required(kind)
+        .iter()
+        .filter(|names| !names.iter().any(is_set))
+        .map(|names| names.join(" or "))
+        .collect();
+    if !missing.is_empty() {
+        let token = if kind == NotifierKind::Github { " (or its github.token)" } else { "" };
+        let own = notifier.map(|own| format!(", or in the settings of its notifier {}", own.name));
+        return Err(Rejection::Unset {
+            reason: format!(
+                "to tell {kind} anything, the project needs {}{token} in its secrets{}",
+                missing.join(" and "),
+                own.unwrap_or_default(),
+            ),
+        });
     }
-    let variables: Vec<(&str, From)> = found;
+    let own = settings.notify.variables();
+    let own = own.into_iter().map(|(name, value)| (name, From::Text(value)));
+    let variables: Vec<(&str, From)> = found.into_iter().chain(own).collect();
     // A text of JSON in a text of JSON is the same in JavaScript, whatever is in it.
     let variables = json!(json!(variables).to_string());
     let image = json!(settings.worker_image);
+    let time = (settings.notify.budget + PULL).as_millis();
     let pull = settings.worker_pull_policy == "Always";
     Ok(format!(
         "// Tells {kind} what the payload says.
@@ -69,7 +80,7 @@ events.on(\"notify\", (e, project) => {{
   const job = new Job(\"{kind}-notify\", {image}, [], {pull});
   job.args = [\"notify\", \"{kind}\"];
   job.useSource = false;
-  job.timeout = {TIME};
+  job.timeout = {time};
   job.env.NOTIFICATION = e.payload;
   for (const [name, value] of JSON.parse({variables})) {{
     const [[where, what]] = Object.entries(value);

@@ -61,7 +61,7 @@ pub(super) const SOURCES: &[Source] = &[
 ];
 
 /// The headers of Standard Webhooks, with a name that follows from the body.
-fn standard_webhook(secret: &str, body: &[u8]) -> Headers {
+pub(super) fn standard_webhook(secret: &str, body: &[u8]) -> Headers {
     let step = |sum: u32, byte: &u8| sum.wrapping_mul(31).wrapping_add(u32::from(*byte));
     let id = format!("msg_{}", body.iter().fold(7, step));
     let seconds = jiff::Timestamp::now().as_second().to_string();

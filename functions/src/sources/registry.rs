@@ -117,7 +117,7 @@ fn digest(number: u32) -> String {
     format!("sha256:{number:064x}")
 }
 
-fn acr(number: u32, action: &str) -> Value {
+pub(super) fn acr(number: u32, action: &str) -> Value {
     json!({
         "id": format!("delivery-{number}"),
         "timestamp": "2026-03-01T10:00:00Z",
@@ -146,7 +146,7 @@ fn harbor(number: u32, kind: &str) -> Value {
     })
 }
 
-fn distribution(number: u32, action: &str) -> Value {
+pub(super) fn distribution(number: u32, action: &str) -> Value {
     let event = |name: &str, media: &str, place: &str, tag: Option<&str>| {
         json!({
             "id": format!("event-{number}-{name}"),

@@ -77,7 +77,7 @@ async fn one_call_that_is_refused_loses_nothing_and_makes_nothing_twice() {
                 for (id, accepted) in builds {
                     assert!(accepted, "{moment}");
                     let own = pods.iter().filter(|pod| pod.ends_with(&id)).count();
-                    let job = pods.contains(&format!("only-{id}"));
+                    let job = pods.contains(&format!("{}-{id}", source.job));
                     let worker = pods.contains(&format!("brigade-worker-{id}"));
                     assert_eq!(own, usize::from(job) + usize::from(worker), "{moment}: {pods:?}");
                     // Where the function could not make the job, it has left that to a worker; where

@@ -42,7 +42,7 @@ fn said_of(pushed: &[Pushed], value: &Value, json: &[u8]) -> Said {
     for (name, value) in [
         ("Registry", one(|image| &image.registry)),
         ("Digest", one(|image| image.digest.as_deref().unwrap_or_default())),
-        ("Pushed by", pusher(value)),
+        (if kind.ends_with("_push") { "Pushed by" } else { "By" }, who(value)),
     ] {
         fields.extend(value.map(|value| field(name, &value)));
     }
@@ -126,7 +126,7 @@ fn list(named: &[String]) -> String {
 }
 
 /// Who did it, as far as the registry says so.
-fn pusher(value: &Value) -> Option<String> {
+fn who(value: &Value) -> Option<String> {
     let places = [
         "/push_data/pusher",
         "/operator",

@@ -2,21 +2,21 @@
 //!
 //! It says what it was told to say; what it was not is said of its build.
 
-use jiff::{SignedDuration, Timestamp};
+use runtime::build::Phase;
 use runtime::project::Moment;
 
 use super::{BuildReport, Field, Notification};
 use crate::text;
 
-/// How many names stand in a list.
-const NAMED: usize = 10;
+/// How many failed jobs are named.
+const NAMED: usize = 5;
 
 impl Notification {
     /// Its line.
     pub fn headline(&self) -> String {
         let title = text::line(&self.title, 1000);
         match &self.build {
-            Some(build) if title.is_empty() => build.headline(),
+            Some(build) if title.is_empty() => text::line(&build.headline(), 1000),
             _ if title.is_empty() => text::line(&self.message, 200),
             _ => title,
         }
@@ -26,8 +26,8 @@ impl Notification {
     pub fn body(&self) -> String {
         let message = text::lines(&self.message, 100_000);
         match &self.build {
-            Some(build) if message.is_empty() => build.body(),
-            _ if self.title.trim().is_empty() && message == self.headline() => String::new(),
+            Some(build) if message.is_empty() => text::lines(build.words(), 100_000),
+            _ if message == self.headline() => String::new(),
             _ => message,
         }
     }
@@ -36,10 +36,10 @@ impl Notification {
     pub fn values(&self) -> Vec<Field> {
         let named = |field: &Field| Field {
             name: text::line(&field.name, 1000),
-            value: text::lines(&field.value, 100_000),
+            value: text::lines(&field.value, 10_000),
         };
         match &self.build {
-            Some(build) if self.fields.is_empty() => build.values(),
+            Some(build) if self.fields.is_empty() => build.values().iter().map(named).collect(),
             _ => self.fields.iter().map(named).collect(),
         }
     }
@@ -68,87 +68,72 @@ impl Notification {
 }
 
 impl BuildReport {
-    /// `app: push on main Failed`.
+    /// `app: push of main has failed`.
     pub fn headline(&self) -> String {
-        let what = match (self.moment, self.phase.as_str()) {
-            (Moment::Started, _) => "Started",
-            (Moment::Succeeded, _) => "Succeeded",
-            (Moment::Recovered, _) => "Recovered",
-            (Moment::Cancelled, _) => "Cancelled",
-            (Moment::Failed, "TimedOut") => "Timed out",
-            (Moment::Failed, _) => "Failed",
+        let of = match short(&self.reference) {
+            "" => String::new(),
+            reference => format!(" of {reference}"),
         };
-        let reference = &self.reference;
-        let short = reference.strip_prefix("refs/heads/").or(reference.strip_prefix("refs/tags/"));
-        let reference = match short.unwrap_or(reference) {
-            "" => self.short_commit(),
-            short => short,
+        let has = match self.moment {
+            Moment::Started => "has started",
+            Moment::Succeeded => "has succeeded",
+            Moment::Failed if self.phase == Phase::TimedOut.name() => "took too long",
+            Moment::Failed => "has failed",
+            Moment::Recovered => "succeeds again",
+            Moment::Cancelled => "was cancelled",
         };
-        let on = if reference.is_empty() { "" } else { " on " };
-        let reference = text::line(reference, 80);
-        let (project, event) = (text::line(&self.project, 100), text::line(&self.event, 60));
-        format!("{project}: {event}{on}{reference} {what}")
+        format!("{}: {}{of} {has}", self.project, self.event)
     }
 
-    /// Why it failed, and what its script says.
-    pub fn body(&self) -> String {
-        let said = [&self.reason, &self.summary].into_iter().flatten();
-        let said: Vec<String> = said.map(|said| text::lines(said, 10_000)).collect();
-        said.join("\n").trim().to_owned()
+    /// Why it failed, or what its script or its event says of it.
+    pub fn words(&self) -> &str {
+        let said = match self.moment {
+            Moment::Started => Some(&self.title),
+            Moment::Succeeded | Moment::Recovered => self.summary.as_ref(),
+            Moment::Failed | Moment::Cancelled => self.reason.as_ref(),
+        };
+        said.map_or("", String::as_str)
     }
 
     /// What people want to know of it.
     pub fn values(&self) -> Vec<Field> {
-        let jobs = |phase: &str| {
-            let named: Vec<String> = self
-                .jobs
-                .iter()
-                .filter(|job| job.phase == phase)
-                .map(|job| match job.reason.as_deref() {
-                    Some(reason) if !reason.is_empty() => {
-                        format!("{}: {}", text::line(&job.name, 60), text::line(reason, 150))
-                    }
-                    _ => text::line(&job.name, 60),
-                })
-                .collect();
-            let rest = named.len().saturating_sub(NAMED);
-            let mut lines = named[..named.len() - rest].join("\n");
-            if rest > 0 {
-                lines += &format!("\nand {rest} more");
-            }
-            lines
-        };
-        let duration = match (self.started, self.finished) {
-            (Some(started), Some(finished)) => span(started, finished),
-            _ => String::new(),
-        };
+        let failed = self.jobs.iter().filter(|job| job.phase == Phase::Failed.name());
+        let mut named: Vec<&str> =
+            failed.clone().take(NAMED).map(|job| job.name.as_str()).collect();
+        let more = failed.count().saturating_sub(NAMED);
+        let rest = format!("and {more} more");
+        if more > 0 {
+            named.push(&rest);
+        }
+        let commit: String = self.commit.chars().take(12).collect();
         let all = [
-            ("Failed jobs", jobs("Failed")),
-            ("Change", text::line(&self.title, 300)),
-            ("Commit", text::line(self.short_commit(), 40)),
-            ("Duration", duration),
-            ("Build", text::line(&self.build, 60)),
+            ("Event", self.event.clone()),
+            ("Ref", short(&self.reference).to_owned()),
+            ("Commit", commit),
+            ("Failed jobs", named.join(", ")),
+            ("Duration", self.duration().unwrap_or_default()),
+            ("Build", self.build.clone()),
         ];
-        let told = all.into_iter().filter(|(_, value)| !value.is_empty());
-        told.map(|(name, value)| Field { name: name.to_owned(), value }).collect()
+        let all = all.into_iter().filter(|(_, value)| !value.is_empty());
+        all.map(|(name, value)| Field { name: name.to_owned(), value }).collect()
     }
 
-    /// The beginning of its commit's id.
-    fn short_commit(&self) -> &str {
-        self.commit.get(..self.commit.len().min(7)).unwrap_or_default()
+    /// How long it took.
+    fn duration(&self) -> Option<String> {
+        let seconds = self.finished?.duration_since(self.started?).as_secs().max(0);
+        let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        Some(match (hours, minutes) {
+            (0, 0) => format!("{seconds} s"),
+            (0, _) => format!("{minutes} min {seconds} s"),
+            _ => format!("{hours} h {minutes} min"),
+        })
     }
 }
 
-/// How long something took: `1h 2m 3s`.
-pub fn span(started: Timestamp, finished: Timestamp) -> String {
-    let took = finished.duration_since(started).max(SignedDuration::ZERO);
-    let seconds = took.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m {seconds}s"),
-        _ => format!("{hours}h {minutes}m {seconds}s"),
-    }
+/// A branch or a tag, by its name alone.
+fn short(reference: &str) -> &str {
+    let of = |kind: &str| reference.strip_prefix(kind);
+    of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference)
 }
 
 /// What can be read of a log.

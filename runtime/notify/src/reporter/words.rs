@@ -1,16 +1,12 @@
 //! What notifiers are told of a build and of its jobs.
 
 use jiff::Timestamp;
-use runtime::build::Phase;
 use runtime::project::{Moment, Notifier, NotifierKind, Project};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::story::in_address;
-use crate::{BuildReport, Field, JobReport, Notification, Tone, Variables, names};
-
-/// How many failed jobs are named.
-const NAMED: usize = 5;
+use crate::{BuildReport, JobReport, Notification, Tone, Variables, names};
 
 /// The settings of a notifier: its own, else the project's secrets of these names, and for GitHub
 /// what the project says of its repository.
@@ -49,11 +45,11 @@ pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification
         if is_short { String::new() } else { words(story) }
     };
     Notification {
-        title: title.unwrap_or_else(|| default(headline)),
-        message: message.unwrap_or_else(|| default(words)),
+        title: title.unwrap_or_else(|| default(BuildReport::headline)),
+        message: message.unwrap_or_else(|| default(|story| story.words().to_owned())),
         tone: tone(story.moment),
         color: None,
-        fields: fields(story),
+        fields: story.values(),
         url: story.url.clone(),
         build: Some(Box::new(story.clone())),
         event: Some(event(&id, "build", story.moment.name(), story, &story.build, time, data)),
@@ -121,31 +117,6 @@ fn event(
     event
 }
 
-fn headline(story: &BuildReport) -> String {
-    let of = match short(&story.reference) {
-        "" => String::new(),
-        reference => format!(" of {reference}"),
-    };
-    let has = match story.moment {
-        Moment::Started => "has started",
-        Moment::Succeeded => "has succeeded",
-        Moment::Failed if story.phase == Phase::TimedOut.name() => "took too long",
-        Moment::Failed => "has failed",
-        Moment::Recovered => "succeeds again",
-        Moment::Cancelled => "was cancelled",
-    };
-    format!("{}: {}{of} {has}", story.project, story.event)
-}
-
-fn words(story: &BuildReport) -> String {
-    let said = match story.moment {
-        Moment::Started => Some(story.title.clone()),
-        Moment::Succeeded | Moment::Recovered => story.summary.clone(),
-        Moment::Failed | Moment::Cancelled => story.reason.clone(),
-    };
-    said.unwrap_or_default()
-}
-
 fn tone(moment: Moment) -> Tone {
     match moment {
         Moment::Started => Tone::Running,
@@ -153,43 +124,4 @@ fn tone(moment: Moment) -> Tone {
         Moment::Failed => Tone::Bad,
         Moment::Cancelled => Tone::Warning,
     }
-}
-
-fn fields(story: &BuildReport) -> Vec<Field> {
-    let failed: Vec<&JobReport> =
-        story.jobs.iter().filter(|job| job.phase == Phase::Failed.name()).collect();
-    let mut named: Vec<&str> = failed.iter().take(NAMED).map(|job| job.name.as_str()).collect();
-    let more = failed.len().saturating_sub(NAMED);
-    let rest = format!("and {more} more");
-    if more > 0 {
-        named.push(&rest);
-    }
-    let commit: String = story.commit.chars().take(12).collect();
-    let all = [
-        ("Event", story.event.clone()),
-        ("Ref", short(&story.reference).to_owned()),
-        ("Commit", commit),
-        ("Failed jobs", named.join(", ")),
-        ("Duration", duration(story).unwrap_or_default()),
-        ("Build", story.build.clone()),
-    ];
-    let all = all.into_iter().filter(|(_, value)| !value.is_empty());
-    all.map(|(name, value)| Field { name: name.to_owned(), value }).collect()
-}
-
-/// How long the build took.
-fn duration(story: &BuildReport) -> Option<String> {
-    let seconds = story.finished?.duration_since(story.started?).as_secs().max(0);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    Some(match (hours, minutes) {
-        (0, 0) => format!("{seconds} s"),
-        (0, _) => format!("{minutes} min {seconds} s"),
-        _ => format!("{hours} h {minutes} min"),
-    })
-}
-
-/// A branch or a tag, by its name alone.
-fn short(reference: &str) -> &str {
-    let of = |kind: &str| reference.strip_prefix(kind);
-    of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference)
 }

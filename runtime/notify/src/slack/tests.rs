@@ -70,85 +70,90 @@ fn a_failed_build_is_red_and_shows_the_end_of_the_log() {
     check(
         &sample::failed(),
         &expect![[r##"
-        {
-          "attachments": [
             {
+              "attachments": [
+                {
+                  "blocks": [
+                    {
+                      "text": {
+                        "emoji": false,
+                        "text": "the job test failed: exit code 2",
+                        "type": "plain_text"
+                      },
+                      "type": "section"
+                    },
+                    {
+                      "fields": [
+                        {
+                          "text": "*Event*\npush",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Ref*\nmain",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Commit*\n2f9c1b7d5e8a",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Failed jobs*\ntest",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Duration*\n2 min 10 s",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        }
+                      ],
+                      "type": "section"
+                    },
+                    {
+                      "text": {
+                        "text": "The end of the log of test\n```\nrunning 3 tests\nassertion failed: &lt;left&gt; == `right`\n```",
+                        "type": "mrkdwn",
+                        "verbatim": true
+                      },
+                      "type": "section"
+                    },
+                    {
+                      "elements": [
+                        {
+                          "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
+                          "type": "mrkdwn"
+                        }
+                      ],
+                      "type": "context"
+                    }
+                  ],
+                  "color": "#cf222e",
+                  "fallback": "acme/app: push of main has failed\nthe job test failed: exit code 2"
+                }
+              ],
               "blocks": [
                 {
                   "text": {
                     "emoji": false,
-                    "text": "the job test failed: exit code 2",
+                    "text": "acme/app: push of main has failed",
                     "type": "plain_text"
                   },
-                  "type": "section"
-                },
-                {
-                  "fields": [
-                    {
-                      "text": "*Failed jobs*\ntest: exit code 2",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Change*\nMend &lt;the&gt; mast &amp; ∗sail∗",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Commit*\n2f9c1b7",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Duration*\n2m 10s",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    }
-                  ],
-                  "type": "section"
-                },
-                {
-                  "text": {
-                    "text": "The end of the log of test\n```\nrunning 3 tests\nassertion failed: &lt;left&gt; == `right`\n```",
-                    "type": "mrkdwn",
-                    "verbatim": true
-                  },
-                  "type": "section"
-                },
-                {
-                  "elements": [
-                    {
-                      "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
-                      "type": "mrkdwn"
-                    }
-                  ],
-                  "type": "context"
+                  "type": "header"
                 }
               ],
-              "color": "#cf222e",
-              "fallback": "acme/app: push on main Failed\nthe job test failed: exit code 2"
-            }
-          ],
-          "blocks": [
-            {
-              "text": {
-                "emoji": false,
-                "text": "acme/app: push on main Failed",
-                "type": "plain_text"
-              },
-              "type": "header"
-            }
-          ],
-          "mrkdwn": false,
-          "text": "acme/app: push on main Failed\nthe job test failed: exit code 2",
-          "unfurl_links": false,
-          "unfurl_media": false
-        }"##]],
+              "mrkdwn": false,
+              "text": "acme/app: push of main has failed\nthe job test failed: exit code 2",
+              "unfurl_links": false,
+              "unfurl_media": false
+            }"##]],
     );
 }
 
@@ -157,59 +162,72 @@ fn a_build_that_was_started_is_blue() {
     check(
         &sample::build(Moment::Started, "Running", Tone::Running),
         &expect![[r##"
-        {
-          "attachments": [
             {
-              "blocks": [
+              "attachments": [
                 {
-                  "fields": [
+                  "blocks": [
                     {
-                      "text": "*Change*\nMend &lt;the&gt; mast &amp; ∗sail∗",
-                      "type": "mrkdwn",
-                      "verbatim": true
+                      "text": {
+                        "emoji": false,
+                        "text": "Mend &lt;the&gt; mast &amp; *sail*",
+                        "type": "plain_text"
+                      },
+                      "type": "section"
                     },
                     {
-                      "text": "*Commit*\n2f9c1b7",
-                      "type": "mrkdwn",
-                      "verbatim": true
+                      "fields": [
+                        {
+                          "text": "*Event*\npush",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Ref*\nmain",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Commit*\n2f9c1b7d5e8a",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        }
+                      ],
+                      "type": "section"
                     },
                     {
-                      "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
-                      "type": "mrkdwn",
-                      "verbatim": true
+                      "elements": [
+                        {
+                          "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
+                          "type": "mrkdwn"
+                        }
+                      ],
+                      "type": "context"
                     }
                   ],
-                  "type": "section"
-                },
-                {
-                  "elements": [
-                    {
-                      "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
-                      "type": "mrkdwn"
-                    }
-                  ],
-                  "type": "context"
+                  "color": "#0969da",
+                  "fallback": "acme/app: push of main has started\nMend &lt;the&gt; mast &amp; *sail*"
                 }
               ],
-              "color": "#0969da",
-              "fallback": "acme/app: push on main Started"
-            }
-          ],
-          "blocks": [
-            {
-              "text": {
-                "emoji": false,
-                "text": "acme/app: push on main Started",
-                "type": "plain_text"
-              },
-              "type": "header"
-            }
-          ],
-          "mrkdwn": false,
-          "text": "acme/app: push on main Started",
-          "unfurl_links": false,
-          "unfurl_media": false
-        }"##]],
+              "blocks": [
+                {
+                  "text": {
+                    "emoji": false,
+                    "text": "acme/app: push of main has started",
+                    "type": "plain_text"
+                  },
+                  "type": "header"
+                }
+              ],
+              "mrkdwn": false,
+              "text": "acme/app: push of main has started\nMend &lt;the&gt; mast &amp; *sail*",
+              "unfurl_links": false,
+              "unfurl_media": false
+            }"##]],
     );
 }
 
@@ -218,64 +236,69 @@ fn a_build_that_recovered_is_green() {
     check(
         &sample::build(Moment::Recovered, "Succeeded", Tone::Good),
         &expect![[r##"
-        {
-          "attachments": [
             {
-              "blocks": [
+              "attachments": [
                 {
-                  "fields": [
+                  "blocks": [
                     {
-                      "text": "*Change*\nMend &lt;the&gt; mast &amp; ∗sail∗",
-                      "type": "mrkdwn",
-                      "verbatim": true
+                      "fields": [
+                        {
+                          "text": "*Event*\npush",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Ref*\nmain",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Commit*\n2f9c1b7d5e8a",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Duration*\n2 min 10 s",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        },
+                        {
+                          "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
+                          "type": "mrkdwn",
+                          "verbatim": true
+                        }
+                      ],
+                      "type": "section"
                     },
                     {
-                      "text": "*Commit*\n2f9c1b7",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Duration*\n2m 10s",
-                      "type": "mrkdwn",
-                      "verbatim": true
-                    },
-                    {
-                      "text": "*Build*\n01hf7yat00cqzj3v9p0m3ykqzr",
-                      "type": "mrkdwn",
-                      "verbatim": true
+                      "elements": [
+                        {
+                          "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
+                          "type": "mrkdwn"
+                        }
+                      ],
+                      "type": "context"
                     }
                   ],
-                  "type": "section"
-                },
-                {
-                  "elements": [
-                    {
-                      "text": "<https://ci.example/builds/01hf7yat00cqzj3v9p0m3ykqzr?a=b&amp;c=d|Open>",
-                      "type": "mrkdwn"
-                    }
-                  ],
-                  "type": "context"
+                  "color": "#1a7f37",
+                  "fallback": "acme/app: push of main succeeds again"
                 }
               ],
-              "color": "#1a7f37",
-              "fallback": "acme/app: push on main Recovered"
-            }
-          ],
-          "blocks": [
-            {
-              "text": {
-                "emoji": false,
-                "text": "acme/app: push on main Recovered",
-                "type": "plain_text"
-              },
-              "type": "header"
-            }
-          ],
-          "mrkdwn": false,
-          "text": "acme/app: push on main Recovered",
-          "unfurl_links": false,
-          "unfurl_media": false
-        }"##]],
+              "blocks": [
+                {
+                  "text": {
+                    "emoji": false,
+                    "text": "acme/app: push of main succeeds again",
+                    "type": "plain_text"
+                  },
+                  "type": "header"
+                }
+              ],
+              "mrkdwn": false,
+              "text": "acme/app: push of main succeeds again",
+              "unfurl_links": false,
+              "unfurl_media": false
+            }"##]],
     );
 }
 
@@ -477,7 +500,7 @@ async fn a_bot_changes_the_message_of_its_build_and_answers_in_its_thread() {
     let told = tell(&variables, &started, None, &outbox).await.unwrap();
     let handle = told.handle.unwrap();
     assert_eq!(handle, json!({"channel": "C024BE91L", "ts": "1503435956.000247"}));
-    assert_eq!(told.said, "told Slack's #builds: acme/app: push on main Started");
+    assert_eq!(told.said, "told Slack's #builds: acme/app: push of main has started");
     let told = tell(&variables, &sample::failed(), Some(&handle), &outbox).await.unwrap();
     assert_eq!(told.handle, Some(handle));
     let kept = kept.lock().unwrap();
@@ -491,7 +514,7 @@ async fn a_bot_changes_the_message_of_its_build_and_answers_in_its_thread() {
     assert_eq!(changed["ts"], "1503435956.000247");
     assert_eq!(changed["attachments"][0]["color"], "#cf222e");
     assert_eq!(reply["thread_ts"], "1503435956.000247");
-    assert_eq!(reply["text"], "acme/app: push on main Failed");
+    assert_eq!(reply["text"], "acme/app: push of main has failed");
 }
 
 #[tokio::test]
