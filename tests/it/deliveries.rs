@@ -146,7 +146,7 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
 }
 
 /// The senders.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 18] = [
     "azuredevops",
     "bitbucket",
     "cloudevents",
@@ -158,6 +158,11 @@ const FOLDERS: [&str; 13] = [
     "gitlab",
     "hook",
     "kubernetes",
+    "notify-email",
+    "notify-github",
+    "notify-slack",
+    "notify-teams",
+    "notify-webhook",
     "registry",
     "slack",
 ];
