@@ -36,6 +36,7 @@ mod hook;
 mod hosts;
 mod kubernetes;
 mod logged;
+mod notified;
 mod notify;
 mod once;
 mod recorded;

@@ -324,7 +324,7 @@ async fn a_script_with_more_handlers_than_can_be_noted_is_started() {
 
 impl World {
     /// Waits until there is a pod of this name, and lets it succeed.
-    async fn succeed(&self, name: &str) {
+    pub(super) async fn succeed(&self, name: &str) {
         let pods = Api::<Pod>::namespaced(self.server.client(), "default");
         let there =
             kube::runtime::wait::await_condition(pods.clone(), name, |pod: Option<&Pod>| {

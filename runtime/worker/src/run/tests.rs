@@ -18,6 +18,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
 
+mod notified;
+
 const TWO_JOBS: &str = "
     const { events, Job } = require('brigadier');
     events.on('exec', async () => {
@@ -164,6 +166,8 @@ async fn the_log_level_of_the_variable_counts() {
 }
 
 struct World {
+    server: Server,
+    settings: Settings,
     cluster: Cluster,
     project: Project,
     folder: TempDir,
@@ -188,13 +192,20 @@ impl Write for Printed {
 
 impl World {
     async fn new(rules: &[SimulateRule]) -> World {
+        World::with(rules, "", Settings::default()).await
+    }
+
+    /// With more in the project's values file.
+    async fn with(rules: &[SimulateRule], values: &str, settings: Settings) -> World {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::new(ServerOptions::default()).unwrap();
+        let logs = Logs::new(folder.path().join("logs"));
+        let options = ServerOptions { logs: Some(logs.clone()), ..ServerOptions::default() };
+        let server = Server::new(options).unwrap();
         let running = CancellationToken::new();
         let options = kubelet::Options {
             node_name: "node".to_owned(),
             root: folder.path().join("pods"),
-            logs: Logs::new(folder.path().join("logs")),
+            logs,
             streams: Streams::default(),
             runtime: Runtime::Simulate(Simulate::new(SimulateOptions { rules: rules.to_vec() })),
             allow_host_paths: false,
@@ -203,8 +214,10 @@ impl World {
         tokio::spawn(Kubelet::new(server.client(), options).run(running.clone()));
         let cluster = Cluster::new(server.client(), "default");
         cluster.create_service_account("default", "brigade-worker").await.unwrap();
-        let yaml = "project: acme/app\nsharedSecret: s\ncloneURL: https://example.com/app.git";
-        let (project, _) = values::read(yaml, "default").unwrap();
+        let yaml = format!(
+            "project: acme/app\nsharedSecret: s\ncloneURL: https://example.com/app.git\n{values}"
+        );
+        let (project, _) = values::read(&yaml, "default").unwrap();
         cluster.put_project(&project).await.unwrap();
         let worker = WorkerSettings {
             build: "00000000000000000000000000".to_owned(),
@@ -223,7 +236,7 @@ impl World {
             project_folder: folder.path().join("brigade-project"),
         };
         let (worker, running) = (Mutex::new(worker), running.drop_guard());
-        World { cluster, project, folder, worker, _running: running }
+        World { server, settings, cluster, project, folder, worker, _running: running }
     }
 
     /// Makes a build and runs it: with the event's own script, or with one that was cloned.
@@ -245,8 +258,7 @@ impl World {
     async fn again(&self) -> (Result<ExitCode>, String) {
         let printed = Printed::default();
         let worker = self.worker.lock().unwrap().clone();
-        let settings = Settings::default();
-        let code = run(&self.cluster, &worker, &settings, printed.clone(), pending()).await;
+        let code = run(&self.cluster, &worker, &self.settings, printed.clone(), pending()).await;
         let printed = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
         (code, printed)
     }
