@@ -42,15 +42,21 @@ pub(super) fn script(
         .filter_map(|name| Some((*name, from(project, kind, notifier, name)?)))
         .collect();
     let is_set = |name: &&str| found.iter().any(|(other, _)| other == name);
-    if let Some(missing) = required(kind).iter().find(|names| !names.iter().any(is_set)) {
-        let reason = format!(
-            "to tell {kind}, set {} in the project's secrets{}",
-            missing.join(" or "),
-            notifier
-                .map(|it| format!(", or in the settings of its notifier {}", it.name))
-                .unwrap_or_default(),
-        );
-        return Err(Rejection::Unset { reason });
+    let missing: Vec<String> = required(kind)
+        .iter()
+        .filter(|names| !names.iter().any(is_set))
+        .map(|names| names.join(" or "))
+        .collect();
+    if !missing.is_empty() {
+        let token = if kind == NotifierKind::Github { " (or its github.token)" } else { "" };
+        let own = notifier.map(|own| format!(", or in the settings of its notifier {}", own.name));
+        return Err(Rejection::Unset {
+            reason: format!(
+                "to tell {kind} anything, the project needs {}{token} in its secrets{}",
+                missing.join(" and "),
+                own.unwrap_or_default(),
+            ),
+        });
     }
     let own = settings.notify.variables();
     let own = own.into_iter().map(|(name, value)| (name, From::Text(value)));

@@ -47,7 +47,7 @@ pub(super) enum Form {
     /// As JSON.
     Json,
     /// As a form whose field `payload` is JSON.
-    Form,
+    Payload,
 }
 
 /// What a delivery amounts to.
@@ -100,7 +100,7 @@ impl Form {
             }
             _ if headers.contains_key("ce-specversion") => Ok(Form::Binary),
             None | Some("application/json") => Ok(Form::Json),
-            Some("application/x-www-form-urlencoded") => Ok(Form::Form),
+            Some("application/x-www-form-urlencoded") => Ok(Form::Payload),
             Some(media) if media.starts_with("application/") && media.ends_with("+json") => {
                 Ok(Form::Json)
             }
@@ -121,7 +121,7 @@ pub(super) fn translate(
     named: Option<&Notifier>,
 ) -> Result<Meaning, Rejection> {
     let events = match form {
-        Form::Form => return of_json(&form_payload(body)?, kind, named),
+        Form::Payload => return of_json(&form_payload(body)?, kind, named),
         Form::Json => return of_json(&without_mark(body.clone()), kind, named),
         Form::Binary => vec![binary::read(headers, body)?],
         Form::Structured => vec![CloudEvent::of_json(body)?],
@@ -295,7 +295,7 @@ fn listed(value: &Value) -> Notification {
     let fields = members.filter(|(name, _)| Some(name.as_str()) != title && *name != "url");
     Notification {
         title: title.and_then(|name| text(&value[name])).unwrap_or_default().into_owned(),
-        fields: fields.filter_map(|(name, value)| Some(field(name, &*scalar(value)?))).collect(),
+        fields: fields.filter_map(|(name, value)| Some(field(name, &scalar(value)?))).collect(),
         url: value["url"].as_str().and_then(fit::link),
         ..Notification::default()
     }

@@ -101,3 +101,340 @@ async fn a_push_to_a_registry_is_told_by_a_pod_of_its_own() {
     assert!(!script.contains(WEBHOOK) && !build.event.payload.is_empty(), "{script}");
     assert!(!String::from_utf8_lossy(&build.event.payload).contains(WEBHOOK));
 }
+
+#[tokio::test]
+async fn a_notifiers_own_settings_go_before_the_projects_secrets() {
+    let odd = "it's </script> ${x} \u{2028} \"\\";
+    let secrets =
+        json!({"SLACK_WEBHOOK": WEBHOOK, "RELEASES": "https://b.example/hunter2", "SLACK_ICON": 7});
+    let notifiers = json!([
+        {"kind": "teams", "settings": {"TEAMS_WEBHOOK": {"secret": "RELEASES"}}},
+        {"kind": "slack", "settings": {"SLACK_USERNAME": odd, "NOTIFICATION": "x", "OTHER": "y"}},
+        {"kind": "slack", "name": "releases", "settings": {"SLACK_WEBHOOK": {"secret": "RELEASES"}}},
+    ]);
+    for (uri, hook, user) in [
+        ("/notify/slack/ocean/brig", WEBHOOK, Some(odd)),
+        ("/notify/slack/ocean/brig?notifier=slack", WEBHOOK, Some(odd)),
+        ("/notify/slack/ocean/brig?notifier=releases", "https://b.example/hunter2", None),
+    ] {
+        let world = world(secrets.clone(), notifiers.clone()).await;
+        let told = world.send(request(uri, message())).await;
+        assert_eq!(told.code, 200, "{uri}: {told:?}");
+        let pods = world.pods().await;
+        let variables = world.variables(&pods[0]).await;
+        let variable = |name: &str| variables.get(name).map(String::as_str);
+        assert_eq!(variable("SLACK_WEBHOOK"), Some(hook), "{uri}");
+        assert_eq!(variable("SLACK_USERNAME"), user, "{uri}");
+        assert_eq!(variable("SLACK_ICON"), Some("7"), "{uri}");
+        assert_eq!(variable("OTHER"), None, "{uri}");
+        assert_eq!(world.told().await["message"], "Ahoy", "{uri}");
+        let build = &world.app.cluster.builds("default").await.unwrap()[0];
+        let script = build.event.script.clone().unwrap();
+        assert!(!script.contains("hunter2") && !script.contains(WEBHOOK), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_lacks_a_setting_is_told_which() {
+    let world =
+        world(json!({"SMTP_URL": "smtps://mail.example", "SLACK_WEBHOOK": " "}), json!([])).await;
+    world.project("ocean/bare", json!({"genericGatewaySecret": SECRET, "github.token": "x"})).await;
+    let mut told = String::new();
+    for (kind, project) in [
+        ("slack", "ocean/brig"),
+        ("teams", "ocean/brig"),
+        ("webhook", "ocean/brig"),
+        ("email", "ocean/brig"),
+        ("github", "ocean/bare"),
+        ("slack", "ocean/brig?notifier=releases"),
+    ] {
+        let body = match kind {
+            "github" => report(),
+            _ => message(),
+        };
+        let answer = world.send(request(&format!("/notify/{kind}/{project}"), body)).await;
+        assert_eq!(answer.code, 422, "{kind}: {answer:?}");
+        assert_eq!(answer.body["status"], "not configured");
+        told += &format!("{kind}: {}\n", answer.body["reason"].as_str().unwrap());
+    }
+    assert!(world.is_untouched().await);
+    expect_test::expect![[r#"
+        slack: to tell slack anything, the project must have SLACK_WEBHOOK or SLACK_BOT_TOKEN: in its secrets
+        teams: to tell teams anything, the project must have TEAMS_WEBHOOK: in its secrets
+        webhook: to tell webhook anything, the project must have WEBHOOK_URL: in its secrets
+        email: to tell email anything, the project must have EMAIL_FROM and EMAIL_TO: in its secrets
+        github: to tell github anything, the project must have GITHUB_TOKEN or GITHUB_APP_TOKEN or APP_ID: in its secrets, as github.token
+        slack: the project has no notifier `releases` of the kind slack; it has: none
+    "#]].assert_eq(&told);
+}
+
+/// What a build reports.
+fn report() -> Value {
+    json!({
+        "build": "01kjmge4005ewm4st3vhf1kp7g", "project": "ocean/brig", "event": "push",
+        "provider": "github", "moment": "failed", "phase": "Failed",
+    })
+}
+
+#[tokio::test]
+async fn github_is_told_with_what_the_project_clones_with() {
+    let world = world(json!({}), json!([])).await;
+    let told = world.send(request("/notify/github/ocean/brig", report())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    let pods = world.pods().await;
+    assert!(pods[0].starts_with("github-notify-"), "{pods:?}");
+    let variables = world.variables(&pods[0]).await;
+    assert_eq!(variables["GITHUB_TOKEN"], "only-for-tests");
+    assert_eq!(variables["GITHUB_BASE_URL"], "https://github.ocean.example/api/v3");
+}
+
+#[tokio::test]
+async fn a_pod_is_told_how_the_operator_has_messages_sent() {
+    let mut settings = calm();
+    settings.worker_image = "registry.example/\"worker\":1".to_owned();
+    settings.worker_pull_policy = "Always".to_owned();
+    settings.notify.relay = Some("http://127.0.0.1:7745/x".to_owned());
+    settings.notify.allowed_hosts = vec!["sink.example".to_owned()];
+    settings.notify.budget = Duration::from_secs(60);
+    let world = World::with(settings).await;
+    world.project(PROJECT, sources::secrets(SECRET)).await;
+    assert_eq!(world.send(request("/notify/slack/ocean/brig", message())).await.code, 200);
+    let pod = world.pods().await.remove(0);
+    let container = world.container(&pod).await;
+    assert_eq!(container.image.unwrap(), "registry.example/\"worker\":1");
+    assert_eq!(container.image_pull_policy.unwrap(), "Always");
+    let variables = world.variables(&pod).await;
+    assert_eq!(variables["NOTIFY_RELAY"], "http://127.0.0.1:7745/x");
+    assert_eq!(variables["NOTIFY_ALLOWED_HOSTS"], "sink.example");
+    let pods = Api::<Pod>::namespaced(world.server.client(), "default");
+    let spec = pods.get(&pod).await.unwrap().spec.unwrap();
+    assert_eq!(spec.active_deadline_seconds, Some(360));
+}
+
+#[tokio::test]
+async fn a_token_is_taken_wherever_a_sender_can_put_it() {
+    let world = with_slack().await;
+    let id = runtime::project::id_of(PROJECT);
+    let token = sources::encoded(SECRET);
+    let plain = |uri: &str| {
+        post(uri)
+            .header("content-type", "application/json")
+            .header("idempotency-key", "1")
+            .body(message().to_string().into())
+            .unwrap()
+    };
+    let with = |name: &'static str, value: &str| {
+        let mut request = plain("/notify/slack/ocean/brig");
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    for request in [
+        plain(&format!("/notify/slack/ocean/brig/{token}")),
+        plain(&format!("/notify/slack/{id}/{token}")),
+        plain(&format!("/notify/slack/ocean%2Fbrig/{token}")),
+        plain(&format!("/notify/slack/ocean%2Fbrig?token={token}")),
+        plain(&format!("/notify/slack/{id}?access_token={token}")),
+        with("authorization", &format!("Bearer {SECRET}")),
+        with("authorization", "Basic YW55Ym9keTpheWUgYXll"),
+        with("x-registry-token", SECRET),
+    ] {
+        let shown = format!("{} {:?}", request.uri(), request.headers());
+        let told = world.send(request).await;
+        assert_eq!(told.code, 200, "{shown}: {told:?}");
+    }
+    assert_eq!(world.builds().await.len(), 1, "the same message, however it is proved");
+    for request in [
+        plain("/notify/slack/ocean/brig"),
+        plain("/notify/slack/ocean/brig/no"),
+        plain(&format!("/notify/slack/ocean/brig/{token}?token={token}")),
+        plain(&format!("/notify/slack/ocean/brig?token={token}&access_token={token}")),
+    ] {
+        let told = world.send(request).await;
+        assert_eq!((told.code, &told.body["status"]), (401, &json!("secret is wrong")), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_of_the_generic_secret_and_of_the_whole() {
+    let signed = |body: &str, structured: bool| {
+        let stamp =
+            signature::Stamp { id: "1", seconds: &jiff::Timestamp::now().as_second().to_string() };
+        let signature =
+            signature::scheme::STANDARD_WEBHOOKS.sign(SECRET, stamp, body.as_bytes()).unwrap();
+        let mut request = post("/notify/slack/ocean/brig")
+            .header("content-type", "application/json")
+            .header("webhook-id", stamp.id)
+            .header("webhook-timestamp", stamp.seconds)
+            .header("webhook-signature", signature)
+            // Nobody has signed this one.
+            .header("idempotency-key", ulid::Ulid::generate().to_string());
+        if !structured {
+            for name in ["ce-specversion", "ce-id", "ce-type", "ce-source"] {
+                request = request.header(name, "1.0");
+            }
+        }
+        request.body(body.to_owned().into()).unwrap()
+    };
+    let message = message().to_string();
+    let world = with_slack().await;
+    assert_eq!(world.send(signed(&message, true)).await.code, 200);
+    let again = world.send(signed(&message, true)).await;
+    assert_eq!(again.body["duplicate"], true, "{again:?}");
+    let told = world.send(signed("0.4", false)).await;
+    assert_eq!(told.code, 400, "{told:?}");
+    let mut other = signed(&message, true);
+    *other.body_mut() = json!({"message": "other"}).to_string().into();
+    assert_eq!(world.send(other).await.code, 401);
+    // GitLab signs in the same way with the project's other secret.
+    let keys =
+        json!({"sharedSecret": SECRET, "secrets": json!({"SLACK_WEBHOOK": WEBHOOK}).to_string()});
+    world.project(PROJECT, keys).await;
+    assert_eq!(world.send(signed(&message, true)).await.code, 401);
+}
+
+#[tokio::test]
+async fn the_same_may_be_told_in_several_places_and_once_in_each() {
+    let notifiers = json!([{"kind": "slack"}, {"kind": "slack", "name": "releases"}]);
+    let secrets = json!({"SLACK_WEBHOOK": WEBHOOK, "TEAMS_WEBHOOK": WEBHOOK});
+    let world = world(secrets, notifiers).await;
+    let uris = [
+        "/notify/slack/ocean/brig",
+        "/notify/teams/ocean/brig",
+        "/notify/slack/ocean/brig?notifier=releases",
+    ];
+    for _ in 0..3 {
+        for uri in uris {
+            assert_eq!(world.send(request(uri, image_push())).await.code, 200);
+        }
+    }
+    assert_eq!(world.builds().await.len(), uris.len());
+    let mut jobs: Vec<String> = world.pods().await;
+    jobs.sort();
+    assert!(
+        jobs[0].starts_with("slack-notify-") && jobs[2].starts_with("teams-notify-"),
+        "{jobs:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_without_a_name_is_meant_whenever_it_is_posted() {
+    let world = with_slack().await;
+    for _ in 0..3 {
+        assert_eq!(world.send(request("/notify/slack/ocean/brig", message())).await.code, 200);
+    }
+    assert_eq!(world.builds().await.len(), 3);
+}
+
+#[tokio::test]
+async fn an_alert_that_comes_again_soon_is_told_once() {
+    let world = with_slack().await;
+    let alert = |status: &str| {
+        json!({
+            "status": status, "groupLabels": {},
+            "alerts": [{"status": status, "labels": {"alertname": "Leak"}, "startsAt": "2026-03-01T10:00:00Z"}],
+        })
+    };
+    let firing = || request("/notify/slack/ocean/brig", alert("firing"));
+    let first = world.send(firing()).await;
+    assert_eq!(first.code, 200, "{first:?}");
+    let again = world.send(firing()).await;
+    assert_eq!((&again.body["duplicate"], again.builds()), (&json!(true), first.builds()));
+    let over = world.send(request("/notify/slack/ocean/brig", alert("resolved"))).await;
+    assert_eq!(over.body["duplicate"], false, "{over:?}");
+    // Who names it says which it is.
+    let mut named = firing();
+    named.headers_mut().insert("idempotency-key", "1".parse().unwrap());
+    assert_eq!(world.send(named).await.body["duplicate"], false);
+    assert_eq!(world.builds().await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_refused_and_the_rest_is_told() {
+    let world = with_slack().await;
+    for (media, body, code) in [
+        ("text/plain", "Ahoy", 415),
+        ("application/xml", "<a/>", 415),
+        ("application/cloudevents+avro", "{}", 415),
+        ("application/json", "\"Ahoy\"", 400),
+        ("application/json", "{}", 400),
+        ("application/x-www-form-urlencoded", "text=Ahoy", 400),
+        ("application/cloudevents+json", "{\"id\": \"1\"}", 400),
+        ("application/cloudevents-batch+json", "[{\"id\": \"1\"}]", 400),
+    ] {
+        let mut request = request("/notify/slack/ocean/brig", body);
+        request.headers_mut().insert("content-type", media.parse().unwrap());
+        let told = world.send(request).await;
+        assert_eq!(told.code, code, "{media} {body}: {told:?}");
+    }
+    let many: Vec<Value> = (0..257)
+        .map(|id| json!({"specversion": "1.0", "id": id.to_string(), "source": "/s", "type": "t"}))
+        .collect();
+    let told = world.send(request("/notify/slack/ocean/brig", json!(many))).await;
+    assert_eq!(told.code, 413, "{told:?}");
+    assert!(world.is_untouched().await);
+    let told = world.send(request("/notify/slack/ocean/brig", json!([many[0], {"id": 1}]))).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    assert_eq!(told.body["builds"][1]["status"], "Malformed body");
+    assert_eq!(world.builds().await.len(), 1);
+}
+
+#[tokio::test]
+async fn senders_of_events_may_ask_first() {
+    let world = with_slack().await;
+    let asked = |token: &str| {
+        let uri = format!("/notify/slack/ocean/brig?token={}", sources::encoded(token));
+        Request::options(uri)
+            .header("webhook-request-origin", "ocean.example")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let told = world.send(asked(SECRET)).await;
+    assert_eq!(
+        (told.code, &told.headers["webhook-allowed-origin"]),
+        (200, &"ocean.example".parse().unwrap())
+    );
+    assert_eq!(world.send(asked(WRONG)).await.code, 401);
+    let validation = json!([{
+        "id": "1", "topic": "/t", "subject": "", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+        "eventTime": "2026-03-01T10:00:00Z", "dataVersion": "2", "data": {"validationCode": "512d38b6"},
+    }]);
+    let told = world.send(request("/notify/slack/ocean/brig", validation)).await;
+    assert_eq!((told.code, told.body), (200, json!({"validationResponse": "512d38b6"})));
+    assert!(world.is_untouched().await);
+}
+
+#[tokio::test]
+async fn what_is_told_fits_a_variable_however_large_it_was() {
+    let world = with_slack().await;
+    let body = json!({"message": "\"\\".repeat(200_000), "title": "t", "fields": {"a": "x".repeat(100_000)}});
+    assert_eq!(world.send(request("/notify/slack/ocean/brig", body)).await.code, 200);
+    let pods = world.pods().await;
+    let variable = &world.variables(&pods[0]).await["NOTIFICATION"];
+    assert!((1024..=64 * 1024).contains(&variable.len()), "{}", variable.len());
+    assert_eq!(world.told().await["title"], "t");
+}
+
+#[tokio::test]
+async fn where_scripts_are_started_by_workers_so_are_these() {
+    let world = World::without_scripts().await;
+    world.project(PROJECT, sources::secrets(SECRET)).await;
+    let told = world.send(request("/notify/slack/ocean/brig", message())).await;
+    assert_eq!(
+        told.body["worker"],
+        json!(format!("brigade-worker-{}", told.builds()[0])),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_kind_is_a_function_of_its_own() {
+    let world = with_slack().await;
+    let slack = Function::parse("notify-slack").unwrap();
+    let router = router(world.app.clone(), &[slack]);
+    let told = told(router.clone(), request("/notify/slack/ocean/brig", message())).await;
+    assert_eq!(told.code, 200, "{told:?}");
+    for uri in ["/notify/teams/ocean/brig", "/notify/pager/ocean/brig", "/notify/slack"] {
+        let told = super::told(router.clone(), request(uri, message())).await;
+        assert_eq!(told.code, 404, "{uri}: {told:?}");
+    }
+}

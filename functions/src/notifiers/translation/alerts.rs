@@ -50,7 +50,7 @@ pub(super) fn read(value: &Value) -> Option<Result<Said, String>> {
             message: lines.join("\n"),
             tone: tone(&firing),
             fields: fields
-                .filter_map(|(name, value)| Some(field(name, &*scalar(value)?)))
+                .filter_map(|(name, value)| Some(field(name, &scalar(value)?)))
                 .collect(),
             url: value["externalURL"].as_str().and_then(fit::link),
             time: time("startsAt", &firing).max(time("endsAt", &over)),

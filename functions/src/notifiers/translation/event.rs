@@ -112,7 +112,7 @@ fn any(event: &CloudEvent, value: &Value) -> Notification {
     let message = said.iter().find_map(|name| text(&data[*name]));
     let found = said.iter().find(|name| text(&data[**name]).is_some());
     let members = members.filter(|(name, _)| Some(&name.as_str()) != found && *name != "url");
-    let members = members.filter_map(|(name, value)| Some(field(name, &*scalar(value)?)));
+    let members = members.filter_map(|(name, value)| Some(field(name, &scalar(value)?)));
     Notification {
         title: event.kind.clone(),
         message: message.or_else(|| scalar(data)).unwrap_or_default().into_owned(),

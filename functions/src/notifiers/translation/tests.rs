@@ -694,7 +694,7 @@ proptest! {
         message::plain(&text);
         let objects = [format!(r#"{{"message":"x","{name}":{value}}}"#), format!(r#"{{"{name}":{value}}}"#)];
         for body in [bytes, text.into_bytes()].into_iter().chain(objects.map(String::into_bytes)) {
-            for form in [Form::Binary, Form::Structured, Form::Batch, Form::Json, Form::Form] {
+            for form in [Form::Binary, Form::Structured, Form::Batch, Form::Json, Form::Payload] {
                 for kind in NotifierKind::ALL {
                     let _any = translate(form, &HeaderMap::new(), &body.clone().into(), kind, None);
                 }
