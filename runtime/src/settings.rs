@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
-pub use notify::NotifySettings;
+pub use notify::{NoticeSettings, NotifySettings};
 
 mod notify;
 
