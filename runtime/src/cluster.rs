@@ -28,9 +28,11 @@ use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
 
+pub use collections::Collection;
 pub use connect::{ConnectError, client};
 pub use control::{Cancelled, JobCounts, Slot};
 
+mod collections;
 mod connect;
 mod control;
 mod jobs;

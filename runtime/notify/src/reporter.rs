@@ -26,9 +26,11 @@ use crate::{BuildReport, JobReport, Outbox};
 use lane::{Lane, Step};
 use noted::Notes;
 
+mod gather;
 mod lane;
 mod noted;
 mod story;
+mod window;
 mod words;
 
 /// How builds are told of.

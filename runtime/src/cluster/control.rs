@@ -504,7 +504,7 @@ impl Cluster {
         }
     }
 
-    async fn list_metadata<K: Object>(
+    pub(super) async fn list_metadata<K: Object>(
         &self,
         namespace: &str,
         wanted: ListParams,

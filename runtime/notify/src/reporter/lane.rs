@@ -1,12 +1,15 @@
 //! One notifier is told of a build, one thing after the other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use runtime::event::LogLevel;
 use runtime::project::{Moment, Notifier, NotifierKind};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Desk, words};
+use super::window::Admission;
+use super::{Desk, gather, words};
 use crate::{BuildReport, JobReport, Notification, TellError, Told, Variables, names, tell};
 
 /// What is to be told.
@@ -44,11 +47,24 @@ impl Lane {
                 self.desk.say(LogLevel::Warn, &text);
             }
         }
-        while let Some(step) = steps.recv().await {
-            match self.latest(step, &mut steps) {
-                Step::Build { moment, story } => self.build(moment, &story).await,
-                Step::Job(job) => self.job(&job).await,
-                Step::Changed => self.progress().await,
+        let (mut flush, mut open) = (None, true);
+        while open || flush.is_some() {
+            tokio::select! {
+                biased;
+                step = steps.recv(), if open => match step {
+                    None => open = false,
+                    Some(step) => match self.latest(step, &mut steps) {
+                        Step::Build { moment, story } => {
+                            flush = self.build(moment, &story).await.or(flush);
+                        }
+                        Step::Job(job) => self.job(&job).await,
+                        Step::Changed => self.progress().await,
+                    },
+                },
+                () = until(flush), if flush.is_some() => {
+                    flush = None;
+                    self.flush().await;
+                }
             }
         }
     }
@@ -69,12 +85,46 @@ impl Lane {
         step
     }
 
-    async fn build(&self, moment: Moment, story: &BuildReport) {
+    /// Tells of the build, or has it told with others; from when on this lane tells those, if it is
+    /// to.
+    async fn build(&self, moment: Moment, story: &BuildReport) -> Option<Timestamp> {
         let (desk, name) = (&self.desk, &self.notifier.name);
-        if desk.notes.lock().await.get(name).is_past(moment) {
-            return;
+        let noted = desk.notes.lock().await.get(name);
+        if noted.is_past(moment) {
+            return None;
         }
         let notification = words::of_build(&self.notifier, story);
+        let mut flush = None;
+        // What changes a message is none more.
+        let changes = self.notifier.kind == NotifierKind::Slack && noted.handle().is_some();
+        if self.notifier.kind.is_read_by_people() && !changes {
+            let about = (story.build.as_str(), moment);
+            let Desk { cluster, project, .. } = &**desk;
+            match gather::admit(cluster, project, &self.notifier, &notification, about).await {
+                Ok((admission, left)) => {
+                    let now = Timestamp::now();
+                    flush = left.then_some(now);
+                    let collected = match admission {
+                        Admission::Send => false,
+                        Admission::Collected => true,
+                        Admission::Keep(until) => {
+                            flush = Some(until);
+                            true
+                        }
+                    };
+                    if collected {
+                        let what = moment.name();
+                        desk.say(LogLevel::Info, &format!("{name}: told with others, {what}"));
+                        desk.note(name, |noted| noted.tell(moment, None)).await;
+                        return flush;
+                    }
+                }
+                Err(error) => {
+                    let text = format!("{name}: nobody knows how much it was told: {error}");
+                    desk.say(LogLevel::Warn, &text);
+                }
+            }
+        }
         match self.tell(&notification).await {
             Ok(told) => {
                 let what = moment.name();
@@ -82,6 +132,25 @@ impl Lane {
                 desk.note(name, |noted| noted.tell(moment, told.handle)).await;
             }
             Err(error) => desk.not_told(name, moment, error.to_string()).await,
+        }
+        flush
+    }
+
+    /// Tells what was collected.
+    async fn flush(&self) {
+        let Desk { cluster, project, build, outbox, .. } = &*self.desk;
+        let (name, me) = (&self.notifier.name, build.id.to_string());
+        match gather::flush(cluster, project, &self.notifier, &me, outbox).await {
+            Ok(said) => {
+                for title in said {
+                    self.desk.say(LogLevel::Info, &format!("{name}: told, {title}"));
+                }
+            }
+            Err(error) => {
+                let error = error.to_string();
+                self.desk.say(LogLevel::Warn, &format!("{name}: not told, {error}"));
+                self.desk.note(name, |noted| noted.complain(&error)).await;
+            }
         }
     }
 
@@ -93,6 +162,10 @@ impl Lane {
             return;
         }
         let story = desk.hub().story.clone();
+        // Its end comes next.
+        if story.moment != Moment::Started {
+            return;
+        }
         match self.tell(&words::of_build(&self.notifier, &story)).await {
             Ok(told) if told.handle.is_some() && told.handle.as_ref() != noted.handle() => {
                 desk.note(name, |noted| noted.keep(told.handle)).await;
@@ -125,4 +198,12 @@ impl Lane {
 
 fn said(told: &Told) -> String {
     if told.said.is_empty() { String::new() } else { format!(": {}", told.said) }
+}
+
+/// Waits until a moment.
+async fn until(moment: Option<Timestamp>) {
+    let left = moment.map(|moment| moment.duration_since(Timestamp::now()));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
+    #[expect(clippy::disallowed_methods, reason = "it is the end of a window")]
+    tokio::time::sleep(left).await;
 }

@@ -91,6 +91,11 @@ impl Noted {
         }
     }
 
+    /// Something else could not be told.
+    pub(super) fn complain(&mut self, error: &str) {
+        self.error = Some(error.chars().take(ERROR).collect());
+    }
+
     /// Something could not be told.
     pub(super) fn give_up(&mut self, moment: Moment, error: &str) {
         self.failed = Some(moment);
