@@ -4,6 +4,9 @@ mod clone;
 mod run;
 mod sweep;
 
+#[cfg(test)]
+mod sink;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
