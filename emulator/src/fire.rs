@@ -20,6 +20,7 @@ use self::sample::{Choice, SAMPLES, Sample, Values};
 mod events;
 mod github;
 mod hosts;
+mod notify;
 mod registry;
 mod sample;
 
@@ -29,7 +30,7 @@ mod tests;
 /// The options of `emulator fire`.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Who sends it: github, registry, ... (--list names them)
+    /// Who sends it: github, registry, ..., or who is told: notify-slack, ... (--list names them)
     #[arg(required_unless_present = "list")]
     source: Option<String>,
     /// What is sent: push, pull_request, ...
@@ -151,9 +152,9 @@ fn list(output: Output, out: &mut impl Write) -> Result<()> {
                 writeln!(out, "{line}")?;
             }
             Output::Text => {
-                writeln!(out, "{:<12} {:<22} {}", sample.source, sample.event, sample.about)?;
+                writeln!(out, "{:<14} {:<22} {}", sample.source, sample.event, sample.about)?;
                 if !takes.is_empty() {
-                    writeln!(out, "{:<12} {:<22}   {}", "", "", takes.join(" "))?;
+                    writeln!(out, "{:<14} {:<22}   {}", "", "", takes.join(" "))?;
                 }
             }
         }

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
-pub use notify::NotifySettings;
+pub use notify::{NoticeSettings, NotifySettings};
 
 mod notify;
 
@@ -31,6 +31,12 @@ pub struct Settings {
     /// `APP_KEY`, or the file `APP_KEY_FILE`: the App's private key, in PEM; needed with `APP_ID`.
     /// Default: the file `/etc/brigade-github-app/key.pem`.
     pub app_key: SecretString,
+    /// `APP_SECRET`: the Secret whose keys `APP_ID` and `APP_KEY` are those of the App, in the
+    /// namespaces of the builds. The workers of projects with a notifier of the kind `github` have
+    /// them and write check runs with them; it is the key of every repository that the App is
+    /// installed in. Jobs, clones, and workers whose image or command is a project's do not.
+    /// Default: none, so that projects have their own credentials.
+    pub app_secret: Option<String>,
     /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
     /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
     pub bitbucket_allow_hook_uuid: bool,
@@ -393,6 +399,7 @@ impl Settings {
         Ok(Settings {
             app_key: app_key(app_id.is_some(), get("APP_KEY"), get("APP_KEY_FILE"))?,
             app_id,
+            app_secret: get("APP_SECRET").map(secret_name).transpose()?,
             allowed_authors: list(
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
                     .to_ascii_uppercase(),
@@ -487,6 +494,17 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings::read(|_name| None).expect("every default is valid")
     }
+}
+
+/// The name of a Secret.
+fn secret_name(name: String) -> Result<String, SettingsError> {
+    let name = name.trim();
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let is_name = name.len() <= 253
+        && name.chars().all(fits)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric());
+    is_name.then(|| name.to_owned()).ok_or(wrong("APP_SECRET", "the name of a Secret"))
 }
 
 /// The key of a GitHub App: as it is, with its line ends written `\n`, or in a file.
@@ -598,6 +616,12 @@ fn an_app_has_a_key_as_a_text_or_in_a_file() {
     let settings = read(&[("APP_ID", "0"), ("CHECK_SUITE_ON_PR", "false")]).unwrap();
     assert_eq!((settings.app_id, settings.check_suite_on_pr), (None, false));
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let settings = read(&[("APP_SECRET", " our-app.v1 ")]).unwrap();
+    assert_eq!(settings.app_secret.as_deref(), Some("our-app.v1"));
+    for name in ["Our", "a/b", "-a", "a_b", &"a".repeat(254)] {
+        let error = read(&[("APP_SECRET", name)]).unwrap_err().to_string();
+        assert_eq!(error, "the variable APP_SECRET must be the name of a Secret");
+    }
     for (name, value, error) in [
         ("APP_ID", "x", "the variable APP_ID must be the number of a GitHub App"),
         ("APP_KEY", "x", "the variable APP_KEY must be a private key in PEM"),

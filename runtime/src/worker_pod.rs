@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::build::Build;
-use crate::project::{Project, ScriptLimits};
+use crate::project::{Notifier, NotifierKind, Project, ScriptLimits};
 use crate::settings::Settings;
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) 
         image_pull_policy: Some(pull_policy),
         command: own_command.then(|| project.worker_command.clone()),
         args: (!own_command).then(|| vec!["run".to_owned()]),
-        env: Some(environment),
+        env: Some([environment, app(project, settings)].concat()),
         security_context: Some(confined()),
         volume_mounts: Some(mounts),
         ..Container::default()
@@ -88,27 +88,36 @@ pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) 
     }
 }
 
+/// What the installation's GitHub App tells GitHub with, in projects that have it told.
+///
+/// It is the key of all repositories that the App is installed in, so only the installation's own
+/// worker has it: no image and no command of a project's, no container that clones, and no job. A
+/// script cannot read the environment.
+fn app(project: &Project, settings: &Settings) -> Vec<EnvVar> {
+    let Some(name) = &settings.app_secret else { return Vec::new() };
+    let tells = |notifier: &Notifier| notifier.kind == NotifierKind::Github;
+    let worker = &project.worker;
+    let is_own = project.worker_command.is_empty()
+        && [&worker.registry, &worker.name, &worker.tag].into_iter().all(String::is_empty);
+    if !is_own || !project.notifiers.all().iter().any(tells) {
+        return Vec::new();
+    }
+    let mut all = vec![
+        secret("APP_ID", name, "APP_ID"),
+        secret("APP_KEY", name, "APP_KEY"),
+        // For those whom this worker starts.
+        text("APP_SECRET", name),
+    ];
+    if !settings.github_hosts.is_empty() {
+        all.push(text("GITHUB_HOSTS", &settings.github_hosts.join(",")));
+    }
+    all
+}
+
 fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<EnvVar> {
     let event = &build.event;
     let remote = event.clone_url.as_deref().unwrap_or(&project.clone_url);
     let account = or(&project.service_account, &settings.job_service_account);
-    let text = |name: &str, value: &str| EnvVar {
-        name: name.to_owned(),
-        value: Some(value.to_owned()),
-        value_from: None,
-    };
-    let secret = |name: &str, key: &str| EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                key: key.to_owned(),
-                name: project.id.clone(),
-                optional: Some(true),
-            }),
-            ..EnvVarSource::default()
-        }),
-    };
     let mut all = vec![
         text("CI", "true"),
         text("BRIGADE_BUILD_ID", &build.id.to_string()),
@@ -125,9 +134,9 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
         text("BRIGADE_PROJECT_NAMESPACE", &build.namespace),
         text("BRIGADE_SERVICE_ACCOUNT", account),
         text("BRIGADE_SECRET_KEY_REF", &project.allow_secret_key_ref.to_string()),
-        secret("BRIGADE_REPO_KEY", "sshKey"),
-        secret("BRIGADE_REPO_SSH_CERT", "sshCert"),
-        secret("BRIGADE_REPO_AUTH_TOKEN", "github.token"),
+        secret("BRIGADE_REPO_KEY", &project.id, "sshKey"),
+        secret("BRIGADE_REPO_SSH_CERT", &project.id, "sshCert"),
+        secret("BRIGADE_REPO_AUTH_TOKEN", &project.id, "github.token"),
         text("BRIGADE_DEFAULT_BUILD_STORAGE_CLASS", &settings.build_storage_class),
         text("BRIGADE_DEFAULT_CACHE_STORAGE_CLASS", &settings.cache_storage_class),
         // Where the projects are, which is not where this pod need be.
@@ -159,6 +168,27 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
         }
     }
     all
+}
+
+/// A variable.
+fn text(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+/// A variable that is a key of a Secret, if there is one.
+fn secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                key: key.to_owned(),
+                name: secret.to_owned(),
+                optional: Some(true),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
 }
 
 fn volumes(project: &Project, build: &Build, clones: bool) -> (Vec<Volume>, Vec<VolumeMount>) {

@@ -93,6 +93,15 @@ async fn every_recorded_request_comes_to_what_it_should() {
         200 kubernetes/event-rejected | Ignored | filter 1 rejects Pod:Pulled in `shop`
         200 kubernetes/event | Success | fires Pod:BackOff
         200 kubernetes/review | 
+        200 notify-email/anything | Success. Notification created | fires notify notify:email | made email-notify-<id>
+        200 notify-github/build-failed | Success. Notification created | fires notify notify:github | made github-notify-<id>
+        200 notify-slack/alerts | Success. Notification created | fires notify notify:slack | made slack-notify-<id>
+        200 notify-slack/build-failed | Success. Notification created | fires notify notify:slack | made slack-notify-<id>
+        200 notify-slack/image | Success. Notification created | fires notify notify:slack | made slack-notify-<id>
+        200 notify-slack/incoming-webhook | Success. Notification created | fires notify notify:slack | made slack-notify-<id>
+        200 notify-slack/message | Success. Notification created | fires notify notify:slack | made slack-notify-<id>
+        200 notify-teams/message | Success. Notification created | fires notify notify:teams | made teams-notify-<id>
+        200 notify-webhook/event | Success. Notification created | fires notify notify:webhook | made webhook-notify-<id>
         200 registry/acr-chart-push | Success | fires chart_push
         200 registry/acr-delete | Success | fires image_delete | made heard-image-delete-<id>
         200 registry/acr-ping | pong | nothing is built for a ping
@@ -146,7 +155,7 @@ async fn a_recorded_request_with_another_secret_makes_nothing() {
 }
 
 /// The senders.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 18] = [
     "azuredevops",
     "bitbucket",
     "cloudevents",
@@ -158,6 +167,11 @@ const FOLDERS: [&str; 13] = [
     "gitlab",
     "hook",
     "kubernetes",
+    "notify-email",
+    "notify-github",
+    "notify-slack",
+    "notify-teams",
+    "notify-webhook",
     "registry",
     "slack",
 ];

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
-use super::{events, github, hosts, registry};
+use super::{events, github, hosts, notify, registry};
 use crate::request::{self, Request};
 
 /// All samples, sender by sender.
-pub(super) const SAMPLES: [&[Sample]; 4] =
-    [github::SAMPLES, hosts::SAMPLES, registry::SAMPLES, events::SAMPLES];
+pub(super) const SAMPLES: [&[Sample]; 5] =
+    [github::SAMPLES, hosts::SAMPLES, registry::SAMPLES, events::SAMPLES, notify::SAMPLES];
 
 /// What the recordings call the project and its repository.
 const RECORDED_REPOSITORY: &str = "acme/app";

@@ -21,7 +21,16 @@ const PROJECT: &str = "
 project: ocean/brig
 sharedSecret: aye aye
 genericGatewaySecret: aye aye
-secrets: {eventGridToken: aye aye, vstsToken: aye aye}
+secrets:
+  eventGridToken: aye aye
+  vstsToken: aye aye
+  EMAIL_FROM: brigantine@ocean.example
+  EMAIL_TO: crew@ocean.example
+  GITHUB_TOKEN: aye aye
+  SLACK_WEBHOOK: https://hooks.slack.example/services/T0/B0/aye
+  SMTP_URL: smtps://mail.ocean.example
+  TEAMS_WEBHOOK: https://ocean.webhook.office.example/aye
+  WEBHOOK_URL: https://ocean.example/events
 kubernetes: {eventFilters: [{action: accept}]}
 slack: {signingSecret: aye aye}
 ";

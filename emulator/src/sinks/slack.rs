@@ -206,7 +206,7 @@ fn block(block: &Value) -> Result<(), &'static str> {
 
 /// Shows a message: who says what, in the colour of its bar.
 fn show(sinks: &Sinks, body: &Value, before: &str) {
-    let mut said = Vec::new();
+    let mut said = blocks(body);
     let mut color = None;
     let attachments = body.get("attachments").and_then(Value::as_array);
     for attachment in attachments.into_iter().flatten() {
@@ -219,7 +219,6 @@ fn show(sinks: &Sinks, body: &Value, before: &str) {
         }
         said.extend(blocks(attachment));
     }
-    said.extend(blocks(body));
     said.retain(|part| !part.trim().is_empty());
     // What stands for all of it where only one line is shown.
     if said.is_empty() {

@@ -35,6 +35,9 @@ mod tests;
 /// How many things one delivery may tell.
 const MOST: usize = 256;
 
+/// The title of what has none.
+const UNTITLED: &str = "Notification";
+
 /// How a body is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Form {
@@ -253,12 +256,7 @@ fn finished(
     }
     // Before several of these are in memory at once.
     fit::json(notification);
-    let is_empty = |text: &str| text.trim().is_empty();
-    if notification.build.is_none()
-        && is_empty(&notification.title)
-        && is_empty(&notification.message)
-        && notification.fields.is_empty()
-    {
+    if is_empty(notification) {
         return Err(Rejection::malformed(
             "there is nothing in it to tell: give a `message`, or a template in a notifier of the \
              project, and its name as ?notifier=",
@@ -266,6 +264,13 @@ fn finished(
     }
     said.value = Value::Null;
     Ok(Meaning::Said(vec![Ok(said)]))
+}
+
+/// Whether nobody would be told anything: what is called a notification and no more is nothing.
+fn is_empty(notification: &Notification) -> bool {
+    let Notification { title, message, fields, build, .. } = notification;
+    let is_title = !title.trim().is_empty() && title != UNTITLED;
+    build.is_none() && !is_title && message.trim().is_empty() && fields.is_empty()
 }
 
 /// What all of these tell together.
@@ -293,8 +298,9 @@ fn listed(value: &Value) -> Notification {
     let title = titles.into_iter().find(|name| text(&value[*name]).is_some());
     let members = value.as_object().into_iter().flatten();
     let fields = members.filter(|(name, _)| Some(name.as_str()) != title && *name != "url");
+    let title = title.and_then(|name| text(&value[name]));
     Notification {
-        title: title.and_then(|name| text(&value[name])).unwrap_or_default().into_owned(),
+        title: title.map_or_else(|| UNTITLED.to_owned(), Cow::into_owned),
         fields: fields.filter_map(|(name, value)| Some(field(name, &scalar(value)?))).collect(),
         url: value["url"].as_str().and_then(fit::link),
         ..Notification::default()

@@ -14,6 +14,9 @@
 //!   not signed: who has one such delivery can have it built again; the payload is its JSON text, decoded if it came as a form, and for
 //!   checks and trusted comments wrapped with a GitHub App's token; of an image its version's id,
 //!   its tag, the action and when its package changed, where GitHub says that
+//! - Reports: what GitHub says of our own statuses and check runs is ignored; whoever has such a
+//!   check run again, or presses its button `Run again`, has its build run again: the same event as
+//!   a new build
 //! - Limits: 25 MiB; a pull request from a fork needs a trusted author, or a trusted reviewer, and
 //!   no other event is at a commit that may be a fork's; GitHub's API has half of the time
 //!
@@ -32,7 +35,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::checks::{Completed, complete};
-use self::translation::{Delivery, Meaning, Need, Translated, changed_files, is_known, translate};
+use self::translation::{
+    Delivery, Meaning, Need, Translated, again, changed_files, is_known, translate,
+};
 use crate::answer::{Answer, Made};
 use crate::app::App;
 use crate::body;
@@ -43,6 +48,7 @@ use crate::host::writer::{self, Host};
 use crate::lenient::line;
 use crate::rejection::Rejection;
 
+mod again;
 mod checks;
 mod translation;
 
@@ -83,6 +89,11 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
     }
     let id = parts.headers.get("x-github-delivery").map(HeaderValue::as_bytes).unwrap_or_default();
     let delivery = Delivery { name, id, json, signed };
+    if let Some(again) = again(&delivery, &app.settings)?
+        && let Some(answer) = again::run(&app, deadline, &project, again).await?
+    {
+        return Ok(answer);
+    }
     let mut translated = match translate(delivery, &app.settings, &project)? {
         Meaning::Event(translated) => *translated,
         Meaning::Skipped { status, reason } => {
@@ -111,15 +122,15 @@ async fn receive(State(app): State<App>, request: Request) -> Result<Answer, Rej
 
     // Act.
     let Completed { event, note } = complete(&app, deadline, &project, translated).await?;
-    make(&app, deadline, &project, event, note).await
+    make(&app, deadline, &project, events_of(event, &app.settings), note).await
 }
 
-/// Makes the build of an event, or the two of it.
+/// Makes the builds of events.
 async fn make(
     app: &App,
     deadline: Instant,
     project: &Project,
-    event: Event,
+    events: Vec<Event>,
     note: Option<String>,
 ) -> Result<Answer, Rejection> {
     let noted = |mut made: Made| {
@@ -128,7 +139,7 @@ async fn make(
         made.reason = reasons.join("; ");
         made
     };
-    let events = events_of(event, &app.settings).into_iter().map(Ok).collect();
+    let events = events.into_iter().map(Ok).collect();
     Ok(match builds::answer(app, deadline, project, "Complete", events).await? {
         Answer::Made { status, made } => Answer::Made { status, made: Box::new(noted(*made)) },
         Answer::Several { status, results } => {

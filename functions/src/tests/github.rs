@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod again;
 mod app;
 mod table;
 

@@ -159,11 +159,11 @@ async fn a_project_that_lacks_a_setting_is_told_which() {
     }
     assert!(world.is_untouched().await);
     expect_test::expect![[r#"
-        slack: to tell slack anything, the project must have SLACK_WEBHOOK or SLACK_BOT_TOKEN: in its secrets
-        teams: to tell teams anything, the project must have TEAMS_WEBHOOK: in its secrets
-        webhook: to tell webhook anything, the project must have WEBHOOK_URL: in its secrets
-        email: to tell email anything, the project must have EMAIL_FROM and EMAIL_TO: in its secrets
-        github: to tell github anything, the project must have GITHUB_TOKEN or GITHUB_APP_TOKEN or APP_ID: in its secrets, as github.token
+        slack: to tell slack anything, the project needs SLACK_WEBHOOK or SLACK_BOT_TOKEN in its secrets
+        teams: to tell teams anything, the project needs TEAMS_WEBHOOK in its secrets
+        webhook: to tell webhook anything, the project needs WEBHOOK_URL in its secrets
+        email: to tell email anything, the project needs EMAIL_FROM and EMAIL_TO in its secrets
+        github: to tell github anything, the project needs GITHUB_TOKEN or GITHUB_APP_TOKEN or APP_ID (or its github.token) in its secrets
         slack: the project has no notifier `releases` of the kind slack; it has: none
     "#]].assert_eq(&told);
 }

@@ -19,6 +19,7 @@ mod gitea;
 mod github;
 mod gitlab;
 mod kubernetes;
+mod notify;
 mod registry;
 mod slack;
 

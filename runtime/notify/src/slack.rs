@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::outbox::Message;
-use crate::{Notification, Outbox, TellError, Told, Variables, text};
+use crate::{Notification, Outbox, TellError, Told, Tone, Variables, text};
 
 mod classic;
 mod markup;
@@ -96,8 +96,10 @@ impl Bot<'_> {
             body["ts"] = moment.into();
             match self.call("chat.update", &body).await {
                 Ok(_) => {
-                    let reply = message::reply(notification, home, moment);
-                    self.call("chat.postMessage", &reply).await?;
+                    if notification.tone != Tone::Running {
+                        let reply = message::reply(notification, home, moment);
+                        self.call("chat.postMessage", &reply).await?;
+                    }
                     let handle = Some(json!({"channel": home, "ts": moment}));
                     let said = format!("changed the message in Slack's {channel}: {title}");
                     return Ok(Told { handle, said });

@@ -1,6 +1,9 @@
 //! How notifiers are told, by workers and by pods that tell one thing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{SettingsError, seconds, truth, wrong};
 use crate::template::Template;
@@ -74,6 +77,32 @@ impl NotifySettings {
         ];
         let all = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
         all.filter(|(_, value)| !value.is_empty()).collect()
+    }
+}
+
+/// What a pod that tells one thing is told, in variables whose names depend on whom it tells.
+#[derive(Clone, Debug, Default)]
+pub struct NoticeSettings(BTreeMap<String, SecretString>);
+
+impl NoticeSettings {
+    /// Reads these variables from the environment of this process.
+    pub fn from_environment(names: &[&str]) -> NoticeSettings {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        NoticeSettings::read(names, |name| std::env::var(name).ok())
+    }
+
+    /// Reads these variables. One that is empty is set.
+    pub fn read(names: &[&str], variable: impl Fn(&str) -> Option<String>) -> NoticeSettings {
+        let found = names.iter().filter_map(|name| {
+            let value = SecretString::from(variable(name)?);
+            Some(((*name).to_owned(), value))
+        });
+        NoticeSettings(found.collect())
+    }
+
+    /// One of them, if it is set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(ExposeSecret::expose_secret)
     }
 }
 

@@ -234,3 +234,54 @@ fn a_worker_that_starts_others_knows_how_they_are_made() {
     assert_eq!(read.worker_image, "w:2");
     assert_eq!(read.script_limits, settings.script_limits);
 }
+
+#[test]
+fn only_the_installations_own_worker_of_who_tells_github_has_the_app() {
+    let settings = Settings {
+        app_secret: Some("our-app".to_owned()),
+        github_hosts: vec!["a.example".to_owned(), "b.example".to_owned()],
+        ..Settings::default()
+    };
+    let environment = |keys: Value, settings: &Settings| {
+        let mut all = json!({
+            "cloneURL": "https://example.com/brig.git",
+            "vcsSidecar": "git-sidecar:1",
+            "notifiers": r#"[{"kind": "slack"}, {"kind": "github"}]"#,
+        });
+        all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        let project = project(all);
+        let spec = pod(&project, &build(&project), Clone::Yes, settings).spec.unwrap();
+        let sidecar = spec.init_containers.unwrap()[0].env.clone().unwrap();
+        let runner = spec.containers[0].env.clone().unwrap();
+        assert!(sidecar.iter().all(|variable| !variable.name.starts_with("APP_")));
+        runner
+            .into_iter()
+            .filter(|variable| variable.name.starts_with("APP_") || variable.name == "GITHUB_HOSTS")
+            .collect::<Vec<EnvVar>>()
+    };
+    let given = serde_json::to_value(environment(json!({}), &settings)).unwrap();
+    let of = |key: &str| {
+        json!({"name": key, "valueFrom": {"secretKeyRef": {
+            "name": "our-app", "key": key, "optional": true,
+        }}})
+    };
+    let text = |name: &str, value: &str| json!({"name": name, "value": value});
+    let expected = [
+        of("APP_ID"),
+        of("APP_KEY"),
+        text("APP_SECRET", "our-app"),
+        text("GITHUB_HOSTS", "a.example,b.example"),
+    ];
+    assert_eq!(given, json!(expected));
+    for keys in [
+        json!({"notifiers": r#"[{"kind": "slack"}]"#}),
+        json!({"notifiers": ""}),
+        json!({"worker.registry": "evil.example"}),
+        json!({"worker.name": "evil"}),
+        json!({"worker.tag": "evil"}),
+        json!({"workerCommand": "sh -c env"}),
+    ] {
+        assert_eq!(environment(keys.clone(), &settings), [], "{keys}");
+    }
+    assert_eq!(environment(json!({}), &Settings::default()), []);
+}

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod clone;
+mod notify;
 mod run;
 mod sweep;
 
@@ -45,6 +46,22 @@ enum Role {
     /// Takes the variables of Brigade's git-sidecar, and needs the program git in its image. The
     /// event's commit is checked out. May be run again.
     Clone,
+    /// Tell Slack, Teams, GitHub, a webhook or a mailbox one thing, as the pods of notifiers do
+    ///
+    /// What is told is the variable NOTIFICATION, in JSON, or what the options say; for Slack also
+    /// the variables of technosophos/slack-notify. Whom, is in variables, since it is secret:
+    ///
+    /// \b
+    ///   slack    SLACK_WEBHOOK, or SLACK_BOT_TOKEN and SLACK_CHANNEL
+    ///   teams    TEAMS_WEBHOOK
+    ///   github   GITHUB_TOKEN
+    ///   webhook  WEBHOOK_URL
+    ///   email    SMTP_URL, EMAIL_FROM and EMAIL_TO
+    ///
+    /// It is tried for NOTIFY_BUDGET seconds, 300 by default. Ends with 0 if they were told, with 1
+    /// if they cannot be, and with 75 if they could not be told now, and may be later.
+    #[command(verbatim_doc_comment)]
+    Notify(notify::Arguments),
 }
 
 /// Plays the role that the arguments name, of which the first is the program's name; ends the process
@@ -79,6 +96,11 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
             let cluster = Cluster::connect(&worker.home).await?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
+        Role::Notify(arguments) => {
+            let environment = arguments.environment();
+            let told = notify::run(&arguments, &environment, &settings, interrupted()).await;
+            Ok(notify::say(told, std::io::stdout(), std::io::stderr()))
+        }
         Role::Sweep(arguments) => {
             let environment = SweepSettings::from_environment()?;
             let cluster = Cluster::connect(sweep::namespace(&arguments, &settings)).await?;
@@ -88,12 +110,15 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
 }
 
 /// The arguments of this process. Brigade's controller starts its worker by `yarn -s start`, so a
-/// program of that name is told to run.
+/// program of that name is told to run; and one that is called `slack-notify` does what the program
+/// of that name did.
 fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let given: Vec<OsString> = given.collect();
-    match given.first() {
-        Some(program) if Path::new(program).file_name() == Some("yarn".as_ref()) => {
-            vec!["worker".into(), "run".into()]
+    let name = given.first().and_then(|program| Path::new(program).file_name()?.to_str());
+    match name {
+        Some("yarn") => vec!["worker".into(), "run".into()],
+        Some("slack-notify") => {
+            ["worker", "notify", "slack", "--as-slack-notify"].map(Into::into).into()
         }
         _ => given,
     }
@@ -111,5 +136,10 @@ fn the_command_of_brigades_controller_runs_a_build() {
         assert!(matches!(role(given), Ok(Role::Run)), "{given:?}");
     }
     assert!(matches!(role(&["worker", "clone"]), Ok(Role::Clone)));
+    for given in [&["/slack-notify"][..], &["slack-notify", "--help"]] {
+        assert!(matches!(role(given), Ok(Role::Notify(it)) if it.as_slack_notify), "{given:?}");
+    }
+    assert!(matches!(role(&["worker", "notify", "teams"]), Ok(Role::Notify(_))));
+    assert!(role(&["worker", "notify", "pigeon"]).is_err());
     assert!(role(&["worker", "-s", "start"]).is_err());
 }

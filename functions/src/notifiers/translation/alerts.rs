@@ -49,9 +49,7 @@ pub(super) fn read(value: &Value) -> Option<Result<Said, String>> {
             title: title(value, alerts, firing.len()),
             message: lines.join("\n"),
             tone: tone(&firing),
-            fields: fields
-                .filter_map(|(name, value)| Some(field(name, &scalar(value)?)))
-                .collect(),
+            fields: fields.filter_map(|(name, value)| Some(field(name, &scalar(value)?))).collect(),
             url: value["externalURL"].as_str().and_then(fit::link),
             time: time("startsAt", &firing).max(time("endsAt", &over)),
             ..Notification::default()

@@ -101,8 +101,7 @@ fn message(pushed: &[Pushed]) -> String {
             ("chart_push", images) => format!("New Chart {images} available!"),
             ("image_delete", images) => format!("{} deleted", or(images, "An image was")),
             ("chart_delete", images) => format!("{} deleted", or(images, "A chart was")),
-            (kind, "") => title(kind).0.to_owned(),
-            (kind, images) => format!("{}: {images}", title(kind).0),
+            (_, images) => images.to_owned(),
         }
     };
     kinds.iter().map(line).collect::<Vec<_>>().join("\n")

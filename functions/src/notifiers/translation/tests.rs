@@ -204,14 +204,14 @@ fn several_images_of_one_delivery_are_told_together() {
     check(
         harbor("SCANNING_FAILED"),
         expect![[r#"
-        Scan Failed
-        Scan Failed: team/app:1.0
-        bad
-        - Registry: hub.example
-        - Digest: sha256:8a2f
-        - By: ada
-        2026-03-01T10:00:00Z
-        image hub.example/team/app:1.0"#]],
+            Scan Failed
+            team/app:1.0
+            bad
+            - Registry: hub.example
+            - Digest: sha256:8a2f
+            - By: ada
+            2026-03-01T10:00:00Z
+            image hub.example/team/app:1.0"#]],
     );
 }
 

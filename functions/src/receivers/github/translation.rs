@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use runtime::build::BuildId;
 use runtime::event::{Event, Identity};
 use runtime::github::is_commit;
 use runtime::project::Project;
@@ -23,6 +25,7 @@ pub(super) use self::about::changed_files;
 
 mod about;
 mod members;
+mod own;
 mod package;
 mod revision;
 
@@ -97,6 +100,15 @@ pub(super) enum Meaning {
     Ignored {
         reason: String,
     },
+}
+
+/// A build that is to be run again.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) build: BuildId,
+    pub(super) identity: Identity,
+    pub(super) time: Option<Timestamp>,
+    pub(super) installation: Option<u64>,
 }
 
 /// An event, and what goes with it.
@@ -198,6 +210,9 @@ pub(super) fn translate(
     if let Some(skipped) = skip(name, &body, settings, is_asked) {
         return Ok(skipped);
     }
+    if let Some(reason) = own::written(name, &body) {
+        return Ok(Meaning::Ignored { reason });
+    }
     let is_own_check = body.suite().is_some() && settings.app_id.is_some();
     let revision = revision(name, &body, settings, is_own_check || project.allow_forks);
     let Some(revision) = revision else {
@@ -223,6 +238,25 @@ pub(super) fn translate(
     Ok(Meaning::Event(Box::new(Translated { event, seen, need, installation })))
 }
 
+/// The build that a delivery asks to have run again, if it is one of a check run.
+pub(super) fn again(
+    delivery: &Delivery<'_>,
+    settings: &Settings,
+) -> Result<Option<Again>, Rejection> {
+    if delivery.name != "check_run" {
+        return Ok(None);
+    }
+    let body: Body = json_object(&delivery.json)?;
+    let is_ours = shape(&body) == Some("check_run") && foreign(&body, settings).is_none();
+    let build = own::again(&body).filter(|_| is_ours);
+    Ok(build.map(|build| Again {
+        build,
+        identity: started(delivery),
+        time: time(delivery.name, &body),
+        installation: body.installation.as_ref().and_then(members::Numbered::id),
+    }))
+}
+
 /// What tells an event from another: its body. Of what a person or a program starts, the body may be
 /// that of the last time, byte for byte, so GitHub's name of the delivery does as well.
 fn identity(delivery: &Delivery<'_>, body: &Body) -> Identity {
@@ -231,7 +265,12 @@ fn identity(delivery: &Delivery<'_>, body: &Body) -> Identity {
         "check_run" => body.action.as_deref() == Some("requested_action"),
         _ => false,
     };
-    if !is_started || delivery.id.is_empty() {
+    if is_started { started(delivery) } else { Identity::Content(delivery.signed.clone()) }
+}
+
+/// What tells apart what people start, again and again with the same body.
+fn started(delivery: &Delivery<'_>) -> Identity {
+    if delivery.id.is_empty() {
         return Identity::Content(delivery.signed.clone());
     }
     // No body has this byte.
@@ -367,17 +406,19 @@ fn skip(
             ),
         });
     }
-    if let Some(own) = settings.app_id
-        && let Some((what, app)) = checked(body)
-        && app != Some(own)
-    {
-        let app = app.map_or("none".to_owned(), |app| app.to_string());
-        return Some(Meaning::Ignored {
-            reason: format!("the {what} is of the GitHub App {app}, APP_ID is {own}"),
-        });
+    if let Some(reason) = foreign(body, settings) {
+        return Some(Meaning::Ignored { reason });
     }
     let reason = stranger(body, settings)?;
     Some(Meaning::Skipped { status: "build skipped", reason })
+}
+
+/// Why a check is ignored that is of another App than ours.
+fn foreign(body: &Body, settings: &Settings) -> Option<String> {
+    let own = settings.app_id?;
+    let (what, app) = checked(body).filter(|(_, app)| *app != Some(own))?;
+    let app = app.map_or("none".to_owned(), |app| app.to_string());
+    Some(format!("the {what} is of the GitHub App {app}, APP_ID is {own}"))
 }
 
 /// The App that a check is of.

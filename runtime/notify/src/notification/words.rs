@@ -12,22 +12,26 @@ use crate::text;
 const NAMED: usize = 5;
 
 impl Notification {
-    /// Its line.
+    /// Whether it has a line above what it says.
+    pub fn is_titled(&self) -> bool {
+        self.build.is_some() || !text::line(&self.title, 1000).is_empty()
+    }
+
+    /// Its line; without one, the beginning of what it says.
     pub fn headline(&self) -> String {
         let title = text::line(&self.title, 1000);
         match &self.build {
-            Some(build) if title.is_empty() => text::line(&build.headline(), 1000),
-            _ if title.is_empty() => text::line(&self.message, 200),
-            _ => title,
+            _ if !title.is_empty() => title,
+            Some(build) => text::line(&build.headline(), 1000),
+            None => text::line(&self.message, 200),
         }
     }
 
-    /// What it says below its line: nothing, if that says all of it.
+    /// What it says below its line, or without one.
     pub fn body(&self) -> String {
         let message = text::lines(&self.message, 100_000);
         match &self.build {
             Some(build) if message.is_empty() => text::lines(build.words(), 100_000),
-            _ if message == self.headline() => String::new(),
             _ => message,
         }
     }

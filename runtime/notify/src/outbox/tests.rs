@@ -4,37 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Answer, HeaderValue, Message, Method, Names, Outbox, OutboxOptions, StatusCode, Url};
+use super::{Answer, HeaderValue, Message, Method, Names, Outbox, OutboxOptions, StatusCode};
 use crate::TellError;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::Request;
-use axum::response::IntoResponse;
+use crate::sample::{Got, outbox, relayed, sink};
 
-/// The address of a server that answers so.
-async fn server<F, A>(answer: F) -> String
-where
-    F: Fn(String, Bytes) -> A + Clone + Send + Sync + 'static,
-    A: IntoResponse,
-{
-    let handle = move |request: Request| {
-        let answer = answer.clone();
-        async move {
-            let (parts, body) = request.into_parts();
-            let line = format!("{} {}", parts.method, parts.uri);
-            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            answer(line, body).into_response()
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handle)).await });
-    format!("http://{address}")
-}
-
-fn outbox(options: OutboxOptions) -> Outbox {
-    Outbox::new(OutboxOptions { allowed_hosts: vec!["127.0.0.1".to_owned()], ..options })
-}
+mod burst;
 
 fn message(url: &str) -> Message<'_> {
     let headers = [(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
@@ -48,8 +22,8 @@ async fn send(outbox: &Outbox, url: &str) -> Result<Answer, TellError> {
 
 #[tokio::test]
 async fn an_answer_comes_back_with_its_beginning() {
-    let url = server(|line, body| {
-        assert_eq!((line.as_str(), &body[..]), ("POST /a?b=%2F", &b"{\"a\":1}"[..]));
+    let url = sink(|got: &Got| {
+        assert_eq!((got.line.as_str(), &got.body[..]), ("POST /a?b=%2F", &b"{\"a\":1}"[..]));
         (StatusCode::NOT_FOUND, [("x-a", "b")], "x".repeat(2_000_000))
     });
     let url = format!("{}/a?b=%2F", url.await);
@@ -80,7 +54,7 @@ async fn what_may_pass_is_tried_again_and_nothing_else() {
     ] {
         let asked = Arc::new(AtomicU32::new(0));
         let counter = asked.clone();
-        let url = server(move |_line, _body| {
+        let url = sink(move |_got| {
             let first = counter.fetch_add(1, Ordering::SeqCst) == 0;
             let status = if first { status } else { 200 };
             (StatusCode::from_u16(status).unwrap(), [("retry-after", "0")])
@@ -93,7 +67,7 @@ async fn what_may_pass_is_tried_again_and_nothing_else() {
 
 #[tokio::test]
 async fn a_sink_may_say_itself_that_it_passes() {
-    let url = server(|_line, _body| "{\"retry_after\":0}").await;
+    let url = sink(|_got| "{\"retry_after\":0}").await;
     let outbox = outbox(OutboxOptions::default());
     let answer = outbox.send(message(&url), |answer| answer.attempts < 3).await.unwrap();
     assert_eq!(answer.attempts, 3);
@@ -101,9 +75,8 @@ async fn a_sink_may_say_itself_that_it_passes() {
 
 #[tokio::test]
 async fn more_than_is_left_is_not_waited_for() {
-    let url = server(|_line, _body| {
-        (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3600")], "slow\u{7}down")
-    });
+    let url =
+        sink(|_got| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3600")], "slow\u{7}down"));
     let error = send(&outbox(OutboxOptions::default()), &format!("{}/hook", url.await)).await;
     let error = error.unwrap_err().to_string();
     let said = "Slack at 127.0.0.1 did not take the message in 1 attempts: 429 slowdown; it asks for \
@@ -150,11 +123,11 @@ async fn a_message_follows_within_its_host_and_nowhere_else() {
         ("/308", "file:///etc/passwd", false),
         ("/308", "", false),
     ] {
-        let url = server(move |line, body| {
-            let (_method, from) = line.split_once(' ').unwrap();
+        let url = sink(move |got: &Got| {
+            let (_method, from) = got.line.split_once(' ').unwrap();
             let status = from[1..].parse().unwrap_or(200);
-            assert_eq!(&body[..], b"{\"a\":1}");
-            (StatusCode::from_u16(status).unwrap(), [("location", to)], line)
+            assert_eq!(&got.body[..], b"{\"a\":1}");
+            (StatusCode::from_u16(status).unwrap(), [("location", to)], got.line.clone())
         });
         let answer = send(&outbox(OutboxOptions::default()), &(url.await + path)).await;
         match answer {
@@ -172,9 +145,8 @@ async fn a_message_follows_within_its_host_and_nowhere_else() {
 
 #[tokio::test]
 async fn a_relay_is_given_all_messages_as_they_are() {
-    let relay = server(|line, _body| line).await;
-    let relay = Url::parse(&(relay + "/sinks/")).unwrap();
-    let outbox = Outbox::new(OutboxOptions { relay: Some(relay), ..OutboxOptions::default() });
+    let relay = sink(|got: &Got| got.line.clone()).await;
+    let outbox = relayed(&(relay + "/sinks/"));
     for (url, way) in [
         ("https://hooks.slack.com/services/T/B/X", "https/hooks.slack.com/services/T/B/X"),
         ("https://a.example:8443/w?sig=a%2Bb+c%3D&x", "https/a.example:8443/w?sig=a%2Bb+c%3D&x"),
@@ -297,7 +269,7 @@ async fn names_of_private_addresses_are_told_nothing() {
 
 #[tokio::test]
 async fn hosts_that_are_allowed_are_told_with_their_ports() {
-    let url = server(|_line, _body| "ok").await;
+    let url = sink(|_got| "ok").await;
     let port = url.rsplit_once(':').unwrap().1.to_owned();
     for (allowed, host, fits) in [
         ("127.0.0.1".to_owned(), "127.0.0.1", true),

@@ -224,7 +224,7 @@ async fn the_templates_of_a_notifier_are_put_together_of_the_build() {
 #[tokio::test]
 async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     let mut world = World::new(
-        "[{kind: slack, name: no, settings: {SLACK_WEBHOOK: URL}}, {kind: slack, name: none}, {kind: webhook, settings: {WEBHOOK_URL: 'http://127.0.0.1:1/hidden'}}]",
+        "[{kind: slack, name: refuser, settings: {SLACK_WEBHOOK: URL}}, {kind: slack, name: none}, {kind: webhook, settings: {WEBHOOK_URL: 'http://127.0.0.1:1/hidden'}}]",
     )
     .await;
     *world.refused.lock().unwrap() = true;
@@ -234,7 +234,7 @@ async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     world.outbox = Outbox::new(hasty);
     world.reporter(&build).end(&outcome(Phase::Failed)).await;
     let noted: BTreeMap<String, Value> = serde_json::from_value(world.noted(&build).await).unwrap();
-    for (name, error) in [("no", "403"), ("none", "SLACK_WEBHOOK"), ("webhook", "")] {
+    for (name, error) in [("refuser", "403"), ("none", "SLACK_WEBHOOK"), ("webhook", "")] {
         assert_eq!(noted[name]["failed"], "failed", "{noted:?}");
         assert!(noted[name]["error"].as_str().unwrap().contains(error), "{noted:?}");
     }

@@ -27,33 +27,39 @@ const LOGS: (usize, usize) = (3, 2800);
 /// What stands for the message where only a line is shown.
 const FALLBACK: usize = 500;
 
+/// What is said of a notification that says nothing, since Slack takes no message without a text.
+const NOTHING: &str = "a notification that says nothing";
+
 /// The body of a message. Where it goes is not in it, but for the channel of a webhook.
 pub(super) fn message(variables: &Variables, notification: &Notification) -> Value {
-    let title = notification.headline();
-    let fallback = match notification.body() {
-        body if body.is_empty() => title.clone(),
-        body if title.is_empty() => body,
-        body => format!("{title}\n{body}"),
+    let (said, is_titled) = (notification.body(), notification.is_titled());
+    let title = if is_titled { notification.headline() } else { String::new() };
+    let fallback = match (title.is_empty(), said.is_empty()) {
+        (true, true) => NOTHING.to_owned(),
+        (true, false) => said.clone(),
+        (false, true) => title.clone(),
+        (false, false) => format!("{title}\n{said}"),
     };
-    let fallback = if fallback.is_empty() { "a notification that says nothing" } else { &fallback };
-    let fallback = plain(fallback, FALLBACK);
-    let mut attachment = json!({
-        "color": color(variables, notification),
-        "blocks": blocks(notification),
-    });
-    // Without blocks, this is what is shown.
-    attachment["fallback"] = fallback.clone().into();
+    let fallback = plain(&fallback, FALLBACK);
+    let (above, beside) = if is_titled {
+        (json!({"type": "header", "text": text(&title, HEADER)}), said)
+    } else {
+        let said = if said.is_empty() { NOTHING } else { &said };
+        (json!({"type": "section", "text": text(said, SECTION)}), String::new())
+    };
+    // Without blocks, the fallback is what is shown.
     let mut body = json!({
         "text": fallback,
-        "attachments": [attachment],
+        "blocks": [above],
+        "attachments": [{
+            "color": color(variables, notification),
+            "fallback": fallback,
+            "blocks": blocks(notification, &beside),
+        }],
         "mrkdwn": false,
         "unfurl_links": false,
         "unfurl_media": false,
     });
-    if !title.is_empty() {
-        let title = json!({"type": "plain_text", "text": plain(&title, HEADER), "emoji": false});
-        body["blocks"] = json!([{"type": "header", "text": title}]);
-    }
     speaker(variables, &mut body);
     body
 }
@@ -64,7 +70,7 @@ pub(super) fn reply(notification: &Notification, channel: &str, thread: &str) ->
     json!({
         "channel": channel,
         "thread_ts": thread,
-        "text": if line.is_empty() { "the message above was changed".to_owned() } else { line },
+        "text": if line.is_empty() { NOTHING.to_owned() } else { line },
         "mrkdwn": false,
         "unfurl_links": false,
         "unfurl_media": false,
@@ -104,13 +110,11 @@ fn is_color(color: &str) -> bool {
     is_hex || ["good", "warning", "danger"].contains(&color)
 }
 
-/// What is beside the bar. Slack takes no attachment that has nothing in it.
-fn blocks(notification: &Notification) -> Vec<Value> {
+/// What is beside the bar: what is said there, and all that belongs to it.
+fn blocks(notification: &Notification, said: &str) -> Vec<Value> {
     let mut blocks = Vec::new();
-    let body = notification.body();
-    if !body.is_empty() {
-        let text = json!({"type": "plain_text", "text": plain(&body, SECTION), "emoji": false});
-        blocks.push(json!({"type": "section", "text": text}));
+    if !said.is_empty() {
+        blocks.push(json!({"type": "section", "text": text(said, SECTION)}));
     }
     let values = notification.values();
     let shown: Vec<Value> = values.iter().filter_map(field).take(FIELDS).collect();
@@ -139,14 +143,20 @@ fn blocks(notification: &Notification) -> Vec<Value> {
         let link = link.replace('|', "%7C").replace('&', "&amp;");
         rest.push(format!("<{link}|Open>"));
     }
+    // A bar is beside something, or not there.
     if rest.is_empty() && blocks.is_empty() {
-        rest.push("No more is known.".to_owned());
+        rest.push("Brigantine".to_owned());
     }
     if !rest.is_empty() {
         let text = json!({"type": "mrkdwn", "text": rest.join(" · ")});
         blocks.push(json!({"type": "context", "elements": [text]}));
     }
     blocks
+}
+
+/// A text that is not formatted. Slack takes none that is empty.
+fn text(text: &str, most: usize) -> Value {
+    json!({"type": "plain_text", "text": plain(text, most), "emoji": false})
 }
 
 fn markup_section(text: &str) -> Value {

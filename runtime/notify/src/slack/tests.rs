@@ -405,8 +405,51 @@ fn whatever_strangers_write_is_a_message_within_limits() {
     let nothing = message::message(&variables(&[]), &Notification::default());
     fits(&nothing);
     assert_eq!(nothing["text"], "a notification that says nothing");
-    let only = Notification { message: "only this".to_owned(), ..Notification::default() };
-    assert_eq!(message::message(&variables(&[]), &only)["blocks"][0]["text"]["text"], "only this");
+}
+
+#[test]
+fn what_has_no_title_is_said_once() {
+    let only = Notification { message: "only\n*this*".to_owned(), ..Notification::default() };
+    check(
+        &only,
+        &expect![[r##"
+        {
+          "attachments": [
+            {
+              "blocks": [
+                {
+                  "elements": [
+                    {
+                      "text": "Brigantine",
+                      "type": "mrkdwn"
+                    }
+                  ],
+                  "type": "context"
+                }
+              ],
+              "color": "#6e7781",
+              "fallback": "only\n*this*"
+            }
+          ],
+          "blocks": [
+            {
+              "text": {
+                "emoji": false,
+                "text": "only\n*this*",
+                "type": "plain_text"
+              },
+              "type": "section"
+            }
+          ],
+          "mrkdwn": false,
+          "text": "only\n*this*",
+          "unfurl_links": false,
+          "unfurl_media": false
+        }"##]],
+    );
+    let title = Notification { title: "only this".to_owned(), ..Notification::default() };
+    let body = message::message(&variables(&[]), &title).to_string();
+    assert_eq!(body.matches("only this").count(), 3, "a header and two fallbacks: {body}");
 }
 
 #[test]

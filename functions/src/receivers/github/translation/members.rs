@@ -20,6 +20,9 @@ pub(super) struct Body {
     pub(super) check_suite: Option<CheckSuite>,
     pub(super) comment: Option<Subject>,
     pub(super) commit: Option<Commit>,
+    /// What a status is of.
+    #[serde(deserialize_with = "text")]
+    pub(super) context: Option<String>,
     #[serde(deserialize_with = "moment")]
     pub(super) created_at: Option<Timestamp>,
     pub(super) deleted: bool,
@@ -45,6 +48,8 @@ pub(super) struct Body {
     pub(super) registry_package: Option<Package>,
     pub(super) release: Option<Subject>,
     pub(super) repository: Option<Repository>,
+    #[serde(deserialize_with = "object")]
+    pub(super) requested_action: Option<RequestedAction>,
     pub(super) review: Option<Subject>,
     pub(super) sha: Option<String>,
     pub(super) state: Option<IgnoredAny>,
@@ -151,8 +156,19 @@ pub(super) struct CheckRun {
     pub(super) check_suite: Option<CheckSuite>,
     #[serde(deserialize_with = "moment")]
     pub(super) completed_at: Option<Timestamp>,
+    /// What the App calls it.
+    #[serde(deserialize_with = "text")]
+    pub(super) external_id: Option<String>,
     #[serde(deserialize_with = "moment")]
     pub(super) started_at: Option<Timestamp>,
+}
+
+/// The button of a check run that somebody pressed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RequestedAction {
+    #[serde(deserialize_with = "text")]
+    pub(super) identifier: Option<String>,
 }
 
 /// Where a workflow ran, or what a merge queue merges.

@@ -1,0 +1,220 @@
+//! The role `notify`: one thing is told, once, as the pod of a notifier does.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::Timestamp;
+use notify::{
+    CLASSIC_NAMES, Field, Notification, Outbox, OutboxOptions, TellError, Told, Tone, Variables,
+    names, tell, tell_as_written, text,
+};
+use runtime::project::NotifierKind;
+use runtime::settings::{NoticeSettings, Settings};
+
+#[cfg(test)]
+mod tests;
+
+/// What ends a program that would succeed later: `EX_TEMPFAIL` of sysexits.h.
+const LATER: u8 = 75;
+
+/// What technosophos/slack-notify ended with when Slack was not told.
+const NOT_SENT: u8 = 2;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Who is told
+    #[arg(value_parser = kind())]
+    kind: NotifierKind,
+    /// What is told, in plain text, instead of the variable NOTIFICATION
+    #[arg(long, short, value_name = "TEXT")]
+    message: Option<String>,
+    /// Its line above
+    #[arg(long, short, value_name = "TEXT")]
+    title: Option<String>,
+    /// How it is meant, which has a colour
+    #[arg(long, value_parser = tone())]
+    tone: Option<Tone>,
+    /// A colour of its own, #rrggbb, or in Slack good, warning or danger
+    #[arg(long)]
+    color: Option<String>,
+    /// A named value; may be given several times
+    #[arg(long = "field", short, value_name = "NAME=VALUE", value_parser = field)]
+    fields: Vec<Field>,
+    /// Where there is more of it
+    #[arg(long)]
+    url: Option<String>,
+    /// Say what would be sent, and send nothing [default: the variable NOTIFY_DRY_RUN, else no]
+    #[arg(long)]
+    dry_run: bool,
+    /// Do as technosophos/slack-notify did
+    #[arg(long, hide = true)]
+    pub(crate) as_slack_notify: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Notified {
+    /// What is printed of what was done, or would be.
+    said: Vec<String>,
+    /// What went wrong, and the exit code that says so.
+    wrong: Option<(String, u8)>,
+}
+
+impl Arguments {
+    /// The variables that say whom to tell, and what.
+    pub(crate) fn environment(&self) -> NoticeSettings {
+        NoticeSettings::from_environment(&self.names())
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        let classic = if self.kind == NotifierKind::Slack { CLASSIC_NAMES } else { &[] };
+        [&["NOTIFICATION"], names(self.kind), classic].concat()
+    }
+
+    /// What the options say, if they say anything.
+    fn notification(&self) -> Option<Notification> {
+        let says_nothing = self.message.is_none() && self.title.is_none() && self.fields.is_empty();
+        (!says_nothing).then(|| Notification {
+            id: format!("notify-{}", Timestamp::now().as_nanosecond()),
+            title: self.title.clone().unwrap_or_default(),
+            message: self.message.clone().unwrap_or_default(),
+            tone: self.tone.unwrap_or_default(),
+            color: self.color.clone(),
+            fields: self.fields.clone(),
+            url: self.url.clone(),
+            time: Some(Timestamp::now()),
+            ..Notification::default()
+        })
+    }
+}
+
+/// Tells it, unless it is to end before.
+pub(crate) async fn run(
+    arguments: &Arguments,
+    environment: &NoticeSettings,
+    settings: &Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Notified {
+    let mut options = OutboxOptions::of(settings);
+    options.dry_run |= arguments.dry_run;
+    let outbox = Outbox::new(options);
+    let telling = async {
+        match choose(arguments, environment) {
+            Ok(Some(notification)) => {
+                let variables = variables(&arguments.names(), environment);
+                tell(arguments.kind, &variables, &notification, None, &outbox).await
+            }
+            Ok(None) => {
+                let variables = variables(CLASSIC_NAMES, environment);
+                tell_as_written(&variables, &outbox).await
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let told = tokio::select! {
+        biased;
+        () = shutdown => Err(TellError::Away {
+            sink: arguments.kind.to_string(),
+            attempts: 1,
+            words: "the program was told to end".to_owned(),
+        }),
+        told = telling => told,
+    };
+    match told {
+        Ok(_) if outbox.is_dry() => Notified { said: outbox.withheld(), wrong: None },
+        Ok(_) if arguments.as_slack_notify => {
+            // The status of Slack's only yes.
+            Notified { said: vec!["200 OK".to_owned()], wrong: None }
+        }
+        Ok(Told { said, .. }) => Notified { said: vec![said], wrong: None },
+        Err(error) => {
+            let wrong = if arguments.as_slack_notify { classic(&error) } else { wrong(&error) };
+            Notified { said: Vec::new(), wrong: Some(wrong) }
+        }
+    }
+}
+
+/// Prints what came of it; the exit code says whether it was told.
+pub(crate) fn say(notified: Notified, mut out: impl Write, mut err: impl Write) -> ExitCode {
+    for said in notified.said {
+        let _nobody_reads = writeln!(out, "{said}");
+    }
+    match notified.wrong {
+        None => ExitCode::SUCCESS,
+        Some((words, code)) => {
+            let _nobody_reads = writeln!(err, "{words}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// What is told: nothing, where it is what technosophos/slack-notify would tell.
+fn choose(
+    arguments: &Arguments,
+    environment: &NoticeSettings,
+) -> Result<Option<Notification>, TellError> {
+    if arguments.as_slack_notify {
+        return Ok(None);
+    }
+    if let Some(notification) = arguments.notification() {
+        return Ok(Some(notification));
+    }
+    let set = |name| environment.get(name).filter(|value| !value.trim().is_empty());
+    let wrong = |problem: String| TellError::Variable { name: "NOTIFICATION", problem };
+    match set("NOTIFICATION") {
+        // A list would do for the parser.
+        Some(json) if !json.trim_start().starts_with('{') => {
+            Err(wrong("is no notification in JSON: it does not begin with {".to_owned()))
+        }
+        Some(json) => {
+            let read = serde_json::from_str(json);
+            read.map(Some).map_err(|error| {
+                let error = text::line(&error.to_string(), 200);
+                wrong(format!("is no notification in JSON: {error}"))
+            })
+        }
+        None if arguments.kind == NotifierKind::Slack && set("SLACK_MESSAGE").is_some() => Ok(None),
+        None => Err(wrong("is not set: set it, or say what is told by --message".to_owned())),
+    }
+}
+
+/// The variables of a notifier; of one of Slack's it counts that it is there, not what is in it.
+fn variables(names: &[&str], environment: &NoticeSettings) -> Variables {
+    Variables::of(names, |name| match environment.get(name)? {
+        "" if name == "SLACK_MARKDOWN" => Some("true".to_owned()),
+        value => Some(value.to_owned()),
+    })
+}
+
+/// What is printed of an error, and the exit code that says whether it passes.
+fn wrong(error: &TellError) -> (String, u8) {
+    match error {
+        TellError::Away { .. } => (error.to_string(), LATER),
+        _ => (error.to_string(), 1),
+    }
+}
+
+/// The words and the exit codes of technosophos/slack-notify.
+fn classic(error: &TellError) -> (String, u8) {
+    match error {
+        TellError::Variable { name: "SLACK_WEBHOOK", .. } => ("URL is required".to_owned(), 1),
+        TellError::Variable { name: "SLACK_MESSAGE", .. } => ("Message is required".to_owned(), 1),
+        _ => (format!("Error sending message: {error}"), NOT_SENT),
+    }
+}
+
+fn kind() -> impl TypedValueParser<Value = NotifierKind> {
+    PossibleValuesParser::new(NotifierKind::ALL.map(NotifierKind::name))
+        .try_map(|name| NotifierKind::parse(&name).ok_or("no such notifier"))
+}
+
+fn tone() -> impl TypedValueParser<Value = Tone> {
+    PossibleValuesParser::new(["neutral", "running", "good", "warning", "bad"])
+        .try_map(|name| serde_json::from_value(name.into()).map_err(|_quoting| "no such tone"))
+}
+
+fn field(text: &str) -> Result<Field, &'static str> {
+    let (name, value) = text.split_once('=').ok_or("it has no `=` between a name and a value")?;
+    Ok(Field { name: name.trim().to_owned(), value: value.to_owned() })
+}
