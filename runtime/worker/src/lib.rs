@@ -5,6 +5,9 @@ mod notify;
 mod run;
 mod sweep;
 
+#[cfg(test)]
+mod sink;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
