@@ -103,7 +103,9 @@ async fn who_never_answers_is_away_when_the_budget_is_spent() {
     drop(listener);
     let error = send(&outbox(OutboxOptions { budget, ..OutboxOptions::default() }), &url).await;
     let error = error.unwrap_err().to_string();
-    assert!(error.contains("it cannot be reached: ") && !error.contains("secret"), "{error}");
+    // A machine that is busy enough does not even say so.
+    let said = error.contains("it cannot be reached: ") || error.contains("no answer in ");
+    assert!(said && !error.contains("secret"), "{error}");
 }
 
 #[tokio::test]
