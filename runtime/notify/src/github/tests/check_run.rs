@@ -60,7 +60,8 @@ async fn a_check_run_is_what_its_variables_say() {
           },
           "started_at": "now",
           "status": "in_progress"
-        }"#]].assert_eq(&serde_json::to_string_pretty(&made(&[]).await).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&made(&[]).await).unwrap());
     let all = made(&[
         ("CHECK_NAME", "Lint"),
         ("CHECK_TITLE", "It ran"),
@@ -98,7 +99,8 @@ async fn a_check_run_is_what_its_variables_say() {
           },
           "started_at": "2026-03-01T10:00:00Z",
           "status": "completed"
-        }"#]].assert_eq(&serde_json::to_string_pretty(&all.await).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&all.await).unwrap());
     let long = "ä".repeat(LIMIT);
     let cut = made(&[("CHECK_SUMMARY", &long), ("CHECK_TEXT", &format!("{long}end"))]).await;
     assert_eq!(cut["output"]["summary"].as_str().unwrap().len(), LIMIT - 1);
