@@ -451,11 +451,14 @@ fn what_a_notifier_told_a_program_is_told_again() {
         message: "All hands".to_owned(),
         ..Notification::default()
     };
-    check(event("dev.brigantine.notification", json!(said)), expect![[r#"
+    check(
+        event("dev.brigantine.notification", json!(said)),
+        expect![[r#"
         Watch
         All hands
         neutral
-        2026-03-01T10:00:00Z"#]]);
+        2026-03-01T10:00:00Z"#]],
+    );
 }
 
 #[test]
