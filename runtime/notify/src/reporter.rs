@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::{BuildReport, JobReport, Outbox};
 
+pub use gather::FlushError;
 use lane::{Lane, Step};
 use noted::Notes;
 
@@ -32,6 +33,9 @@ mod noted;
 mod story;
 mod window;
 mod words;
+
+#[cfg(test)]
+mod tests;
 
 /// How builds are told of.
 #[derive(Clone, Debug)]
@@ -117,6 +121,24 @@ impl Reporter {
         Some(Reporter { desk, lanes, budget: options.budget })
     }
 
+    /// Whether somebody who wants to know how the build ended has not been told.
+    pub async fn is_behind(&self, outcome: &Outcome) -> bool {
+        let mut wanted = vec![story::moment(outcome.phase)];
+        if outcome.phase == Phase::Succeeded {
+            wanted.push(Moment::Recovered);
+        }
+        let names: Vec<String> = {
+            let hub = self.desk.hub();
+            let waiting = hub
+                .lanes
+                .iter()
+                .filter(|(to, _)| wanted.iter().any(|moment| to.on.contains(moment)));
+            waiting.map(|(to, _)| to.name.clone()).collect()
+        };
+        let notes = self.desk.notes.lock().await;
+        outcome.concerns() && names.iter().any(|name| !notes.get(name).is_past(wanted[0]))
+    }
+
     /// What hears of the build while it runs.
     pub fn listener(&self) -> Listener {
         let desk = self.desk.clone();
@@ -171,6 +193,20 @@ impl Reporter {
                 false
             }
         }
+    }
+}
+
+/// Tells what was collected for a notifier of this name, if whoever is to tell it seems to be dead; the
+/// titles of what was told.
+pub async fn tell_what_is_left(
+    cluster: &Cluster,
+    project: &Project,
+    name: &str,
+    outbox: &Outbox,
+) -> Result<Vec<String>, FlushError> {
+    match project.notifiers.all().iter().find(|notifier| notifier.name == name) {
+        Some(notifier) => gather::flush(cluster, project, notifier, "sweeper", outbox).await,
+        None => Ok(Vec::new()),
     }
 }
 

@@ -41,7 +41,8 @@ impl Listener {
         Listener(Arc::new(hear))
     }
 
-    pub(crate) fn tell(&self, report: Report) {
+    /// Tells it of something.
+    pub fn tell(&self, report: Report) {
         (self.0)(report);
     }
 }

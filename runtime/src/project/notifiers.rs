@@ -38,6 +38,9 @@ use super::filters::Patterns;
 use crate::build::Build;
 use crate::template::Template;
 
+#[cfg(test)]
+mod tests;
+
 /// How many notifiers a project may have.
 const MOST: usize = 20;
 
@@ -364,7 +367,9 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
             Value::Number(number) => number.to_string(),
             Value::Bool(truth) => truth.to_string(),
             _ => {
-                let from = FromSecret::deserialize(&value).map_err(|_quoting| {
+                let from = Some(&value).filter(|value| value.is_object());
+                let from = from.and_then(|value| FromSecret::deserialize(value).ok());
+                let from = from.ok_or_else(|| {
                     format!("has a setting {key} that is neither a text nor {{secret: NAME}}")
                 })?;
                 let secret = secrets.get(&from.secret).and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! The role `sweep`: what Brigade's vacuum did, and what nothing resident is there to do.
 //!
 //! It starts builds that nobody has started, goes on with builds whose worker has vanished, notes
-//! how builds ended that nobody followed, and deletes old ones. All of it may be done again: two
+//! how builds ended that nobody followed, tells who is to be told of them, and deletes old ones. All of it may be done again: two
 //! sweeps at once, or one that dies, do no harm.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -23,6 +23,7 @@ use serde::Serialize;
 use decide::{Action, Pods, decide, is_foreign};
 
 mod decide;
+mod tell;
 
 #[cfg(test)]
 mod tests;
@@ -184,7 +185,7 @@ impl<'a> Sweep<'a> {
         // In this order: a pod that is not seen had no build that is.
         let heads = self.cluster.heads(namespace).await?;
         let mut pods = pods(self.cluster.build_pods(namespace).await?);
-        let mut kept = HashSet::new();
+        let (mut kept, mut ended) = (HashSet::new(), Vec::new());
         for head in &heads {
             let pods = pods.remove(&head.id.to_string()).unwrap_or_default();
             let project = self.project(head);
@@ -200,6 +201,11 @@ impl<'a> Sweep<'a> {
                 Action::Ended | Action::Orphan | Action::End { .. } => {}
                 _ => drop(kept.insert(head.id)),
             }
+            if matches!(&action, Action::Ended | Action::End { .. } | Action::Cancel)
+                && !pods.worker_is_active()
+            {
+                ended.push(head);
+            }
             match self.act(head, &pods, action).await {
                 Ok(()) => {}
                 Err(error) => {
@@ -208,6 +214,7 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
+        self.tell(namespace, &ended).await;
         self.lines(namespace).await;
         self.delete(&heads, &kept).await;
         Ok(())
@@ -361,7 +368,7 @@ impl Report {
             writeln!(out, "cannot {what}: {error}")?;
         }
         let count = |what: &str| self.done.iter().filter(|done| done.what == what).count();
-        let all = ["started", "revived", "ended", "cancelled", "deleted"];
+        let all = ["started", "revived", "ended", "cancelled", "told", "deleted"];
         let all = all.map(|what| format!("{} {what}", count(what))).join(", ");
         let Report { running, waiting, orphans, failed, .. } = self;
         let failed = failed.len();

@@ -65,9 +65,11 @@ pub(super) async fn flush(
 
 /// Why what was collected was not told.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FlushError {
+pub enum FlushError {
+    /// The cluster does not tell what it is.
     #[error("what was collected is not known: {0}")]
     Cluster(#[from] ClusterError),
+    /// The notifier was not told.
     #[error("of what was collected: {0}")]
     Tell(#[from] TellError),
 }

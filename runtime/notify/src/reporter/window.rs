@@ -129,6 +129,7 @@ impl Window {
 
     /// Begins another window if this one has ended.
     fn turn(&mut self, now: Timestamp, length: Duration) {
+        self.due.retain(|due| due.tries < TRIES || !due.is_late(now));
         // A clock that goes backwards must not make a window endless.
         let length = SignedDuration::try_from(length).unwrap_or_default();
         if self.ends > now && self.ends <= now + length {

@@ -41,6 +41,11 @@ pub(super) enum Action<'a> {
 }
 
 impl Pods {
+    /// Whether its worker has not ended.
+    pub(super) fn worker_is_active(&self) -> bool {
+        self.worker.iter().any(|pod| !matches!(phase(pod), "Succeeded" | "Failed"))
+    }
+
     /// Whether one of them has not ended.
     pub(super) fn any_active(&self) -> bool {
         self.worker

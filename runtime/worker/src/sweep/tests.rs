@@ -10,6 +10,7 @@ use runtime::project::values;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::sink::Sink;
 
 const NOW: Rules = Rules {
     age: None,
@@ -83,7 +84,9 @@ impl World {
     }
 
     async fn sweep(&self, rules: &Rules) -> Report {
-        let report = sweep(&self.cluster, rules, &Settings::default()).await.unwrap();
+        let mut settings = Settings::default();
+        settings.notify.allowed_hosts = vec!["127.0.0.1".to_owned()];
+        let report = sweep(&self.cluster, rules, &settings).await.unwrap();
         assert!(report.failed.is_empty(), "{report:?}");
         report
     }
@@ -373,7 +376,7 @@ async fn what_is_reported_is_text_or_json() {
         format!(
             "{} would be started: nobody had started it\n\
              builds: 0 run, 0 wait, 0 without a project\n\
-             done: 1 started, 0 revived, 0 ended, 0 cancelled, 0 deleted, 0 failed\n",
+             done: 1 started, 0 revived, 0 ended, 0 cancelled, 0 told, 0 deleted, 0 failed\n",
             build.name()
         )
     );
@@ -495,4 +498,53 @@ async fn what_cannot_be_a_build_is_told_so_once() {
         assert!(reason.contains(said), "{name}: {reason}");
     }
     assert_eq!(world.api::<Pod>().list(&ListParams::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn who_has_not_been_told_how_a_build_ended_is_told_once() {
+    let sink = Sink::new().await;
+    let world = World::new(&format!("{{}}\n{}", sink.values(""))).await;
+    // One that a function ended and that no worker told of, one that was told of, one that concerns
+    // nobody, an old one, and two that end now.
+    let ended = [(annotation::PHASE, "Failed"), (annotation::REASON, "red")];
+    let finished = Timestamp::now().to_string();
+    let long_ago = "2026-01-01T00:00:00Z".to_owned();
+    let untold = world.started(&[ended[0], ended[1], (annotation::FINISHED, &finished)]).await;
+    for (noted, finished) in [
+        (r#"{"webhook": {"told": "failed"}}"#, &finished),
+        (r#"{"webhook": {"failed": "failed"}}"#, &finished),
+        ("nobody", &finished),
+        ("{}", &long_ago),
+    ] {
+        let notes = [ended[0], (annotation::FINISHED, finished), (annotation::NOTIFIED, noted)];
+        world.started(&notes).await;
+    }
+    let vanished = world.started(&[(annotation::REVIVED, "3")]).await;
+    let cancelled = world.create().await;
+    let cancel = [(annotation::CANCEL.to_owned(), "enough".to_owned())];
+    world.cluster.note("default", cancelled.id, &cancel.into()).await.unwrap();
+    let report = world.sweep(&NOW).await;
+    let mut told: Vec<(String, String)> = sink.taken();
+    told.sort();
+    let mut expected = [(untold, "failed"), (vanished, "failed"), (cancelled, "cancelled")]
+        .map(|(build, moment)| (build.id.to_string(), format!("build.{moment}")));
+    expected.sort();
+    assert_eq!(told, expected, "{report:?}");
+    world.sweep(&NOW).await;
+    assert_eq!(sink.types().len(), 3);
+}
+
+#[tokio::test]
+async fn a_build_whose_worker_may_still_tell_of_it_is_left_to_that() {
+    let sink = Sink::new().await;
+    let world = World::new(&format!("{{}}\n{}", sink.values(""))).await;
+    let finished = Timestamp::now().to_string();
+    let notes = [(annotation::PHASE, "Failed"), (annotation::FINISHED, finished.as_str())];
+    let build = world.started(&notes).await;
+    world.pod(&build, "build", json!({"phase": "Running"})).await;
+    world.sweep(&NOW).await;
+    let young = Rules { young: Duration::from_secs(3600), ..NOW };
+    world.started(&notes).await;
+    world.sweep(&young).await;
+    assert_eq!(sink.types(), Vec::<String>::new());
 }

@@ -3,82 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{Request, StatusCode};
-use axum::routing::any;
+use axum::http::StatusCode;
 use runtime::build::annotation;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
-use tower::ServiceExt;
 
 use super::*;
+use crate::sink::{Death, Sink};
 
 const ONE_JOB: &str = "
     const { events, Job } = require('brigadier');
     events.on('exec', async () => {
       await new Job('only', 'alpine', ['true']).run();
     });";
-
-/// Takes what is posted to it.
-#[derive(Clone)]
-struct Sink {
-    address: String,
-    taken: Arc<Mutex<Vec<Value>>>,
-    /// What it answers instead of taking something.
-    refusal: Arc<Mutex<Option<StatusCode>>>,
-    /// The death of who posts.
-    death: Arc<Mutex<Option<Death>>>,
-}
-
-impl Sink {
-    async fn new() -> Sink {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sink = Sink {
-            address: format!("http://{}", listener.local_addr().unwrap()),
-            taken: Arc::default(),
-            refusal: Arc::default(),
-            death: Arc::default(),
-        };
-        let router = Router::new().fallback(any(take)).with_state(sink.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        sink
-    }
-
-    /// The types of the events that were taken, in their order.
-    fn types(&self) -> Vec<String> {
-        let taken = self.taken.lock().unwrap();
-        let kind = |event: &Value| {
-            let kind = event["type"].as_str().unwrap_or_default();
-            kind.strip_prefix("dev.brigantine.").unwrap_or(kind).to_owned()
-        };
-        taken.iter().map(kind).collect()
-    }
-
-    fn last(&self) -> Value {
-        self.taken.lock().unwrap().last().cloned().unwrap()
-    }
-
-    /// The values of a project that has a webhook here, with these other keys.
-    fn values(&self, keys: &str) -> String {
-        let url = &self.address;
-        format!("notifiers: [{{kind: webhook, settings: {{WEBHOOK_URL: '{url}'}}{keys}}}]")
-    }
-}
-
-async fn take(State(sink): State<Sink>, body: String) -> (StatusCode, &'static str) {
-    if let Some(refusal) = *sink.refusal.lock().unwrap() {
-        return (refusal, "no");
-    }
-    let death = sink.death.lock().unwrap().clone();
-    let taking = async { sink.taken.lock().unwrap().push(serde_json::from_str(&body).unwrap()) };
-    match death {
-        Some(death) => death.call(taking).await,
-        None => taking.await,
-    }
-    (StatusCode::OK, "ok")
-}
 
 /// Settings that allow a sink on this machine, and waste no time on one that is away.
 fn settings() -> Settings {
@@ -201,7 +137,7 @@ async fn what_succeeds_after_it_failed_has_recovered_once() {
 #[tokio::test]
 async fn who_refuses_changes_nothing_of_the_build_and_is_visible_on_it() {
     let sink = Sink::new().await;
-    *sink.refusal.lock().unwrap() = Some(StatusCode::FORBIDDEN);
+    sink.refuse(Some(StatusCode::FORBIDDEN));
     let world = World::with(&[], &sink.values(""), settings()).await;
     let (code, printed) = world.run(ONE_JOB, None).await;
     assert_eq!(code.unwrap(), ExitCode::SUCCESS, "{printed}");
@@ -210,7 +146,7 @@ async fn who_refuses_changes_nothing_of_the_build_and_is_visible_on_it() {
     assert_eq!(noted["webhook"]["failed"], "succeeded");
     assert!(noted["webhook"]["error"].as_str().unwrap().contains("403"), "{noted}");
     // It said no, and is not asked again.
-    *sink.refusal.lock().unwrap() = None;
+    sink.refuse(None);
     world.again().await.0.unwrap();
     assert_eq!(sink.types(), Vec::<String>::new());
 }
@@ -218,7 +154,7 @@ async fn who_refuses_changes_nothing_of_the_build_and_is_visible_on_it() {
 #[tokio::test]
 async fn who_is_away_is_given_up_when_the_time_for_that_is_over() {
     let sink = Sink::new().await;
-    *sink.refusal.lock().unwrap() = Some(StatusCode::SERVICE_UNAVAILABLE);
+    sink.refuse(Some(StatusCode::SERVICE_UNAVAILABLE));
     let mut settings = settings();
     settings.notify.budget = Duration::from_millis(50);
     let world = World::with(&[], &sink.values(""), settings).await;
@@ -256,17 +192,17 @@ async fn whenever_a_worker_dies_what_it_has_not_told_is_told() {
             world.worker.lock().unwrap().build = build.id.to_string();
             let lived = {
                 let death = Death::new(after, carried_out);
-                *sink.death.lock().unwrap() = Some(death.clone());
+                sink.die(Some(death.clone()));
                 let mortal = Cluster::new(death.client(&world.server), "default");
                 let worker = world.worker.lock().unwrap().clone();
                 let life = run(&mortal, &worker, &world.settings, io::sink(), pending());
                 tokio::select! {
                     biased;
-                    () = death.comes.notified() => false,
+                    () = death.came() => false,
                     code = life => code.is_ok(),
                 }
             };
-            *sink.death.lock().unwrap() = None;
+            sink.die(None);
             let before = noted(&world).await;
             world.again().await.0.unwrap();
             let (types, moment) = (sink.types(), format!("after {after}, {carried_out}"));
@@ -286,48 +222,5 @@ async fn whenever_a_worker_dies_what_it_has_not_told_is_told() {
                 break;
             }
         }
-    }
-}
-
-/// A worker's death: at the call after so many others, which is carried out or is not.
-#[derive(Clone)]
-struct Death {
-    left: Arc<Mutex<usize>>,
-    carried_out: bool,
-    comes: Arc<Notify>,
-}
-
-impl Death {
-    fn new(after: usize, carried_out: bool) -> Death {
-        Death { left: Arc::new(Mutex::new(after)), carried_out, comes: Arc::default() }
-    }
-
-    /// Makes a call of the worker, if it still lives.
-    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        let comes = {
-            let mut left = self.left.lock().unwrap();
-            let comes = *left == 0;
-            *left = left.saturating_sub(1);
-            comes
-        };
-        if comes && !self.carried_out {
-            self.comes.notify_one();
-            pending::<()>().await;
-        }
-        let answer = call.await;
-        if comes {
-            self.comes.notify_one();
-            pending::<()>().await;
-        }
-        answer
-    }
-
-    fn client(&self, server: &Server) -> kube::Client {
-        let (death, router) = (self.clone(), server.router());
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let (death, router) = (death.clone(), router.clone());
-            async move { death.call(router.oneshot(request.map(Body::new))).await }
-        });
-        kube::Client::new(service, "default")
     }
 }
