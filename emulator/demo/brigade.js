@@ -26,6 +26,13 @@ events.on("push", (e, project) => {
   docker.run();
 });
 
+// A pull request: test it. Who is told how that ends is in project.yaml, under notifiers.
+events.on("pull_request", () => {
+  const test = new Job("test", "alpine:3.20");
+  test.tasks.push("cd /src", "sh app/test.sh");
+  test.run();
+});
+
 // An image in the registry: tell Slack.
 events.on("image_push", (e, project) => {
   const push = JSON.parse(e.payload);

@@ -1,4 +1,5 @@
-//! Plays the story: a push becomes an image, and the image becomes a message in Slack.
+//! Plays the story: a push becomes an image, and the image becomes a message in Slack; then a pull
+//! request whose test fails, which Slack and GitHub hear of without a line of script.
 //!
 //! Everything in it is real but what the machine has not: the deliveries are proved, the script is
 //! evaluated, the pods are made through the API of the embedded cluster and run in the sandbox.
@@ -29,14 +30,23 @@ use crate::story::{self, Clock, Line, Teller};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The demo's project, as it is in the source tree.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 9] = [
     ("app/Dockerfile", include_str!("../demo/app/Dockerfile")),
     ("app/index.html", include_str!("../demo/app/index.html")),
+    ("app/test.sh", include_str!("../demo/app/test.sh")),
     ("brigade.js", include_str!("../demo/brigade.js")),
     ("project.yaml", include_str!("../demo/project.yaml")),
+    ("requests/acr-notify.http", include_str!("../demo/requests/acr-notify.http")),
     ("requests/acr-push.http", include_str!("../demo/requests/acr-push.http")),
-    ("requests/github-push.http", include_str!("../demo/requests/github-push.http")),
+    (
+        "requests/github-pull-request.http",
+        include_str!("../demo/requests/github-pull-request.http"),
+    ),
+    ("requests/github-push.http", PUSH),
 ];
+
+/// The push that the story begins with.
+const PUSH: &str = include_str!("../demo/requests/github-push.http");
 
 /// The options of `emulator demo`.
 #[derive(Args, Debug)]
@@ -58,8 +68,8 @@ struct Demo<W> {
     lines: UnboundedReceiver<Line>,
     /// The last phase of each pod.
     phases: BTreeMap<String, String>,
-    /// Whether Slack has shown a message.
-    shown: bool,
+    /// What has arrived, as who shows it and what that is.
+    arrived: Vec<(String, String)>,
 }
 
 /// Plays the story, and ends with an error if it does not come to its end.
@@ -92,7 +102,7 @@ pub async fn run(
     let news = emulator.news.subscribe();
     let lines = story::follow(&emulator.cluster, emulator.namespaces(), news, shutdown.clone());
     let teller = Teller::new(out, Clock::Since(start), colours);
-    let mut demo = Demo { teller, lines, phases: BTreeMap::new(), shown: false };
+    let mut demo = Demo { teller, lines, phases: BTreeMap::new(), arrived: Vec::new() };
     let told = demo.tell(&emulator, &project).await;
     if told.is_ok() && arguments.keep {
         demo.stay(&emulator, &project).await?;
@@ -107,6 +117,8 @@ impl<W: Write> Demo<W> {
         let folder = Folder::read(project, "default")?;
         let push = recorded(project, "requests/github-push.http")?;
         let arrival = recorded(project, "requests/acr-push.http")?;
+        let notice = recorded(project, "requests/acr-notify.http")?;
+        let pull = recorded(project, "requests/github-pull-request.http")?;
         let simulated = emulator.pods == "simulate";
         let api = emulator.api.as_ref().map_or("-", reqwest::Url::as_str);
         self.say(
@@ -131,15 +143,29 @@ impl<W: Write> Demo<W> {
             let answer = self.deliver(emulator, &arrival, &folder).await?;
             made(&answer)?;
         }
-        self.until(|demo| demo.ended("slack-notify"))
+        self.slack_is_told(simulated, 1).await?;
+
+        self.say(
+            "registry",
+            "the webhook goes to the notifier, too, which asks no script: POST /notify/slack",
+        )?;
+        let answer = self.deliver(emulator, &notice, &folder).await?;
+        made(&answer)?;
+        self.slack_is_told(simulated, 2).await?;
+
+        self.say(
+            "github",
+            "a pull request is opened; project.yaml says who is told how its test ends",
+        )?;
+        let answer = self.deliver(emulator, &pull, &folder).await?;
+        made(&answer)?;
+        self.until(|demo| demo.ended("test")).await.context("the test pod did not end")?;
+        let (ends, told) = if simulated { ("success", 0) } else { ("failure", 3) };
+        let check = format!("brigantine/pull_request: {ends}");
+        self.until(|demo| demo.has_arrived("github", &check))
             .await
-            .context("the slack-notify pod did not end")?;
-        self.succeeded("slack-notify")?;
-        if simulated {
-            self.say("slack", "the pod was simulated: Slack shows nothing")?;
-        } else {
-            self.until(|demo| demo.shown).await.context("Slack showed nothing")?;
-        }
+            .with_context(|| format!("GitHub was not told {check}"))?;
+        self.until(|demo| demo.messages() >= told).await.context("Slack showed nothing")?;
 
         self.say("github", "the same delivery again")?;
         let again = self.deliver(emulator, &push, &folder).await?;
@@ -153,9 +179,29 @@ impl<W: Write> Demo<W> {
         if refused.status < 400 {
             bail!("a forged delivery was answered {}", refused.status);
         }
-        let pods: Vec<&str> = self.phases.keys().map(String::as_str).collect();
-        let pods = pods.join(" and ");
-        self.say("emulator", &format!("done: two webhooks made {pods}; nothing else ran"))
+        let pods = self.phases.len();
+        self.say("emulator", &format!("done: four webhooks made {pods} pods; nothing else ran"))
+    }
+
+    /// Waits until Slack shows so many messages, of as many pods.
+    async fn slack_is_told(&mut self, simulated: bool, times: usize) -> Result<()> {
+        let all = |demo: &Self| demo.of("slack-notify").filter(|phase| has_ended(phase)).count();
+        let ended = self.until(|demo| all(demo) >= times).await;
+        ended.context("the slack-notify pod did not end")?;
+        self.succeeded("slack-notify")?;
+        if simulated {
+            return self.say("slack", "the pod was simulated: Slack shows nothing");
+        }
+        self.until(|demo| demo.messages() >= times).await.context("Slack showed nothing")
+    }
+
+    /// How many messages Slack has shown.
+    fn messages(&self) -> usize {
+        self.arrived.iter().filter(|(who, _)| who == "slack").count()
+    }
+
+    fn has_arrived(&self, who: &str, words: &str) -> bool {
+        self.arrived.iter().any(|(told, text)| told == who && text.contains(words))
     }
 
     /// Waits until the user interrupts.
@@ -226,7 +272,9 @@ impl<W: Write> Demo<W> {
         if let Some(phase) = &line.phase {
             self.phases.insert(phase.pod.clone(), phase.name.clone());
         }
-        self.shown |= line.who == "slack";
+        if matches!(line.who.as_str(), "slack" | "github") {
+            self.arrived.push((line.who.clone(), line.text.clone()));
+        }
         self.teller.tell(line)?;
         Ok(())
     }
@@ -235,21 +283,27 @@ impl<W: Write> Demo<W> {
         Ok(self.teller.tell(&Line::of(who, text))?)
     }
 
-    fn phase(&self, job: &str) -> Option<&str> {
-        let pod = self.phases.iter().find(|(pod, _)| pod.starts_with(&format!("{job}-")));
-        pod.map(|(_, phase)| phase.as_str())
+    /// The phases of a job's pods.
+    fn of(&self, job: &str) -> impl Iterator<Item = &str> {
+        let named = format!("{job}-");
+        let pods = self.phases.iter().filter(move |(pod, _)| pod.starts_with(&named));
+        pods.map(|(_, phase)| phase.as_str())
     }
 
     fn ended(&self, job: &str) -> bool {
-        matches!(self.phase(job), Some("Succeeded" | "Failed" | "Gone"))
+        self.of(job).any(has_ended)
     }
 
     fn succeeded(&self, job: &str) -> Result<()> {
-        match self.phase(job) {
-            Some("Succeeded") => Ok(()),
-            phase => bail!("the {job} pod ended as {}", phase.unwrap_or("nothing")),
+        match self.of(job).find(|phase| *phase != "Succeeded") {
+            None => Ok(()),
+            Some(phase) => bail!("a {job} pod ended as {phase}"),
         }
     }
+}
+
+fn has_ended(phase: &str) -> bool {
+    matches!(phase, "Succeeded" | "Failed" | "Gone")
 }
 
 /// How the pods of this demo run.
@@ -297,7 +351,7 @@ fn write(folder: &Path) -> Result<()> {
 
 #[test]
 fn the_forged_delivery_differs_in_one_byte() {
-    let body = FILES[5].1.as_bytes();
+    let body = PUSH.as_bytes();
     let differing = body.iter().zip(forge(body)).filter(|(one, other)| **one != *other).count();
     assert_eq!((differing, forge(body).len()), (1, body.len()));
 }

@@ -22,7 +22,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use pipeline::script::Repository;
 use reqwest::Url;
 use runtime::cluster::Cluster;
-use runtime::settings::Settings;
+use runtime::settings::{NotifySettings, Settings};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -182,7 +182,8 @@ impl Emulator {
                     }
                 }));
                 let (runtime, why) =
-                    runtime(&options, &folders, &state, &behind_url, api_address).await?;
+                    runtime(&options, &folders, &state, &behind_url, api_address, &settings.notify)
+                        .await?;
                 missing = why;
                 let name = runtime.name().to_owned();
                 let node = Kubelet::new(
@@ -309,16 +310,18 @@ async fn runtime(
     state: &Path,
     behind: &Url,
     api: SocketAddr,
+    notify: &NotifySettings,
 ) -> Result<(Runtime, Option<String>)> {
+    let near = [
+        (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
+        ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
+        ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
+    ];
+    // What a script's own job tells somebody by the worker's program goes the same way.
+    let near = near.into_iter().chain(notify.variables());
     let sandbox = SandboxOptions {
         overlays: overlays(options, folders, state)?,
-        environment: [
-            (stand_ins::URL_VARIABLE, behind.as_str().trim_end_matches('/').to_owned()),
-            ("KUBERNETES_SERVICE_HOST", api.ip().to_string()),
-            ("KUBERNETES_SERVICE_PORT", api.port().to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into(),
+        environment: near.map(|(name, value)| (name.to_owned(), value)).collect(),
         binds: vec![(std::env::current_exe()?, stand_ins::PROGRAM.into())],
         ..SandboxOptions::default()
     };

@@ -45,6 +45,8 @@ Everything is set by environment variables, because that is what every host has:
   SCRIPT_LIMITS             the most that projects may let scripts have (default:
                             memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000)
   WORKER_IMAGE, WORKER_PULL_POLICY, WORKER_SERVICE_ACCOUNT, JOB_SERVICE_ACCOUNT
+  NOTIFY_ALLOWED_HOSTS, NOTIFY_BUDGET, NOTIFY_DRY_RUN, NOTIFY_RELAY, NOTIFY_SMTP_RELAY, BUILD_URL
+                            how messages are sent: they are given to the pods that send them
   LOG, LOG_FORMAT           what is logged (default: info) and how: json or text
 
 Try it, with a project `ocean/brig` in the cluster whose sharedSecret is in $SECRET:

@@ -112,6 +112,23 @@ fn every_receiver_says_what_it_takes() {
 }
 
 #[test]
+fn every_notifier_has_a_recorded_request_and_a_snapshot_of_what_it_sends() {
+    let readme = fs::read_to_string(root().join("functions/README.md")).unwrap();
+    for kind in ["slack", "teams", "github", "webhook", "email"] {
+        let recorded = root().join(format!("tests/payloads/notify-{kind}"));
+        let requests = fs::read_dir(&recorded).map(Iterator::count).unwrap_or_default();
+        assert!(requests > 0, "{} is empty", recorded.display());
+        let own = format!("runtime/notify/src/{kind}");
+        let shows = |file: &PathBuf| {
+            let text = fs::read_to_string(file).unwrap();
+            relative(file).starts_with(&own) && text.contains("expect![[")
+        };
+        assert!(sources().iter().any(shows), "{own} has no snapshot of what it sends");
+        assert!(readme.contains(&format!("`notify-{kind}`")), "notify-{kind} is not in the table");
+    }
+}
+
+#[test]
 fn every_test_that_a_table_of_the_documentation_names_exists() {
     let tests: BTreeSet<String> = sources()
         .iter()

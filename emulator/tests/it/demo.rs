@@ -22,6 +22,13 @@ fn the_demo_tells_the_whole_story_in_the_sandbox() {
             "voyage.azurecr.io/voyage:8d3b6f0 has arrived",
             "made slack-notify-",
             "Brigantine says  New Build: New Build voyage:8d3b6f0 available!",
+            "POST /notify/slack",
+            "made slack-notify-",
+            "New Build voyage:8d3b6f0 available!",
+            "a pull request is opened",
+            "made test-",
+            "the page has no heading",
+            "check brigantine/pull_request: failure",
             "the same delivery again",
             "duplicate of build",
             "one byte changed",
@@ -38,7 +45,15 @@ fn the_demo_simulates_where_pods_cannot_run() {
     assert!(output.status.success(), "{told}{}", text(&output.stderr));
     in_order(
         &told,
-        &["pods are simulated", "made dind-", "simulated", "made slack-notify-", "done"],
+        &[
+            "pods are simulated",
+            "made dind-",
+            "simulated",
+            "made slack-notify-",
+            "made test-",
+            "check brigantine/pull_request: success",
+            "done",
+        ],
     );
 }
 

@@ -438,3 +438,13 @@ async fn each_kind_is_a_function_of_its_own() {
         assert_eq!(told.code, 404, "{uri}: {told:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_told_here_is_told_to_nobody_in_turn() {
+    let all = json!(["started", "succeeded", "failed", "recovered", "cancelled"]);
+    let notifiers = json!([{"kind": "slack", "on": all}]);
+    let world = world(json!({"SLACK_WEBHOOK": WEBHOOK}), notifiers).await;
+    let told = world.send(request("/notify/slack/ocean/brig", message())).await;
+    assert_eq!((&told.body["detached"], &told.body["worker"]), (&json!(true), &Value::Null));
+    assert_eq!(world.pods().await.len(), 1);
+}

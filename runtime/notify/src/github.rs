@@ -29,6 +29,8 @@ use self::part::{Part, parts};
 use self::status::status;
 use crate::{BuildReport, Notification, Outbox, TellError, Told, Variables};
 
+pub mod check_run;
+
 mod annotations;
 mod check;
 mod client;
@@ -161,6 +163,7 @@ impl Writing<'_> {
         let known = self.known.get(&part.name).and_then(|known| known["id"].as_u64());
         let found = match known {
             Some(id) => Some(id),
+            None if self.client.is_dry() => None,
             None => self.find(part, report).await?,
         };
         let checks = format!("repos/{}/check-runs", self.repository);
@@ -209,12 +212,7 @@ impl Writing<'_> {
 /// The repository on GitHub that a build is of, or why GitHub is not told of it.
 fn subject(report: &BuildReport) -> Result<String, &'static str> {
     let name = report.repository.strip_prefix("github.com/").unwrap_or(&report.repository);
-    let fits = |part: &str| {
-        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        (1..=100).contains(&part.len()) && part != "." && part != ".." && part.chars().all(known)
-    };
-    let is_name = name.split_once('/').is_some_and(|(owner, name)| fits(owner) && fits(name));
-    if !is_name || OTHERS.contains(&report.provider.as_str()) {
+    if !is_repository(name) || OTHERS.contains(&report.provider.as_str()) {
         return Err("its repository is not on GitHub");
     }
     if !is_commit(&report.commit) {
@@ -227,6 +225,15 @@ fn subject(report: &BuildReport) -> Result<String, &'static str> {
         }
         _ => Ok(name.to_owned()),
     }
+}
+
+/// Whether a text is `owner/name`, which becomes a part of addresses.
+fn is_repository(text: &str) -> bool {
+    let fits = |part: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        (1..=100).contains(&part.len()) && part != "." && part != ".." && part.chars().all(known)
+    };
+    text.split_once('/').is_some_and(|(owner, name)| fits(owner) && fits(name))
 }
 
 /// Whether an address is one that GitHub takes.

@@ -19,6 +19,7 @@ mod webhook;
 #[cfg(test)]
 mod sample;
 
+pub use github::check_run;
 pub use notification::{BuildReport, Field, JobReport, Notification, Tone};
 pub use outbox::{Outbox, OutboxOptions};
 pub use reporter::{ReportOptions, Reporter};

@@ -49,9 +49,9 @@ enum Role {
     /// Tell Slack, Teams, GitHub, a webhook or a mailbox one thing, as the pods of notifiers do
     ///
     /// What is told is the variable NOTIFICATION, in JSON, or what the options say; for Slack also
-    /// the variables of technosophos/slack-notify. Whom, is in variables, since it is secret:
+    /// what the variables of technosophos/slack-notify say. Who is told is in variables alone, since
+    /// it is secret:
     ///
-    /// \b
     ///   slack    SLACK_WEBHOOK, or SLACK_BOT_TOKEN and SLACK_CHANNEL
     ///   teams    TEAMS_WEBHOOK
     ///   github   GITHUB_TOKEN
@@ -60,7 +60,7 @@ enum Role {
     ///
     /// It is tried for NOTIFY_BUDGET seconds, 300 by default. Ends with 0 if they were told, with 1
     /// if they cannot be, and with 75 if they could not be told now, and may be later.
-    #[command(verbatim_doc_comment)]
+    #[command(verbatim_doc_comment, after_long_help = notify::EXAMPLES)]
     Notify(notify::Arguments),
 }
 

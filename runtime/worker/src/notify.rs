@@ -21,6 +21,12 @@ const LATER: u8 = 75;
 /// What technosophos/slack-notify ended with when Slack was not told.
 const NOT_SENT: u8 = 2;
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  worker notify slack --title 'New Build' --message 'acme/app:v1 available!' --tone good
+  worker notify teams --message 'only to look at' --dry-run
+  NOTIFICATION='{\"title\": \"Tide\", \"fields\": [{\"name\": \"Place\", \"value\": \"Kiel\"}]}' \\
+    worker notify webhook";
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Who is told

@@ -28,6 +28,7 @@ pub(super) fn read(event: &CloudEvent, value: &Value) -> Result<Said, String> {
     let mut said = match said {
         Some(said) => said?,
         None => of_build(event, value)
+            .or_else(|| of_notification(event, value))
             .or_else(|| of_cdevent(event, value))
             .unwrap_or_else(|| Said { notification: any(event, value), ..Said::default() }),
     };
@@ -60,6 +61,17 @@ pub(super) fn build(data: &Value) -> Option<Said> {
         build: Some(Box::new(build)),
         ..Notification::default()
     };
+    Some(Said { notification, value: data.clone(), ..Said::default() })
+}
+
+/// What a notifier of ours told a program, because it was made of no event.
+fn of_notification(event: &CloudEvent, value: &Value) -> Option<Said> {
+    let data = &value["data"];
+    if event.kind != "dev.brigantine.notification" || !data.is_object() {
+        return None;
+    }
+    let notification = Notification::deserialize(data).ok()?;
+    let notification = Notification { event: None, ..notification };
     Some(Said { notification, value: data.clone(), ..Said::default() })
 }
 

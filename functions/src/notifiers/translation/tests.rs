@@ -445,6 +445,23 @@ fn builds_are_told_by_their_reports() {
 }
 
 #[test]
+fn what_a_notifier_told_a_program_is_told_again() {
+    let said = Notification {
+        title: "Watch".to_owned(),
+        message: "All hands".to_owned(),
+        ..Notification::default()
+    };
+    check(
+        event("dev.brigantine.notification", json!(said)),
+        expect![[r#"
+        Watch
+        All hands
+        neutral
+        2026-03-01T10:00:00Z"#]],
+    );
+}
+
+#[test]
 fn the_runs_of_other_pipelines_are_told() {
     let run = |kind: &str, outcome: &str| {
         event(

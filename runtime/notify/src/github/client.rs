@@ -155,7 +155,8 @@ fn own_app(variables: &Variables) -> Result<Option<App>, TellError> {
         name: "APP_ID",
         problem: "is not the number of a GitHub App".to_owned(),
     })?;
-    let key = variables.required("APP_KEY")?.into();
+    // Its line ends may be written so, as in other variables of keys.
+    let key = variables.required("APP_KEY")?.replace("\\n", "\n").into();
     Ok(Some(App { id, key, hosts: Vec::new() }))
 }
 

@@ -9,6 +9,9 @@ use super::markdown::LIMIT;
 use super::*;
 use crate::{JobReport, OutboxOptions};
 
+mod app;
+mod check_run;
+
 const COMMIT: &str = "6666666666666666666666666666666666666666";
 
 fn outbox() -> Outbox {

@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod kills;
+#[cfg(test)]
+mod notify;
