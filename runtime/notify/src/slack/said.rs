@@ -119,7 +119,9 @@ pub(super) fn refusal(answer: &Answer) -> TellError {
         (Some(way_out), Some(needed)) => {
             answer.refused_as(&format!("{word} (it needs {needed})"), &way_out)
         }
-        (Some(way_out), None) => answer.refused_as(&word, &way_out),
+        // The API's answers are 200, whatever they say.
+        (Some(way_out), None) if answer.status == 200 => answer.refused_as(&word, &way_out),
+        (Some(way_out), None) => answer.refused(&way_out),
         (None, _) if answer.status == 200 => {
             answer.refused("; Slack says ok, so that this is somebody else: look at the address")
         }

@@ -139,7 +139,7 @@ async fn the_exit_code_says_whether_it_passes() {
     let (busy, _got) = sink(503, "later").await;
     let message = ("NOTIFICATION", "{\"message\": \"x\"}");
     for (url, code, words) in [
-        (&gone, 1, "refused the message: no_service; the webhook was deleted"),
+        (&gone, 1, "refused the message: 404 no_service; the webhook was deleted"),
         (&busy, 75, "did not take the message in 1 attempts: 503 later"),
         (&"http://127.0.0.2/x".to_owned(), 1, "its address must begin with https://"),
     ] {
