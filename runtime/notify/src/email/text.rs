@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::text::{clean, cut, line};
+use crate::text::{clean, cut, line, tail};
 use crate::{Notification, Tone};
 
 /// How long a message may be, in characters.
@@ -46,7 +46,7 @@ pub(super) fn said(notification: &Notification) -> Said {
     };
     Said {
         title,
-        message: cut(clean(&notification.message.replace("\r\n", "\n"), true).trim(), MESSAGE),
+        message: cut(clean(&notification.message, true).trim(), MESSAGE),
         fields: fields
             .map(|field| (line(&field.name, 100), line(&field.value, FIELDS.1)))
             .collect(),
@@ -119,13 +119,7 @@ fn color(notification: &Notification) -> String {
 
 /// The end of a log.
 fn end(log: &str) -> String {
-    let log = clean(&log.replace("\r\n", "\n"), true);
-    let log = log.trim();
-    let count = log.chars().count();
-    match count.checked_sub(LOGS.1) {
-        Some(left) if left > 0 => format!("…{}", log.chars().skip(left + 1).collect::<String>()),
-        _ => log.to_owned(),
-    }
+    tail(clean(log, true).trim(), LOGS.1)
 }
 
 /// Text in HTML.

@@ -10,9 +10,10 @@
 use serde_json::{Value, json};
 
 use super::annotations::annotations;
-use super::markdown::{LIMIT, beginning, code, fenced, line};
+use super::markdown::{LIMIT, beginning, code, fenced};
 use super::part::{Part, Phase, parts, span};
 use crate::BuildReport;
+use crate::text::line;
 
 /// How long a name may be.
 const NAME: usize = 255;

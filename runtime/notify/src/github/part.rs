@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::markdown::line;
+use crate::text::line;
 use crate::{BuildReport, JobReport};
 
 /// How many jobs are told of one by one; the build's check lists those beyond, too.
