@@ -21,6 +21,9 @@ pub(crate) const MOST: usize = 200;
 /// How many may be in one request.
 pub(crate) const AT_ONCE: usize = 50;
 
+/// How much of a log is looked at, in bytes from its end.
+const LOG: usize = 1024 * 1024;
+
 /// How long a message may be, in bytes.
 const MESSAGE: usize = 64 * 1024;
 
@@ -35,7 +38,7 @@ const FOLDER: &str = "/src/";
 
 /// The annotations of a log, each once, as a check run takes them.
 pub(crate) fn annotations(log: &str) -> Vec<Value> {
-    let log = clean(log, true);
+    let log = clean(&log[log.ceil_char_boundary(log.len().saturating_sub(LOG))..], true);
     let mut seen = HashSet::new();
     let found = log.lines().filter_map(|line| command(line.trim()).or_else(|| compiler(line)));
     found.filter(|found| seen.insert(found.to_string())).take(MOST).collect()

@@ -36,7 +36,9 @@ pub(crate) fn code(text: &str) -> String {
 
 /// Lines of code that nothing in them ends, in so many bytes: their end, if they are too long.
 pub(crate) fn fenced(text: &str, limit: usize) -> String {
-    let text = clean(text, true);
+    // Colours take room that is not theirs.
+    let from = text.ceil_char_boundary(text.len().saturating_sub(limit.saturating_mul(4)));
+    let text = clean(&text[from..], true);
     let text = text.trim_matches('\n');
     // In whatever part of it is kept.
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0).min(limit / 4);

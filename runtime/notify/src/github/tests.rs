@@ -499,7 +499,7 @@ async fn strangers_texts_keep_to_their_places() {
     report.jobs[1].reason = Some(evil.to_owned());
     report.jobs[1].log = evil.repeat(10_000);
     report.jobs[1].name = evil.repeat(100);
-    report.jobs.extend((0..5000).map(|number| job(&format!("{evil}{number}"), "Succeeded")));
+    report.jobs.extend((0..1000).map(|number| job(&format!("{evil}{number}"), "Succeeded")));
     let parts = parts(&report, None);
     assert_eq!(parts.len(), 101);
     for part in &parts {
