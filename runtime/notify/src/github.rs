@@ -11,8 +11,8 @@
 //!   the check.
 //! - Each is written when something in it has changed, one after the other, as GitHub asks.
 //! - `GITHUB_BASE_URL` is the API of a GitHub Enterprise server.
-//! - A build of a `status` or a `check_run` event that GitHub sends when somebody writes one is not
-//!   told: that would be an event again.
+//! - A build of an event that GitHub sends when somebody writes one (`status`, `check_run`,
+//!   `check_suite:completed`) is not told: that would be such an event again.
 //!
 //! <https://docs.github.com/rest/checks/runs>, <https://docs.github.com/rest/commits/statuses>
 
@@ -223,6 +223,8 @@ fn subject(report: &BuildReport) -> Result<String, &'static str> {
         "check_run" | "check_run:created" | "check_run:completed" => {
             Err("it is about a check run itself")
         }
+        // What GitHub says once all of our check runs have ended.
+        "check_suite" | "check_suite:completed" => Err("it is about check runs themselves"),
         _ => Ok(name.to_owned()),
     }
 }

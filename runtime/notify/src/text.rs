@@ -18,6 +18,12 @@ pub fn line(text: &str, most: usize) -> String {
     cut(&clean(text, false), most)
 }
 
+/// The same, of which no more is looked at than that may need: whoever writes a megabyte does not
+/// have it read again and again.
+pub(crate) fn short(text: &str, most: usize) -> String {
+    line(&text[..text.floor_char_boundary(most.saturating_mul(16))], most)
+}
+
 /// A text in its own lines of so many characters together, without what cannot be seen.
 pub fn lines(text: &str, most: usize) -> String {
     cut(clean(text, true).trim_end(), most)

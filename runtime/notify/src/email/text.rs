@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::text::{clean, cut, line};
+use crate::text::{clean, cut, short, tail};
 use crate::{Notification, Tone};
 
 /// How long a message may be, in characters.
@@ -29,7 +29,9 @@ pub(super) struct Said {
 }
 
 pub(super) fn said(notification: &Notification) -> Said {
-    let title = match line(&notification.title, 200) {
+    let message = &notification.message;
+    let message = &message[..message.floor_char_boundary(16 * MESSAGE)];
+    let title = match short(&notification.title, 200) {
         title if title.is_empty() => "Brigantine".to_owned(),
         title => title,
     };
@@ -46,12 +48,12 @@ pub(super) fn said(notification: &Notification) -> Said {
     };
     Said {
         title,
-        message: cut(clean(&notification.message.replace("\r\n", "\n"), true).trim(), MESSAGE),
+        message: cut(clean(message, true).trim(), MESSAGE),
         fields: fields
-            .map(|field| (line(&field.name, 100), line(&field.value, FIELDS.1)))
+            .map(|field| (short(&field.name, 100), short(&field.value, FIELDS.1)))
             .collect(),
-        logs: logs.take(LOGS.0).map(|(name, log)| (line(name, 200), end(log))).collect(),
-        url: notification.url.as_ref().filter(is_web).map(|url| line(url, URL)),
+        logs: logs.take(LOGS.0).map(|(name, log)| (short(name, 200), end(log))).collect(),
+        url: notification.url.as_ref().filter(is_web).map(|url| short(url, URL)),
         color: color(notification),
     }
 }
@@ -119,13 +121,8 @@ fn color(notification: &Notification) -> String {
 
 /// The end of a log.
 fn end(log: &str) -> String {
-    let log = clean(&log.replace("\r\n", "\n"), true);
-    let log = log.trim();
-    let count = log.chars().count();
-    match count.checked_sub(LOGS.1) {
-        Some(left) if left > 0 => format!("…{}", log.chars().skip(left + 1).collect::<String>()),
-        _ => log.to_owned(),
-    }
+    let from = log.ceil_char_boundary(log.len().saturating_sub(16 * LOGS.1));
+    tail(clean(&log[from..], true).trim(), LOGS.1)
 }
 
 /// Text in HTML.

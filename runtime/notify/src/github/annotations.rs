@@ -12,13 +12,17 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::markdown::{beginning, line, lines};
+use super::markdown::beginning;
+use crate::text::{clean, line};
 
 /// How many annotations a check run is given.
 pub(crate) const MOST: usize = 200;
 
 /// How many may be in one request.
 pub(crate) const AT_ONCE: usize = 50;
+
+/// How much of a log is looked at, in bytes from its end.
+const LOG: usize = 1024 * 1024;
 
 /// How long a message may be, in bytes.
 const MESSAGE: usize = 64 * 1024;
@@ -34,7 +38,7 @@ const FOLDER: &str = "/src/";
 
 /// The annotations of a log, each once, as a check run takes them.
 pub(crate) fn annotations(log: &str) -> Vec<Value> {
-    let log = lines(log);
+    let log = clean(&log[log.ceil_char_boundary(log.len().saturating_sub(LOG))..], true);
     let mut seen = HashSet::new();
     let found = log.lines().filter_map(|line| command(line.trim()).or_else(|| compiler(line)));
     found.filter(|found| seen.insert(found.to_string())).take(MOST).collect()
@@ -133,7 +137,7 @@ fn decoded(text: &str, is_property: bool) -> String {
         true => text.replace("%3A", ":").replace("%2C", ","),
         false => text,
     };
-    lines(&text.replace("%25", "%"))
+    clean(&text.replace("%25", "%"), true)
 }
 
 #[cfg(test)]

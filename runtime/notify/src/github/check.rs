@@ -10,9 +10,10 @@
 use serde_json::{Value, json};
 
 use super::annotations::annotations;
-use super::markdown::{LIMIT, beginning, code, fenced, line};
+use super::markdown::{LIMIT, beginning, code, fenced};
 use super::part::{Part, Phase, parts, span};
 use crate::BuildReport;
+use crate::text::short;
 
 /// How long a name may be.
 const NAME: usize = 255;
@@ -53,7 +54,7 @@ pub(crate) fn check(
         _ => "completed",
     };
     let (title, message) = told.unwrap_or_default();
-    let title = match line(title, TITLE) {
+    let title = match short(title, TITLE) {
         title if !title.is_empty() => title,
         _ if conclusion == Some("neutral") => "Succeeded, and ran no job".to_owned(),
         _ => part.says(TITLE),
@@ -63,7 +64,7 @@ pub(crate) fn check(
         output["text"] = text.into();
     }
     let mut body = json!({
-        "name": line(&part.name, NAME),
+        "name": short(&part.name, NAME),
         "head_sha": report.commit,
         "external_id": part.id,
         "status": status,
@@ -114,7 +115,7 @@ fn summary(part: &Part<'_>, report: &BuildReport, message: &str) -> String {
     ];
     let about = about.iter().filter(|(_, value)| !value.is_empty());
     let about: Vec<String> =
-        about.map(|(name, value)| format!("{name} {}", code(&line(value, 200)))).collect();
+        about.map(|(name, value)| format!("{name} {}", code(&short(value, 200)))).collect();
     summary += &format!("\n\n{}\n", about.join(", "));
     if part.job.is_some() || report.jobs.is_empty() {
         return summary;
@@ -122,8 +123,8 @@ fn summary(part: &Part<'_>, report: &BuildReport, message: &str) -> String {
     summary += "\n| Job | State | Took |\n| --- | --- | --- |\n";
     let jobs = parts(report, None);
     for (index, job) in jobs.iter().skip(1).enumerate() {
-        let name = code(&line(job.job.map_or("", |job| &job.name), 200));
-        let reason = job.reason.map(|reason| line(reason, 200)).filter(|all| !all.is_empty());
+        let name = code(&short(job.job.map_or("", |job| &job.name), 200));
+        let reason = job.reason.map(|reason| short(reason, 200)).filter(|all| !all.is_empty());
         let reason = reason.map(|reason| format!(": {}", code(&reason))).unwrap_or_default();
         let took = span(job.started, job.finished).unwrap_or_default();
         let row = format!("| {name} | {}{reason} | {took} |\n", job.phase.word());
@@ -162,7 +163,7 @@ fn text(part: &Part<'_>, report: &BuildReport) -> Option<String> {
     let room = LIMIT - if script.is_empty() { 0 } else { SHARE };
     let share = (room / failed.len().max(1)).max(1000);
     for job in failed {
-        let section = heading(&code(&line(&job.name, 200)), &job.log, share);
+        let section = heading(&code(&short(&job.name, 200)), &job.log, share);
         if text.len() + section.len() > room {
             break;
         }

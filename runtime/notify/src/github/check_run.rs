@@ -23,8 +23,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, SINK};
-use super::markdown::{LIMIT, beginning, line};
+use super::markdown::{LIMIT, beginning};
 use super::{is_commit, is_repository, is_web};
+use crate::text::line;
 use crate::{Outbox, TellError, Told, Variables};
 
 /// The variables that it reads.

@@ -11,8 +11,8 @@ use runtime::github::{self, ApiError, App, Token, address};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::markdown::line;
 use crate::outbox::{Answer, Message};
+use crate::text::line;
 use crate::{Outbox, TellError, Variables};
 
 /// Who is told, in words.

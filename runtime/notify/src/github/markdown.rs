@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use crate::text::{clean, line};
+
 /// How long a text of a check run may be. GitHub says characters, and counts bytes.
 pub(crate) const LIMIT: usize = 65_535;
 
@@ -34,7 +36,9 @@ pub(crate) fn code(text: &str) -> String {
 
 /// Lines of code that nothing in them ends, in so many bytes: their end, if they are too long.
 pub(crate) fn fenced(text: &str, limit: usize) -> String {
-    let text = lines(text);
+    // Colours take room that is not theirs.
+    let from = text.ceil_char_boundary(text.len().saturating_sub(limit.saturating_mul(4)));
+    let text = clean(&text[from..], true);
     let text = text.trim_matches('\n');
     // In whatever part of it is kept.
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0).min(limit / 4);
@@ -66,57 +70,6 @@ fn end(text: &str, limit: usize) -> String {
 /// The beginning of a text, in so many bytes.
 pub(crate) fn beginning(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
-}
-
-/// A text as one line of so many characters: without control characters, with `…` where it was cut.
-pub(crate) fn line(text: &str, limit: usize) -> String {
-    let mut line = String::new();
-    let mut count = 0;
-    // Whoever writes 1 MB of blanks does not have them read.
-    for c in text.chars() {
-        let c = if c.is_whitespace() { ' ' } else { c };
-        if is_hidden(c) || (c == ' ' && (line.is_empty() || line.ends_with(' '))) {
-            continue;
-        }
-        if count == limit {
-            line.pop();
-            line.push('…');
-            break;
-        }
-        line.push(c);
-        count += 1;
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
-/// A text of several lines, without control characters and without the colours of terminals.
-pub(crate) fn lines(text: &str) -> String {
-    let mut lines = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\u{1b}' if rest.next_if_eq(&'[').is_some() => {
-                // Parameters, and a letter that ends them.
-                while rest.next_if(|c| matches!(c, ' '..='?')).is_some() {}
-                let _ending = rest.next_if(|c| matches!(c, '@'..='~'));
-            }
-            '\r' => {
-                let _pair = rest.next_if_eq(&'\n');
-                lines.push('\n');
-            }
-            '\n' | '\t' => lines.push(c),
-            c if is_hidden(c) => {}
-            c => lines.push(c),
-        }
-    }
-    lines
-}
-
-/// Whether a character is seen by nobody, or turns around what comes after it.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[test]
@@ -159,12 +112,4 @@ fn the_end_of_a_long_text_is_kept() {
         let fenced = super::markdown::fenced(&"ä€😀".repeat(100), limit);
         assert!(fenced.len() <= limit && fenced.ends_with("😀\n```"), "{fenced}");
     }
-}
-
-#[test]
-fn a_line_is_one() {
-    assert_eq!(line(" a\r\n\tb\u{0}c ", 10), "a bc");
-    assert_eq!(line("ääää", 4), "ääää");
-    assert_eq!(line("äääää", 4), "äää…");
-    assert_eq!(line(&" ".repeat(1_000_000), 4), "");
 }

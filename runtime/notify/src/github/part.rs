@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::markdown::line;
+use crate::text::short;
 use crate::{BuildReport, JobReport};
 
 /// How many jobs are told of one by one; the build's check lists those beyond, too.
@@ -84,9 +84,9 @@ impl Part<'_> {
 
     /// That, and why, in a line of so many characters.
     pub(crate) fn says(&self, limit: usize) -> String {
-        match self.reason.map(|reason| line(reason, limit)).filter(|reason| !reason.is_empty()) {
-            Some(reason) => line(&format!("{}: {reason}", self.stands()), limit),
-            None => line(&self.stands(), limit),
+        match self.reason.map(|reason| short(reason, limit)).filter(|reason| !reason.is_empty()) {
+            Some(reason) => short(&format!("{}: {reason}", self.stands()), limit),
+            None => short(&self.stands(), limit),
         }
     }
 }
@@ -95,15 +95,15 @@ impl Part<'_> {
 pub(crate) fn parts<'a>(report: &'a BuildReport, context: Option<&str>) -> Vec<Part<'a>> {
     // Whatever the action was: who protects a branch names one check for all of them.
     let family = report.event.split(':').next().unwrap_or_default();
-    let context = match context.map(|context| line(context, NAME)) {
+    let context = match context.map(|context| short(context, NAME)) {
         Some(context) if !context.is_empty() => context,
-        _ => format!("brigantine/{}", line(family, NAME)),
+        _ => format!("brigantine/{}", short(family, NAME)),
     };
     let phase = Phase::parse(&report.phase);
     let jobs = report.jobs.iter().take(JOBS).map(|job| {
         let own = Phase::parse(&job.phase);
         let left = phase.has_ended() && !own.has_ended();
-        let name = line(&job.name, NAME);
+        let name = short(&job.name, NAME);
         Part {
             name: format!("{context}/{name}"),
             id: format!("{}/{name}", report.build),

@@ -8,8 +8,8 @@
 
 use serde_json::{Value, json};
 
-use super::markdown::line;
 use super::part::{Part, Phase};
+use crate::text::line;
 
 /// How long a description may be.
 const DESCRIPTION: usize = 140;

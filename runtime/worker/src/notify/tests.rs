@@ -217,7 +217,7 @@ async fn the_environment_of_brigades_check_run_is_understood() {
         let notified = told(given, &variables).await;
         assert_eq!((notified.said.len(), notified.wrong), (1, None));
     }
-    let got = got.lock().unwrap();
+    let got = got.lock().unwrap().clone();
     assert_eq!((&got[0]["name"], &got[1]["conclusion"]), (&json!("Lint"), &json!("neutral")));
     // Its exit codes: variables, the payload, and no way there.
     let elsewhere = [("CHECK_PAYLOAD", payload.as_str()), ("GITHUB_BASE_URL", "http://127.0.0.2")];
