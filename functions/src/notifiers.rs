@@ -39,7 +39,7 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use runtime::build::{Build, Head};
 use runtime::event::{Event, Identity};
-use runtime::project::{Notifier, NotifierKind, Project};
+use runtime::project::{Limits, Notifier, NotifierKind, Project};
 use runtime::signature::scheme::STANDARD_WEBHOOKS;
 use runtime::signature::{self, Secrets, SignatureError};
 use serde::Deserialize;
@@ -120,6 +120,9 @@ async fn receive(
             "a signature is over the body alone: send the event as application/cloudevents+json",
         ));
     }
+
+    // A message is no build that waits for others, or that others wait for.
+    let project = Project { limits: Limits::default(), ..project };
 
     // Translate.
     let named = match &asked.notifier {

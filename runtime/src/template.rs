@@ -12,6 +12,9 @@ use serde_json::Value;
 /// The longest template, in bytes.
 const LONGEST: usize = 16 * 1024;
 
+/// How long the text may be before no more is put into it, in bytes.
+const MOST: usize = 64 * 1024;
+
 /// A text with places.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Template {
@@ -64,18 +67,27 @@ impl Template {
         Ok(Template { source: source.to_owned(), parts })
     }
 
-    /// The text, with values put into it.
+    /// The text, with values put into it; what is beyond 64 KiB of it is left out.
     pub fn render(&self, value: &Value) -> String {
         let mut rendered = String::new();
         for part in &self.parts {
-            match part {
-                Part::Text(text) => rendered.push_str(text),
+            let json;
+            let text = match part {
+                Part::Text(text) => text,
                 Part::Place { pointer, default } => match value.pointer(pointer) {
-                    None | Some(Value::Null) => rendered.push_str(default),
-                    Some(Value::String(text)) if text.is_empty() => rendered.push_str(default),
-                    Some(Value::String(text)) => rendered.push_str(text),
-                    Some(other) => rendered.push_str(&other.to_string()),
+                    None | Some(Value::Null) => default,
+                    Some(Value::String(text)) if text.is_empty() => default,
+                    Some(Value::String(text)) => text,
+                    Some(other) => {
+                        json = other.to_string();
+                        &json
+                    }
                 },
+            };
+            let left = MOST - rendered.len();
+            rendered.push_str(&text[..text.floor_char_boundary(left)]);
+            if text.len() > left {
+                break;
             }
         }
         rendered
@@ -125,6 +137,15 @@ fn values_are_put_into_their_places() {
     }
     let nested = Template::parse("{{a}}").unwrap();
     assert_eq!(nested.render(&serde_json::json!({"a": "{{b}}", "b": 1})), "{{b}}");
+}
+
+#[test]
+fn a_text_is_no_longer_than_it_may_be() {
+    let value = serde_json::json!({"a": "é".repeat(MOST), "b": ["x".repeat(MOST)]});
+    let template = Template::parse(&"{{a}}{{b}}".repeat(1000)).unwrap();
+    assert_eq!(template.render(&value).len(), MOST);
+    let template = Template::parse("x{{a}}{{b}}").unwrap();
+    assert_eq!(template.render(&value).len(), MOST - 1, "no letter is cut in two");
 }
 
 #[test]

@@ -202,14 +202,23 @@ impl Cluster {
         let (ended, value) = ENDED;
         let (project, about) = (&build.project, build.about());
         let labels = format!("project={project},{ABOUT}={about},{ended}={value}");
-        let heads = self.list_heads(&build.namespace, &labels).await?.0;
         let time = |head: &Head| head.annotations.get(annotation::FINISHED)?.parse().ok();
-        let ends = heads.iter().filter(|head| head.id != build.id && !head.is_told_to_nobody());
-        let ends = ends.filter_map(|head| {
+        let end = |head: Head| {
             let counts = |phase: &Phase| phase.is_terminal() && *phase != Phase::Cancelled;
-            Some((time(head).filter(|end| *end < finished)?, head.phase().filter(counts)?))
-        });
-        Ok(ends.max_by_key(|(end, _): &(Timestamp, Phase)| *end).map(|(_, phase)| phase))
+            let other = head.id != build.id && !head.is_told_to_nobody();
+            let end: Timestamp = time(&head).filter(|end| other && *end < finished)?;
+            Some((end, head.phase().filter(counts)?))
+        };
+        let builds = format!("type={}", build::SECRET_TYPE);
+        let wanted = ListParams::default().labels(&labels).fields(&builds);
+        // There may be thousands, each with the end of its log.
+        let mut last = None;
+        let take = |metadata: ObjectMeta| {
+            let other = Head::of(&metadata).ok().and_then(end);
+            last = [last, other].into_iter().flatten().max_by_key(|(end, _)| *end);
+        };
+        self.each_metadata::<Secret>(&build.namespace, wanted, take).await?;
+        Ok(last.map(|(_, phase)| phase))
     }
 
     /// The builds with these labels, oldest first, and what has their type and is none.
@@ -509,16 +518,27 @@ impl Cluster {
         namespace: &str,
         wanted: ListParams,
     ) -> Result<Vec<ObjectMeta>, ClusterError> {
-        let api = self.api::<K>(namespace);
         let mut all = Vec::new();
+        self.each_metadata::<K>(namespace, wanted, |metadata| all.push(metadata)).await?;
+        Ok(all)
+    }
+
+    /// What there is of these objects, page by page, none of which is kept.
+    async fn each_metadata<K: Object>(
+        &self,
+        namespace: &str,
+        wanted: ListParams,
+        mut take: impl FnMut(ObjectMeta),
+    ) -> Result<(), ClusterError> {
+        let api = self.api::<K>(namespace);
         let mut wanted = wanted.limit(PAGE);
         let action = format!("list objects of kind {}", K::kind(&()));
         loop {
             let page = self.call(&action, || api.list_metadata(&wanted)).await?;
-            all.extend(page.items.into_iter().map(|each| each.metadata));
+            page.items.into_iter().for_each(|each| take(each.metadata));
             match page.metadata.continue_.filter(|more| !more.is_empty()) {
                 Some(more) => wanted = wanted.continue_token(&more),
-                None => return Ok(all),
+                None => return Ok(()),
             }
         }
     }

@@ -30,7 +30,7 @@ struct World {
 type Taken = (Arc<Mutex<Vec<Value>>>, Arc<Mutex<bool>>);
 
 impl World {
-    /// With these notifiers, whose hooks are at `URL`.
+    /// With these notifiers, whose hooks are at `<url>`.
     async fn new(notifiers: &str) -> World {
         let server = Server::new(Options::default()).unwrap();
         let cluster = Cluster::new(server.client(), "default");
@@ -46,7 +46,7 @@ impl World {
         let url = format!("http://{}/services/T0/B0/x", listener.local_addr().unwrap());
         let sink = Router::new().fallback(any(take)).with_state((taken.clone(), refused.clone()));
         tokio::spawn(async move { axum::serve(listener, sink).await });
-        let yaml = format!("project: acme/demo\nnotifiers: {}", notifiers.replace("URL", &url));
+        let yaml = format!("project: acme/demo\nnotifiers: {}", notifiers.replace("<url>", &url));
         let (project, _) = values::read(&yaml, "default").unwrap();
         let allowed_hosts = vec!["127.0.0.1".to_owned()];
         let outbox = Outbox::new(OutboxOptions { allowed_hosts, ..OutboxOptions::default() });
@@ -106,7 +106,7 @@ async fn a_burst_of_builds_is_a_few_messages_and_every_build_is_in_one() {
     const WORKERS: usize = 8;
     let world = Arc::new(
         World::new(
-            "[{kind: slack, on: [succeeded, failed], most: 10, window: 600, settings: {SLACK_WEBHOOK: URL}}]",
+            "[{kind: slack, on: [succeeded, failed], most: 10, window: 600, settings: {SLACK_WEBHOOK: '<url>'}}]",
         )
         .await,
     );
@@ -161,7 +161,7 @@ async fn a_burst_of_builds_is_a_few_messages_and_every_build_is_in_one() {
 #[tokio::test]
 async fn who_collected_tells_it_when_the_window_ends() {
     let world = World::new(
-        "[{kind: slack, on: [failed], most: 1, window: 1, settings: {SLACK_WEBHOOK: URL}}]",
+        "[{kind: slack, on: [failed], most: 1, window: 1, settings: {SLACK_WEBHOOK: '<url>'}}]",
     )
     .await;
     let mut ends = JoinSet::new();
@@ -181,7 +181,7 @@ async fn who_collected_tells_it_when_the_window_ends() {
 
 #[tokio::test]
 async fn a_failed_build_is_red_in_slack_with_no_line_of_script() {
-    let world = World::new("[{kind: slack, settings: {SLACK_WEBHOOK: URL}}]").await;
+    let world = World::new("[{kind: slack, settings: {SLACK_WEBHOOK: '<url>'}}]").await;
     let build = world.build(1).await;
     let reporter = world.reporter(&build);
     let listener = reporter.listener();
@@ -209,7 +209,7 @@ async fn a_failed_build_is_red_in_slack_with_no_line_of_script() {
 #[tokio::test]
 async fn the_templates_of_a_notifier_are_put_together_of_the_build() {
     let world = World::new(
-        "[{kind: slack, title: '{{ project }} {{ phase }} {{ ref }}', message: '{{ reason }} {{ none | nothing }}', settings: {SLACK_WEBHOOK: URL, SLACK_COLOUR: red}}]",
+        "[{kind: slack, title: '{{ project }} {{ phase }} {{ ref }}', message: '{{ reason }} {{ none | nothing }}', settings: {SLACK_WEBHOOK: '<url>', SLACK_COLOUR: red}}]",
     )
     .await;
     let reporter = world.reporter(&world.build(1).await);
@@ -224,7 +224,7 @@ async fn the_templates_of_a_notifier_are_put_together_of_the_build() {
 #[tokio::test]
 async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     let mut world = World::new(
-        "[{kind: slack, name: refuser, settings: {SLACK_WEBHOOK: URL}}, {kind: slack, name: none}, {kind: webhook, settings: {WEBHOOK_URL: 'http://127.0.0.1:1/hidden'}}]",
+        "[{kind: slack, name: refuser, settings: {SLACK_WEBHOOK: '<url>'}}, {kind: slack, name: none}, {kind: webhook, settings: {WEBHOOK_URL: 'http://127.0.0.1:1/hidden'}}]",
     )
     .await;
     *world.refused.lock().unwrap() = true;
@@ -234,7 +234,9 @@ async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     world.outbox = Outbox::new(hasty);
     world.reporter(&build).end(&outcome(Phase::Failed)).await;
     let noted: BTreeMap<String, Value> = serde_json::from_value(world.noted(&build).await).unwrap();
-    for (name, error) in [("refuser", "403"), ("none", "SLACK_WEBHOOK"), ("webhook", "")] {
+    for (name, error) in
+        [("refuser", "invalid_token"), ("none", "SLACK_WEBHOOK"), ("webhook", "attempt")]
+    {
         assert_eq!(noted[name]["failed"], "failed", "{noted:?}");
         assert!(noted[name]["error"].as_str().unwrap().contains(error), "{noted:?}");
     }
