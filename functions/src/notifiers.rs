@@ -7,8 +7,9 @@
 //!   handshake of CloudEvents, and Event Grid's validation is answered
 //! - Proof: a token, which is the project's `genericGatewaySecret`, or its `sharedSecret` if there is
 //!   no such one: in `Authorization`, as `X-Registry-Token`, `?token=`, `?access_token=` or the last
-//!   part of the path, behind all but a name without a slash. Or a signature, `webhook-signature` (Standard Webhooks) with the
-//!   `genericGatewaySecret`; not of an event in binary mode, which is in headers that nobody signs
+//!   part of the path, which a name without a slash has no place for. Or a signature,
+//!   `webhook-signature` (Standard Webhooks) with the `genericGatewaySecret`; not of an event in
+//!   binary mode, which is in headers that nobody signs
 //! - Events: `notify` and `notify:<kind>`, from the provider `brigantine`. The project's own script
 //!   does not hear them: the event brings a script of its own, which runs one job, and so makes one
 //!   pod, `<kind>-notify-<id>`, whose container runs `worker notify <kind>`. Its settings are those

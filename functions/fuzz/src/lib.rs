@@ -37,7 +37,8 @@ impl World {
             cluster.create_service_account("default", "brigade-worker").await.expect("an account");
             let yaml = format!(
                 "project: {PROJECT}\nsharedSecret: {SECRET}\ngenericGatewaySecret: {SECRET}\n\
-                 secrets: {{eventGridToken: {SECRET}, SLACK_WEBHOOK: {SECRET}}}\n\
+                 secrets: {{eventGridToken: {SECRET}, SLACK_WEBHOOK: x, TEAMS_WEBHOOK: x, \
+                 GITHUB_TOKEN: x, WEBHOOK_URL: x, SMTP_URL: x, EMAIL_FROM: x, EMAIL_TO: x}}\n\
                  kubernetes: {{eventFilters: [{{action: accept}}]}}\n"
             );
             let (project, _warnings) = values::read(&yaml, "default").expect("a project");

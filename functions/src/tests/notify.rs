@@ -448,3 +448,14 @@ async fn what_is_told_here_is_told_to_nobody_in_turn() {
     assert_eq!((&told.body["detached"], &told.body["worker"]), (&json!(true), &Value::Null));
     assert_eq!(world.pods().await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_message_waits_for_no_build() {
+    let world = World::limited().await;
+    for body in [push(), push().replace("refs/heads/main", "refs/heads/other")] {
+        assert_eq!(world.send(delivery("push", body)).await.code, 200);
+    }
+    let told = world.send(request("/notify/slack/ocean/brig", message())).await;
+    assert_eq!((told.code, &told.body["phase"]), (200, &Value::Null), "{told:?}");
+    assert!(told.body["worker"].is_string(), "{told:?}");
+}
