@@ -6,13 +6,14 @@ use ring::digest::{self, Digest};
 use runtime::event::{Event, Identity};
 use runtime::project::Project;
 use runtime::signature::{Secrets, SignatureError};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::app::App;
 use crate::builds;
 use crate::filter::{self, Seen};
-use crate::lenient::line;
+use crate::lenient::{Moment, Text, line};
 use crate::rejection::Rejection;
 use crate::revision::is_name;
 
@@ -36,6 +37,24 @@ pub(crate) enum Meaning {
     Skipped { status: &'static str, reason: String },
     /// Nobody could care.
     Ignored { reason: String },
+}
+
+/// A commit of a push, as GitLab and Gitea tell of it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Commit {
+    added: Option<Vec<String>>,
+    pub(crate) id: Text,
+    modified: Option<Vec<String>>,
+    removed: Option<Vec<String>>,
+    pub(crate) timestamp: Moment,
+}
+
+impl Commit {
+    /// The files that it changes.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &String> {
+        [&self.added, &self.modified, &self.removed].into_iter().flatten().flatten()
+    }
 }
 
 impl Meaning {

@@ -1,14 +1,13 @@
 //! Tells people and programs what others post: each of Slack, Teams, GitHub, webhooks and email is a
 //! function of its own, `notify-slack` and so on, which differ in nothing but whom they tell.
 //!
-//! - Route: `POST /notify/{kind}/{project}`, `/notify/{kind}/{org}/{repository}`, each also with
-//!   `/{token}` at its end, which a `{project}` that is written without a slash, neither as its id
-//!   nor with `%2F`, has no place for; `kind` is `slack`, `teams`, `github`, `webhook` or `email`.
-//!   `?notifier=<name>` chooses one of the project's notifiers. `OPTIONS` there is the handshake of
-//!   CloudEvents, and Event Grid's validation is answered
+//! - Route: `POST /notify/{kind}/{project}` with the project's id, or its name without a slash or with
+//!   `%2F`, `/notify/{kind}/{org}/{repository}`; `kind` is `slack`, `teams`, `github`, `webhook` or
+//!   `email`. `?notifier=<name>` chooses one of the project's notifiers. `OPTIONS` there is the
+//!   handshake of CloudEvents, and Event Grid's validation is answered
 //! - Proof: a token, which is the project's `genericGatewaySecret`, or its `sharedSecret` if there is
 //!   no such one: in `Authorization`, as `X-Registry-Token`, `?token=`, `?access_token=` or the last
-//!   part of the path. Or a signature, `webhook-signature` (Standard Webhooks) with the
+//!   part of the path, behind all but a name without a slash. Or a signature, `webhook-signature` (Standard Webhooks) with the
 //!   `genericGatewaySecret`; not of an event in binary mode, which is in headers that nobody signs
 //! - Events: `notify` and `notify:<kind>`, from the provider `brigantine`. The project's own script
 //!   does not hear them: the event brings a script of its own, which runs one job, and so makes one
@@ -167,7 +166,7 @@ async fn shake_hands(
     let asked = query(&request)?;
     let (parts, _body) = request.into_parts();
     let (project, _) = prove(&app, address, &asked, &parts.headers, &[], deadline).await?;
-    handshake::consent(&parts.headers, &project)
+    handshake::consent(&parts.headers, &project, "OPTIONS, POST")
 }
 
 fn query(request: &Request) -> Result<Asked, Rejection> {

@@ -5,7 +5,10 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use runtime::project::Project;
 use runtime::signature::{self, Secrets, SignatureError};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
+use crate::address::Address;
+use crate::app::App;
 use crate::rejection::Rejection;
 
 /// The header of tokens, for senders that let one set headers but not `Authorization`.
@@ -18,6 +21,31 @@ const NAME: usize = 256;
 /// there is no such one.
 pub(crate) fn tokens(project: &Project) -> Secrets<'_> {
     Secrets::of(&project.generic_gateway_secret).or(&project.shared_secret)
+}
+
+/// The secrets that one of a project's own `secrets` holds.
+pub(crate) fn secret<'a>(project: &'a Project, name: &str) -> Secrets<'a> {
+    let text = project.secrets.get(name).and_then(|secret| secret.as_str());
+    Secrets::in_text(text.unwrap_or_default())
+}
+
+/// The project that an address names, if the request has one of these secrets of it for its token:
+/// in a header, at the end of the address, or as what is `asked`, in the query.
+pub(crate) async fn prove(
+    app: &App,
+    (address, asked): (Address, Option<String>),
+    headers: &HeaderMap,
+    deadline: Instant,
+    secrets: fn(&Project) -> Secrets<'_>,
+    refusal: fn(SignatureError) -> Rejection,
+) -> Result<Project, Rejection> {
+    let (name, in_path) = address.parts();
+    let project = app.project(&name, deadline).await?;
+    let token = token(headers, in_path.iter().chain(&asked).map(String::as_str));
+    let secrets = secrets(&project);
+    let proved = token.and_then(|token| signature::verify_token(&secrets, token.as_deref()));
+    proved.map_err(refusal)?;
+    Ok(project)
 }
 
 /// The token of a delivery, wherever it is: in `Authorization` (what follows `Bearer`, or the

@@ -167,9 +167,6 @@ pub enum ProjectError {
     /// A rule for a sender of its own is not understood.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// A notifier is not understood.
-    #[error(transparent)]
-    Notifier(#[from] NotifierError),
     /// A filter of Kubernetes events is not understood.
     #[error(transparent)]
     EventFilter(#[from] EventFilterError),
@@ -231,7 +228,7 @@ impl Project {
             filters: Filters::read(key, str::to_owned)?,
             hooks: Hooks::parse(&key("hooks"), &secrets)?,
             limits: Limits::of(&annotations)?,
-            notifiers: Notifiers::parse(&key("notifiers"), &secrets)?,
+            notifiers: Notifiers::parse(&key("notifiers"), &secrets),
             name: name.cloned().unwrap_or_else(|| id.clone()),
             namespace: or(key("namespace"), &home),
             repository: key("repository"),

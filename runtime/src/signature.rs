@@ -65,8 +65,12 @@ pub enum Legacy {
 impl<'a> Secrets<'a> {
     /// The secrets in one configured value, a line each.
     pub fn of(value: &'a SecretString) -> Secrets<'a> {
-        let lines = value.expose_secret().lines();
-        Secrets(lines.filter(|secret| !is_blank(secret)).collect())
+        Secrets::in_text(value.expose_secret())
+    }
+
+    /// The secrets in a text, a line each.
+    pub fn in_text(text: &'a str) -> Secrets<'a> {
+        Secrets(text.lines().filter(|secret| !is_blank(secret)).collect())
     }
 
     /// These secrets, or those of another value if there are none.

@@ -30,6 +30,23 @@ pub(super) struct Repositories {
     /// How many statuses there are of a commit and a context.
     statuses: BTreeMap<(String, String), u32>,
     last: u64,
+    /// Where the App is installed; its installations have their places as ids, from 1 on.
+    organizations: Vec<String>,
+}
+
+impl Repositories {
+    /// The installation of the App, which is installed wherever somebody looks for it.
+    fn installation(&mut self, organization: &str) -> usize {
+        let known = self.organizations.iter().position(|known| known == organization);
+        let place = known.unwrap_or_else(|| {
+            if self.organizations.len() >= KEPT {
+                self.organizations.clear();
+            }
+            self.organizations.push(organization.to_owned());
+            self.organizations.len() - 1
+        });
+        place + 1
+    }
 }
 
 /// Why a request is refused.
@@ -96,10 +113,22 @@ fn answer(sinks: &Sinks, told: &Told<'_>) -> Result<(StatusCode, Value), Refusal
             let found: Vec<&Value> = found.collect();
             Ok((StatusCode::OK, json!({"total_count": found.len(), "check_runs": found})))
         }
-        ("GET", ["repos", _, _, "installation"]) => Ok((StatusCode::OK, json!({"id": 1}))),
-        ("POST", ["app", "installations", _, "access_tokens"]) => {
+        ("GET", ["repos", org, _, "installation"]) => {
+            let mut repositories = sinks.github.lock().unwrap_or_else(PoisonError::into_inner);
+            let id = repositories.installation(org);
+            Ok((StatusCode::OK, json!({"id": id, "account": {"login": org}})))
+        }
+        ("POST", ["app", "installations", id, "access_tokens"]) => {
+            let repositories = sinks.github.lock().unwrap_or_else(PoisonError::into_inner);
+            let id = id.parse::<usize>().ok().and_then(|id| id.checked_sub(1));
+            let org = id.and_then(|id| repositories.organizations.get(id).cloned());
+            drop(repositories);
+            let Some(org) = org else { return refuse(StatusCode::NOT_FOUND, "Not Found") };
             let asked = body["repositories"].as_array().cloned().unwrap_or_default();
-            let named = |name: &Value| json!({"name": name, "full_name": name});
+            let named = |name: &Value| {
+                let full = format!("{org}/{}", name.as_str().unwrap_or_default());
+                json!({"name": name, "full_name": full})
+            };
             let repositories: Vec<Value> = asked.iter().map(named).collect();
             let token = json!({
                 "token": "ghs_emulator", "expires_at": "2099-01-01T00:00:00Z",

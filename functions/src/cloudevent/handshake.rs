@@ -16,8 +16,12 @@ use crate::rejection::Rejection;
 /// The header by which a sender says who it is.
 const ORIGIN: &str = "webhook-request-origin";
 
-/// Lets a sender that is proved deliver.
-pub(crate) fn consent(headers: &HeaderMap, project: &Project) -> Result<Response, Rejection> {
+/// Lets a sender that is proved deliver, by these methods.
+pub(crate) fn consent(
+    headers: &HeaderMap,
+    project: &Project,
+    methods: &'static str,
+) -> Result<Response, Rejection> {
     let origin = signature::single(headers, ORIGIN).ok().filter(|origin| is_origin(origin));
     let origin = origin.ok_or_else(|| {
         Rejection::malformed("the handshake names its sender by one WebHook-Request-Origin, a host")
@@ -25,7 +29,7 @@ pub(crate) fn consent(headers: &HeaderMap, project: &Project) -> Result<Response
     let reason = "the sender may deliver; nothing is built for a handshake";
     let mut response = Answer::passed("status", "OK", reason, Some(project)).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::ALLOW, HeaderValue::from_static("OPTIONS, POST"));
+    headers.insert(header::ALLOW, HeaderValue::from_static(methods));
     headers.insert("webhook-allowed-origin", origin.clone());
     headers.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
     Ok(response)

@@ -37,6 +37,11 @@ pub(super) fn script(
     kind: NotifierKind,
     notifier: Option<&Notifier>,
 ) -> Result<String, Rejection> {
+    if let Some(Notifier { name, problem: Some(problem), .. }) = notifier {
+        return Err(Rejection::Unset {
+            reason: format!("the project's notifier {name} {problem}"),
+        });
+    }
     let found: Vec<(&str, From)> = names(kind)
         .iter()
         .filter_map(|name| Some((*name, from(project, kind, notifier, name)?)))

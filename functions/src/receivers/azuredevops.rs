@@ -25,9 +25,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use runtime::project::Project;
-use runtime::signature;
-use secrecy::SecretString;
+use runtime::signature::Secrets;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use self::translation::translate;
 use crate::address::Address;
@@ -74,10 +74,7 @@ async fn receive(
     }
 
     // Prove.
-    let (name, token) = address.parts();
-    let project = app.project(&name, deadline).await.map_err(proof::of_azure)?;
-    let asked = token.as_deref().into_iter().chain(asked.token.as_deref());
-    prove(&project, &parts.headers, asked)?;
+    let project = prove(&app, address, asked, &parts.headers, deadline).await?;
     drop(parts);
 
     // Translate.
@@ -87,21 +84,26 @@ async fn receive(
     host::act_on(&app, deadline, &project, &["*".to_owned()], meaning).await
 }
 
-fn prove<'a>(
-    project: &Project,
+/// The project whose token the request has.
+async fn prove(
+    app: &App,
+    address: Address,
+    asked: Asked,
     headers: &HeaderMap,
-    asked: impl Iterator<Item = &'a str>,
-) -> Result<(), Rejection> {
-    let own = project.secrets.get(TOKEN).and_then(|token| token.as_str()).unwrap_or_default();
-    let own = SecretString::from(own);
-    let secrets =
-        signature::Secrets::of(&own).or(&project.generic_gateway_secret).or(&project.shared_secret);
-    let proved = proof::token(headers, asked)
-        .and_then(|token| signature::verify_token(&secrets, token.as_deref()));
-    proved.map_err(|_unproved| Rejection::Unproved {
+    deadline: Instant,
+) -> Result<Project, Rejection> {
+    let refusal = |_unproved| Rejection::Unproved {
         code: StatusCode::FORBIDDEN,
         status: "Forbidden",
         reason: "the project's secret vstsToken must come in the path, in Authorization, in \
                  X-Registry-Token or as ?token=",
-    })
+    };
+    let asked = (address, asked.token);
+    let project = proof::prove(app, asked, headers, deadline, secrets, refusal).await;
+    project.map_err(proof::of_azure)
+}
+
+fn secrets(project: &Project) -> Secrets<'_> {
+    let own = proof::secret(project, TOKEN);
+    own.or(&project.generic_gateway_secret).or(&project.shared_secret)
 }

@@ -1,11 +1,11 @@
 //! Receives CloudEvents 1.0, from whatever sends them: structured, binary, or several in a batch.
 //!
 //! - Route: `POST` or `PUT /cloudevents/v1/{project}` with the project's id, or its name without a
-//!   slash, `/cloudevents/v1/{org}/{repository}`; `OPTIONS` there is the handshake against abuse
+//!   slash or with `%2F`, `/cloudevents/v1/{org}/{repository}`; `OPTIONS` there is the handshake against abuse
 //! - Proof: a token, which is the project's `genericGatewaySecret`, or its `sharedSecret` if there is
 //!   no such one: `Authorization: Bearer <token>` or `Basic` with the token as its password,
 //!   `?access_token=<token>`, or the last part of the path, `/cloudevents/v1/{org}/{repository}/{token}`
-//!   and `/cloudevents/v1/{id}/{token}`. The handshake needs it, too. Signatures prove nothing here:
+//!   and `/cloudevents/v1/{project}/{token}` with the id or a `%2F`. The handshake needs it, too. Signatures prove nothing here:
 //!   in binary mode most of an event is in headers, which nobody signs
 //! - Events: the event's own `type`, from the provider `cloudevents`; versions before 1.0 are refused.
 //!   The revision is `ref` and `commit` of the data, else the extensions of these names
@@ -23,7 +23,6 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use runtime::project::Project;
-use runtime::signature;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -104,7 +103,7 @@ async fn shake_hands(
     let asked = proof::query(request.uri(), "one `access_token`")?;
     let (parts, _body) = request.into_parts();
     let project = prove(&app, address, asked, &parts.headers, deadline).await?;
-    handshake::consent(&parts.headers, &project)
+    handshake::consent(&parts.headers, &project, "OPTIONS, POST, PUT")
 }
 
 /// The project whose token the request has.
@@ -115,19 +114,14 @@ async fn prove(
     headers: &HeaderMap,
     deadline: Instant,
 ) -> Result<Project, Rejection> {
-    let (name, in_path) = address.parts();
-    let project = app.project(&name, deadline).await?;
-    let token =
-        proof::token(headers, in_path.iter().chain(&asked.access_token).map(String::as_str));
-    let secrets = proof::tokens(&project);
-    let proved = token.and_then(|token| signature::verify_token(&secrets, token.as_deref()));
-    proved.map_err(|error| {
+    let asked = (address, asked.access_token);
+    proof::prove(app, asked, headers, deadline, proof::tokens, |error| {
         proof::refusal(
             error,
             "set the project's genericGatewaySecret",
             "the project's genericGatewaySecret must come as Authorization: Bearer, as access_token \
              in the query, or as the last part of the path",
         )
-    })?;
-    Ok(project)
+    })
+    .await
 }

@@ -28,8 +28,7 @@ use axum::routing::{MethodRouter, post};
 use axum::{Json, Router};
 use runtime::event::Event;
 use runtime::project::Project;
-use runtime::signature::{self, Secrets, SignatureError};
-use secrecy::SecretString;
+use runtime::signature::{Secrets, SignatureError};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -130,7 +129,7 @@ async fn shake_hands(
     let asked = proof::query(request.uri(), "one `token`")?;
     let (parts, _body) = request.into_parts();
     let project = prove(&app, address, asked, &parts.headers, deadline).await?;
-    handshake::consent(&parts.headers, &project)
+    handshake::consent(&parts.headers, &project, "OPTIONS, POST")
 }
 
 /// The project whose token the request has.
@@ -141,15 +140,13 @@ async fn prove(
     headers: &HeaderMap,
     deadline: Instant,
 ) -> Result<Project, Rejection> {
-    let (name, in_path) = address.parts();
-    let project = app.project(&name, deadline).await.map_err(proof::of_azure)?;
-    let secret = project.secrets.get("eventGridToken").and_then(|token| token.as_str());
-    let secret = SecretString::from(secret.unwrap_or_default());
-    let token = proof::token(headers, in_path.iter().chain(&asked.token).map(String::as_str));
-    let proved =
-        token.and_then(|token| signature::verify_token(&Secrets::of(&secret), token.as_deref()));
-    proved.map_err(refusal)?;
-    Ok(project)
+    let asked = (address, asked.token);
+    let project = proof::prove(app, asked, headers, deadline, secrets, refusal).await;
+    project.map_err(proof::of_azure)
+}
+
+fn secrets(project: &Project) -> Secrets<'_> {
+    proof::secret(project, "eventGridToken")
 }
 
 fn is_json(media: &str) -> bool {

@@ -1,11 +1,11 @@
 //! Receives the Events of a Kubernetes cluster: from its API server, which asks a validating admission
 //! webhook, and from exporters, which post them.
 //!
-//! - Route: `POST /events/kubernetes/{project}` with the project's id, or its name without a slash,
-//!   `/events/kubernetes/{org}/{repository}`
+//! - Route: `POST /events/kubernetes/{project}` with the project's id, or its name without a slash or
+//!   with `%2F`, `/events/kubernetes/{org}/{repository}`
 //! - Proof: a token, which is the project's `genericGatewaySecret`, or its `sharedSecret` if there is
 //!   no such one: the last part of the path, `/events/kubernetes/{org}/{repository}/{token}` and
-//!   `/events/kubernetes/{id}/{token}`, since the address of a webhook has no query; `?token=`, or
+//!   `/events/kubernetes/{project}/{token}` with the id or a `%2F`, since the address of a webhook has no query; `?token=`, or
 //!   `Authorization: Bearer <token>`
 //! - Events: `<kind of the object>:<reason>` from the provider `k8s-gateway`, as Brigade's gateway for
 //!   them; of the Events that are created, and of those that happened again. The first of the
@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use runtime::project::Project;
-use runtime::{signature, units};
+use runtime::units;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -205,18 +205,14 @@ async fn prove(
     headers: &HeaderMap,
     deadline: Instant,
 ) -> Result<Project, Rejection> {
-    let (name, in_path) = address.parts();
-    let project = app.project(&name, deadline).await?;
-    let token = proof::token(headers, in_path.iter().chain(&asked.token).map(String::as_str));
-    let secrets = proof::tokens(&project);
-    let proved = token.and_then(|token| signature::verify_token(&secrets, token.as_deref()));
-    proved.map_err(|error| {
+    let asked = (address, asked.token);
+    proof::prove(app, asked, headers, deadline, proof::tokens, |error| {
         proof::refusal(
             error,
             "set the project's genericGatewaySecret",
             "the project's genericGatewaySecret must be the last part of the path, token in the query, \
              or Authorization: Bearer",
         )
-    })?;
-    Ok(project)
+    })
+    .await
 }

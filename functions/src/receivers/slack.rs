@@ -157,6 +157,10 @@ fn started(made: &Made) -> String {
             format!("Build {build} of {project} failed: {}.", line(&made.reason, 500))
         }
         Some("Waiting") => format!("Build {build} of {project} waits for its turn."),
+        // It has ended already: nobody hears it, or nothing is to be done.
+        Some(_) if jobs.is_empty() => {
+            format!("Build {build} of {project} does nothing: {}.", line(&made.reason, 500))
+        }
         _ if jobs.is_empty() => format!("Build {build} of {project} was started."),
         _ => {
             let jobs = line(&jobs.join(", "), 500);

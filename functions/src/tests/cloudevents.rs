@@ -106,6 +106,7 @@ async fn a_token_is_taken_wherever_a_sender_can_put_it() {
         "/cloudevents/v1/ocean/brig/aye%20aye".to_owned(),
         "/cloudevents/v1/ocean%2Fbrig?access_token=aye%20aye".to_owned(),
         format!("/cloudevents/v1/{id}/aye%20aye"),
+        "/cloudevents/v1/ocean%2Fbrig/aye%20aye".to_owned(),
         format!("/cloudevents/v1/{id}?access_token=aye+aye"),
     ] {
         let mut request = structured(&uri, &event("1"));
@@ -163,7 +164,7 @@ async fn a_sender_that_is_proved_may_deliver() {
     assert_eq!(told.code, 200, "{told:?}");
     assert_eq!(told.headers["webhook-allowed-origin"], "eventemitter.example.com");
     assert_eq!(told.headers["webhook-allowed-rate"], "*");
-    assert_eq!(told.headers["allow"], "OPTIONS, POST");
+    assert_eq!(told.headers["allow"], "OPTIONS, POST, PUT");
     for origin in ["", "<script>", "a b", "https://example.com/x"] {
         let told = ask(origin).await;
         assert_eq!(told.code, 400, "{origin}");

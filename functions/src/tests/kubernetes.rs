@@ -146,6 +146,7 @@ async fn events_are_taken_as_exporters_post_them() {
     for uri in [
         format!("/events/kubernetes/{id}/aye%20aye"),
         format!("/events/kubernetes/{id}?token=aye+aye"),
+        "/events/kubernetes/ocean%2Fbrig/aye%20aye".to_owned(),
     ] {
         let told = world.send(sent(&uri, &event("u-1", "Killing"))).await;
         assert_eq!((told.code, &told.body["events"]), (200, &json!(["Pod:Killing"])), "{told:?}");

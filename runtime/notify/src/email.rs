@@ -26,7 +26,8 @@ mod server;
 #[cfg(feature = "email")]
 mod text;
 
-#[cfg(all(test, feature = "email"))]
+#[cfg(feature = "email")]
+#[cfg(test)]
 mod tests;
 
 /// The variables that it reads.

@@ -55,6 +55,9 @@ pub enum TellError {
         /// What is missing.
         problem: String,
     },
+    /// The notifier is set wrongly.
+    #[error("it {0}")]
+    Misset(String),
     /// The sink said no, and would say so again.
     #[error("{sink} refused the message: {words}{way_out}")]
     Refused {

@@ -217,7 +217,14 @@ impl Outbox {
                 };
                 return Err(TellError::Away { sink: whom.name.clone(), attempts, words });
             }
-            tracing::debug!(sink = whom.name, attempts, words, "a message is sent again");
+            let seconds = wait.as_secs_f64();
+            tracing::info!(
+                sink.name = whom.name,
+                sink.said = words,
+                attempts,
+                seconds,
+                "a message is sent again after a while"
+            );
             #[expect(clippy::disallowed_methods, reason = "this is the wait between two attempts")]
             tokio::time::sleep(wait).await;
         }

@@ -92,6 +92,9 @@ impl Reporter {
         options: &ReportOptions,
         output: Output,
     ) -> Option<Reporter> {
+        for problem in project.notifiers.problems() {
+            say(build, &output, LogLevel::Warn, &format!("nobody is told: {problem}"));
+        }
         if !is_wanted(project, build) {
             return None;
         }
@@ -295,12 +298,7 @@ impl Desk {
 
     /// Says something in the build's output.
     fn say(&self, level: LogLevel, text: &str) {
-        let least = self.build.event.log_level;
-        if least == LogLevel::None || level < least {
-            return;
-        }
-        let stream = if level >= LogLevel::Warn { Stream::Err } else { Stream::Out };
-        (self.output)(Line { stream, level, text: format!("[brigade:notify] {text}") });
+        say(&self.build, &self.output, level, text);
     }
 
     /// Notes on the build what has become of telling somebody.
@@ -319,4 +317,14 @@ impl Desk {
         self.say(LogLevel::Warn, &format!("{name}: not told, {}: {error}", moment.name()));
         self.note(name, |noted| noted.give_up(moment, &error)).await;
     }
+}
+
+/// Says something in a build's output.
+fn say(build: &Build, output: &Output, level: LogLevel, text: &str) {
+    let least = build.event.log_level;
+    if least == LogLevel::None || level < least {
+        return;
+    }
+    let stream = if level >= LogLevel::Warn { Stream::Err } else { Stream::Out };
+    output(Line { stream, level, text: format!("[brigade:notify] {text}") });
 }

@@ -176,7 +176,7 @@ pub(crate) fn hostile() -> Notification {
     report.commit.clone_from(&long);
     report.jobs = (0..1000)
         .map(|_| JobReport {
-            name: EVIL.to_owned(),
+            name: format!("\u{202e}\r\n\0{EVIL}"),
             phase: "Failed".to_owned(),
             reason: Some(EVIL.to_owned()),
             log: EVIL.repeat(20),

@@ -1,8 +1,9 @@
 //! Who a project wants to be told of its builds, without a line of script for it.
 //!
 //! Brigade has no key for this: it is the list `notifiers` of a values file, and the key `notifiers`
-//! of the project's Secret, as JSON. What is not understood makes the project one that cannot be
-//! loaded.
+//! of the project's Secret, as JSON. In a values file, what is not understood is an error. In a Secret
+//! it is not: a project is built whoever can be told of that, and what is wrong with a notifier is
+//! said where it would have been told.
 //!
 //! ```yaml
 //! notifiers:
@@ -51,11 +52,19 @@ const EVENTS: (usize, usize) = (200, 500);
 const WINDOW: u32 = 600;
 
 /// The notifiers of a project.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Notifiers {
     all: Vec<Notifier>,
+    problems: Vec<NotifierError>,
     /// As they were read.
     json: String,
+}
+
+/// Shows what was understood: what was read may hold secrets.
+impl fmt::Debug for Notifiers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Notifiers").field(&self.all).field(&self.problems).finish()
+    }
 }
 
 /// One who is told.
@@ -88,6 +97,8 @@ pub struct Notifier {
     pub most: u32,
     /// How long a window is.
     pub window: Duration,
+    /// Why it cannot be told anything: a secret is missing that a setting is.
+    pub problem: Option<String>,
 }
 
 /// What a notifier is.
@@ -119,7 +130,7 @@ pub enum Moment {
 }
 
 /// A notifier that is not understood.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the notifier {notifier} {problem}")]
 pub struct NotifierError {
     notifier: String,
@@ -178,39 +189,59 @@ impl Moment {
 }
 
 impl Notifiers {
-    /// Reads the list in a Secret's key; `secrets` are the project's own.
-    pub(super) fn parse(
-        json: &str,
-        secrets: &Map<String, Value>,
-    ) -> Result<Notifiers, NotifierError> {
+    /// Reads the list in a Secret's key, as far as it is understood; `secrets` are the project's own.
+    pub(super) fn parse(json: &str, secrets: &Map<String, Value>) -> Notifiers {
         if json.trim().is_empty() {
-            return Ok(Notifiers::default());
+            return Notifiers::default();
         }
-        let value = serde_json::from_str(json).map_err(|error| NotifierError {
-            notifier: "list".to_owned(),
-            problem: format!("is not JSON (line {}, column {})", error.line(), error.column()),
-        })?;
-        Notifiers::read(&value, secrets)
+        let mut notifiers = Notifiers { json: json.to_owned(), ..Notifiers::default() };
+        match serde_json::from_str(json) {
+            Ok(value) => notifiers.add(&value, secrets),
+            Err(error) => {
+                let place = format!("line {}, column {}", error.line(), error.column());
+                notifiers.problems.push(wrong("list", &format!("is not JSON ({place})")));
+            }
+        }
+        notifiers
     }
 
-    /// Reads the list.
+    /// Reads the list, all of it.
     pub(super) fn read(
         value: &Value,
         secrets: &Map<String, Value>,
     ) -> Result<Notifiers, NotifierError> {
-        let wrong = |problem: &str| NotifierError {
-            notifier: "list".to_owned(),
-            problem: problem.to_owned(),
-        };
-        let items = match value {
-            Value::Null => return Ok(Notifiers::default()),
-            Value::Array(items) => items,
-            _ => return Err(wrong("must be a list")),
-        };
-        if items.len() > MOST {
-            return Err(wrong("has more than 20 notifiers"));
+        let mut notifiers = Notifiers::default();
+        notifiers.add(value, secrets);
+        if !notifiers.all.is_empty() {
+            notifiers.json = value.to_string();
         }
-        let mut all = Vec::new();
+        notifiers.complete()
+    }
+
+    /// The list, if all of it is understood and there.
+    pub(super) fn complete(self) -> Result<Notifiers, NotifierError> {
+        if let Some(problem) = self.problems.first() {
+            return Err(problem.clone());
+        }
+        for Notifier { name, problem, .. } in &self.all {
+            if let Some(problem) = problem {
+                return Err(wrong(&format!("{name:?}"), problem));
+            }
+        }
+        Ok(self)
+    }
+
+    fn add(&mut self, value: &Value, secrets: &Map<String, Value>) {
+        let items = match value {
+            Value::Null => return,
+            Value::Array(items) if items.len() <= MOST => items,
+            Value::Array(_) => {
+                return self
+                    .problems
+                    .push(wrong("list", &format!("has more than {MOST} notifiers")));
+            }
+            _ => return self.problems.push(wrong("list", "must be a list")),
+        };
         let mut names = HashSet::new();
         for (index, item) in items.iter().enumerate() {
             let named = item["name"].as_str().or(item["kind"].as_str());
@@ -222,10 +253,11 @@ impl Notifiers {
                 let fresh = names.insert(read.name.clone());
                 if fresh { Ok(read) } else { Err("is there twice: give it a name".to_owned()) }
             });
-            all.push(read.map_err(|problem| NotifierError { notifier, problem })?);
+            match read {
+                Ok(read) => self.all.push(read),
+                Err(problem) => self.problems.push(wrong(&notifier, &problem)),
+            }
         }
-        let json = if all.is_empty() { String::new() } else { value.to_string() };
-        Ok(Notifiers { all, json })
     }
 
     /// As a key of the project's Secret.
@@ -246,6 +278,11 @@ impl Notifiers {
         let tells = build.event.provider == "brigantine" && build.event.kind == "notify";
         let all = self.all.iter().filter(move |_| !tells);
         all.filter(move |notifier| notifier.cares(&names, &reference))
+    }
+
+    /// What is not understood of the list, each as a sentence without what the list says.
+    pub fn problems(&self) -> &[NotifierError] {
+        &self.problems
     }
 
     /// Whether there is none.
@@ -270,6 +307,10 @@ impl Notifier {
             || !reference.is_empty() && self.references.take(short(reference));
         !self.on.is_empty() && heard && about
     }
+}
+
+fn wrong(notifier: &str, problem: &str) -> NotifierError {
+    NotifierError { notifier: notifier.to_owned(), problem: problem.to_owned() }
 }
 
 /// A branch or a tag, by its name alone.
@@ -361,6 +402,7 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         template.map_err(|error| format!("has a {what} that is no template: {error}"))
     };
     let mut named = BTreeMap::new();
+    let mut missing = None;
     let settings = written.settings.into_iter().map(|(key, value)| {
         let setting = match &value {
             Value::String(text) => text.clone(),
@@ -372,11 +414,18 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
                 let from = from.ok_or_else(|| {
                     format!("has a setting {key} that is neither a text nor {{secret: NAME}}")
                 })?;
-                let secret = secrets.get(&from.secret).and_then(Value::as_str);
-                let missing = || format!("wants the secret {:?}, which there is not", from.secret);
-                let value = secret.ok_or_else(missing)?.to_owned();
+                let secret = match secrets.get(&from.secret) {
+                    Some(Value::String(text)) => text.clone(),
+                    Some(Value::Number(number)) => number.to_string(),
+                    _ => {
+                        let problem =
+                            format!("wants the secret {:?}, which there is not", from.secret);
+                        missing = Some(problem);
+                        String::new()
+                    }
+                };
                 named.insert(key.clone(), from.secret);
-                value
+                secret
             }
         };
         Ok((key, SecretString::from(setting)))
@@ -395,5 +444,6 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         secrets: named,
         most: written.most.unwrap_or(10),
         window: Duration::from_secs(window.into()),
+        problem: missing,
     })
 }

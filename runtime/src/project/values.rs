@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::limits::NAMES;
 use super::{
-    EventFilters, Filters, Hooks, Limits, Notifiers, Project, ProjectError, SidecarResources,
-    WorkerImage,
+    EventFilters, Filters, Hooks, Limits, NotifierError, Notifiers, Project, ProjectError,
+    SidecarResources, WorkerImage,
 };
 
 /// The chart's own image for cloning.
@@ -78,6 +78,9 @@ pub enum ValuesError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A notifier is not understood.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
     /// What it says is no project.
     #[error(transparent)]
     Project(#[from] ProjectError),
@@ -256,10 +259,10 @@ impl Section {
     fn notifiers(&self, secrets: &Map<String, Value>) -> Result<Notifiers, ValuesError> {
         let notifiers = match self.map.get("notifiers") {
             None => Ok(Notifiers::default()),
-            Some(Value::String(json)) => Notifiers::parse(json, secrets),
+            Some(Value::String(json)) => Notifiers::parse(json, secrets).complete(),
             Some(value) => Notifiers::read(value, secrets),
         };
-        Ok(notifiers.map_err(ProjectError::Notifier)?)
+        Ok(notifiers?)
     }
 
     /// Which events the project takes; the chart has no key for that.

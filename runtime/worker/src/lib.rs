@@ -49,12 +49,12 @@ enum Role {
     /// Tell Slack, Teams, GitHub, a webhook or a mailbox one thing, as the pods of notifiers do
     ///
     /// What is told is the variable NOTIFICATION, in JSON, or what the options say; for Slack also
-    /// what the variables of technosophos/slack-notify say. Who is told is in variables alone, since
-    /// it is secret:
+    /// what the variables of technosophos/slack-notify say, and for GitHub those of Brigade's image
+    /// for check runs, with its exit codes. Who is told is in variables alone, since it is secret:
     ///
     ///   slack    SLACK_WEBHOOK, or SLACK_BOT_TOKEN and SLACK_CHANNEL
     ///   teams    TEAMS_WEBHOOK
-    ///   github   GITHUB_TOKEN
+    ///   github   GITHUB_TOKEN, GITHUB_APP_TOKEN, or APP_ID and APP_KEY
     ///   webhook  WEBHOOK_URL
     ///   email    SMTP_URL, EMAIL_FROM and EMAIL_TO
     ///
@@ -110,8 +110,8 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
 }
 
 /// The arguments of this process. Brigade's controller starts its worker by `yarn -s start`, so a
-/// program of that name is told to run; and one that is called `slack-notify` does what the program
-/// of that name did.
+/// program of that name is told to run; and one that is called `slack-notify` or `check-run` does
+/// what the program of that name did.
 fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let given: Vec<OsString> = given.collect();
     let name = given.first().and_then(|program| Path::new(program).file_name()?.to_str());
@@ -119,6 +119,9 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
         Some("yarn") => vec!["worker".into(), "run".into()],
         Some("slack-notify") => {
             ["worker", "notify", "slack", "--as-slack-notify"].map(Into::into).into()
+        }
+        Some("check-run") => {
+            ["worker", "notify", "github", "--as-check-run"].map(Into::into).into()
         }
         _ => given,
     }

@@ -1,4 +1,6 @@
 //! The role `notify`: one thing is told, once, as the pod of a notifier does.
+//!
+//! It takes the places of technosophos/slack-notify and of Brigade's image for check runs, too.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -7,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 use notify::{
     CLASSIC_NAMES, Field, Notification, Outbox, OutboxOptions, TellError, Told, Tone, Variables,
-    names, tell, tell_as_written, text,
+    check_run, names, tell, tell_as_written, text,
 };
 use runtime::project::NotifierKind;
 use runtime::settings::{NoticeSettings, Settings};
@@ -56,6 +58,19 @@ pub(crate) struct Arguments {
     /// Do as technosophos/slack-notify did
     #[arg(long, hide = true)]
     pub(crate) as_slack_notify: bool,
+    /// Do as Brigade's check-run did
+    #[arg(long, hide = true)]
+    as_check_run: bool,
+}
+
+/// What is told.
+enum Wanted {
+    /// This.
+    Notification(Box<Notification>),
+    /// What technosophos/slack-notify would tell.
+    SlackNotify,
+    /// What Brigade's image for check runs would.
+    CheckRun,
 }
 
 /// What came of it.
@@ -74,7 +89,11 @@ impl Arguments {
     }
 
     fn names(&self) -> Vec<&'static str> {
-        let classic = if self.kind == NotifierKind::Slack { CLASSIC_NAMES } else { &[] };
+        let classic = match self.kind {
+            NotifierKind::Slack => CLASSIC_NAMES,
+            NotifierKind::Github => check_run::NAMES,
+            _ => &[],
+        };
         [&["NOTIFICATION"], names(self.kind), classic].concat()
     }
 
@@ -106,25 +125,34 @@ pub(crate) async fn run(
     options.dry_run |= arguments.dry_run;
     let outbox = Outbox::new(options);
     let telling = async {
-        match choose(arguments, environment) {
-            Ok(Some(notification)) => {
+        let told = match choose(arguments, environment) {
+            Ok(Wanted::Notification(notification)) => {
                 let variables = variables(&arguments.names(), environment);
                 tell(arguments.kind, &variables, &notification, None, &outbox).await
             }
-            Ok(None) => {
+            Ok(Wanted::SlackNotify) => {
                 let variables = variables(CLASSIC_NAMES, environment);
                 tell_as_written(&variables, &outbox).await
             }
+            Ok(Wanted::CheckRun) => {
+                let variables = variables(check_run::NAMES, environment);
+                let told = check_run::tell(&variables, &outbox).await;
+                return told.map_err(|error| (error.to_string(), error.code()));
+            }
             Err(error) => Err(error),
-        }
+        };
+        told.map_err(
+            |error| {
+                if arguments.as_slack_notify { classic(&error) } else { wrong(&error) }
+            },
+        )
     };
     let told = tokio::select! {
         biased;
-        () = shutdown => Err(TellError::Away {
-            sink: arguments.kind.to_string(),
-            attempts: 1,
-            words: "the program was told to end".to_owned(),
-        }),
+        () = shutdown => {
+            let words = "the program was told to end";
+            Err((format!("{} was not told: {words}", arguments.kind), LATER))
+        }
         told = telling => told,
     };
     match told {
@@ -134,10 +162,7 @@ pub(crate) async fn run(
             Notified { said: vec!["200 OK".to_owned()], wrong: None }
         }
         Ok(Told { said, .. }) => Notified { said: vec![said], wrong: None },
-        Err(error) => {
-            let wrong = if arguments.as_slack_notify { classic(&error) } else { wrong(&error) };
-            Notified { said: Vec::new(), wrong: Some(wrong) }
-        }
+        Err(wrong) => Notified { said: Vec::new(), wrong: Some(wrong) },
     }
 }
 
@@ -155,16 +180,17 @@ pub(crate) fn say(notified: Notified, mut out: impl Write, mut err: impl Write) 
     }
 }
 
-/// What is told: nothing, where it is what technosophos/slack-notify would tell.
-fn choose(
-    arguments: &Arguments,
-    environment: &NoticeSettings,
-) -> Result<Option<Notification>, TellError> {
+/// What is told.
+fn choose(arguments: &Arguments, environment: &NoticeSettings) -> Result<Wanted, TellError> {
     if arguments.as_slack_notify {
-        return Ok(None);
+        return Ok(Wanted::SlackNotify);
     }
-    if let Some(notification) = arguments.notification() {
-        return Ok(Some(notification));
+    if arguments.as_check_run {
+        return Ok(Wanted::CheckRun);
+    }
+    let notification = |said| Wanted::Notification(Box::new(said));
+    if let Some(said) = arguments.notification() {
+        return Ok(notification(said));
     }
     let set = |name| environment.get(name).filter(|value| !value.trim().is_empty());
     let wrong = |problem: String| TellError::Variable { name: "NOTIFICATION", problem };
@@ -175,12 +201,17 @@ fn choose(
         }
         Some(json) => {
             let read = serde_json::from_str(json);
-            read.map(Some).map_err(|error| {
+            read.map(notification).map_err(|error| {
                 let error = text::line(&error.to_string(), 200);
                 wrong(format!("is no notification in JSON: {error}"))
             })
         }
-        None if arguments.kind == NotifierKind::Slack && set("SLACK_MESSAGE").is_some() => Ok(None),
+        None if arguments.kind == NotifierKind::Slack && set("SLACK_MESSAGE").is_some() => {
+            Ok(Wanted::SlackNotify)
+        }
+        None if arguments.kind == NotifierKind::Github && set("CHECK_PAYLOAD").is_some() => {
+            Ok(Wanted::CheckRun)
+        }
         None => Err(wrong("is not set: set it, or say what is told by --message".to_owned())),
     }
 }

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::body::json_object;
 use crate::filter::Seen;
-use crate::host::{self, Meaning};
+use crate::host::{self, Commit, Meaning};
 use crate::lenient::{Moment, Text, line, object};
 use crate::rejection::Rejection;
 
@@ -151,9 +151,7 @@ fn seen(name: &str, body: &Body, revision: &Revision) -> Seen {
             // The body lists as many commits as the server allows.
             let commits = body.commits.as_deref().unwrap_or_default();
             let all = body.total_commits.get() == Some(commits.len().to_string().as_str());
-            let paths = commits.iter().flat_map(|commit| {
-                [&commit.added, &commit.modified, &commit.removed].into_iter().flatten().flatten()
-            });
+            let paths = commits.iter().flat_map(Commit::paths);
             let paths = all.then(|| paths.cloned().collect());
             Seen { paths, ..Seen::of(&revision.reference) }
         }
@@ -268,16 +266,6 @@ struct Branch {
 struct Comment {
     created_at: Moment,
     updated_at: Moment,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Commit {
-    added: Option<Vec<String>>,
-    id: Text,
-    modified: Option<Vec<String>>,
-    removed: Option<Vec<String>>,
-    timestamp: Moment,
 }
 
 #[derive(Default, Deserialize)]

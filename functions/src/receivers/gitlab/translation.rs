@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::body::json_object;
 use crate::filter::Seen;
-use crate::host::{self, Meaning};
+use crate::host::{self, Commit, Meaning};
 use crate::lenient::{Moment, Text, line, object};
 use crate::rejection::Rejection;
 
@@ -179,9 +179,7 @@ fn seen(name: &str, body: &Body, revision: &Revision) -> Seen {
         "push" | "tag_push" => {
             let commits = body.commits.as_deref().unwrap_or_default();
             let all = body.total_commits_count.get() == Some(commits.len().to_string().as_str());
-            let paths = commits.iter().flat_map(|commit| {
-                [&commit.added, &commit.modified, &commit.removed].into_iter().flatten().flatten()
-            });
+            let paths = commits.iter().flat_map(Commit::paths);
             let paths = all.then(|| paths.cloned().collect());
             Seen { paths, ..Seen::of(&revision.reference) }
         }
@@ -293,16 +291,6 @@ struct MergeRequest {
     target_project_id: Text,
     title: Text,
     updated_at: Moment,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Commit {
-    added: Option<Vec<String>>,
-    id: Text,
-    modified: Option<Vec<String>>,
-    removed: Option<Vec<String>>,
-    timestamp: Moment,
 }
 
 #[derive(Default, Deserialize)]

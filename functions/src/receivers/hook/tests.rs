@@ -170,6 +170,10 @@ fn nothing_is_made_where_a_condition_does_not_hold() {
     assert_eq!(summary(yaml, &body("failed", true)), "`/test` is `true`, and must be `false`");
     assert_eq!(
         summary(yaml, &json!({"test": false})),
+        "`/status` is not there, and must be `failed` or `errored`"
+    );
+    assert_eq!(
+        summary(yaml, &body("", false)),
         "`/status` is ``, and must be `failed` or `errored`"
     );
     // Where somebody takes a condition for a proof, neither value is told.

@@ -98,16 +98,20 @@ fn event(
     payload: Bytes,
 ) -> Result<Event, String> {
     for condition in &hook.when {
-        let found = said.value(&condition.place).unwrap_or_default();
+        let value = said.value(&condition.place);
+        let found = value.clone().unwrap_or_default();
         if !condition.one_of.contains(&found) {
             if is_secret(&condition.place) {
                 let place = line(&condition.place.to_string(), 100);
                 return Err(format!("`{place}` is not what it must be"));
             }
+            let is = match value {
+                Some(value) => format!("`{}`", line(&value, 100)),
+                None => "not there".to_owned(),
+            };
             return Err(format!(
-                "`{}` is `{}`, and must be `{}`",
+                "`{}` is {is}, and must be `{}`",
                 line(&condition.place.to_string(), 100),
-                line(&found, 100),
                 line(&condition.one_of.join("` or `"), 200),
             ));
         }

@@ -185,6 +185,12 @@ fn nothing_in_a_text_is_slacks_markup() {
     let made = Made { build: "01".into(), project: "a/<b>".into(), ..Made::default() };
     let told = |made: Made| text(&Answer::Made { status: "", made: Box::new(made) });
     assert_eq!(told(made.clone()), "Build 01 of a/&lt;b&gt; was started.");
+    let reason = "the script has no handler for `slash_command`".to_owned();
+    let ended = Made { phase: Some("Succeeded".into()), reason, ..made.clone() };
+    assert_eq!(
+        told(ended),
+        "Build 01 of a/&lt;b&gt; does nothing: the script has no handler for `slash_command`."
+    );
     let jobs = vec!["x-01".to_owned(), "y-01".to_owned()];
     assert_eq!(
         told(Made { jobs, ..made.clone() }),

@@ -102,7 +102,7 @@ fn message_id(notification: &Notification, from: &Mailbox) -> String {
     let said = format!("{}\n{}", notification.title, notification.message);
     // What has no id is what it says.
     let name = if notification.id.is_empty() { &said } else { &notification.id };
-    format!("<{}@{domain}>", &digest(&[name, &from.email.to_string()])[..32])
+    format!("<{}@{domain}>", &digest(&[name, from.email.as_ref()])[..32])
 }
 
 /// Whether a text is an id that we have written.

@@ -122,7 +122,7 @@ fn summary(part: &Part<'_>, report: &BuildReport, message: &str) -> String {
     summary += "\n| Job | State | Took |\n| --- | --- | --- |\n";
     let jobs = parts(report, None);
     for (index, job) in jobs.iter().skip(1).enumerate() {
-        let name = code(&line(&job.job.map_or("", |job| &job.name), 200));
+        let name = code(&line(job.job.map_or("", |job| &job.name), 200));
         let reason = job.reason.map(|reason| line(reason, 200)).filter(|all| !all.is_empty());
         let reason = reason.map(|reason| format!(": {}", code(&reason))).unwrap_or_default();
         let took = span(job.started, job.finished).unwrap_or_default();

@@ -58,14 +58,14 @@ impl Notification {
 
     /// The ends of logs that say what went wrong, each with the name of its job; the script's own
     /// has none.
-    pub fn logs(&self) -> Vec<(&str, String)> {
+    pub fn logs(&self) -> Vec<(String, String)> {
         let Some(build) = &self.build else { return Vec::new() };
         let failed = build.jobs.iter().filter(|job| job.phase == "Failed");
-        let logs = failed.map(|job| (job.name.as_str(), log(&job.log)));
+        let logs = failed.map(|job| (text::line(&job.name, 100), log(&job.log)));
         let mut logs: Vec<_> = logs.filter(|(_, log)| !log.is_empty()).collect();
         if logs.is_empty() && build.moment == Moment::Failed {
             let log = log(&build.log);
-            logs.extend((!log.is_empty()).then_some(("", log)));
+            logs.extend((!log.is_empty()).then_some((String::new(), log)));
         }
         logs
     }

@@ -188,6 +188,9 @@ impl Lane {
     }
 
     async fn tell(&self, notification: &Notification) -> Result<Told, TellError> {
+        if let Some(problem) = &self.notifier.problem {
+            return Err(TellError::Misset(problem.clone()));
+        }
         let noted = self.desk.notes.lock().await.get(&self.notifier.name);
         let (kind, outbox) = (self.notifier.kind, &self.desk.outbox);
         let telling = tell(kind, &self.variables, notification, noted.handle(), outbox);

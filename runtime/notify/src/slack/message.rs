@@ -24,6 +24,9 @@ const FIELD: (usize, usize) = (100, 1000);
 /// advises for a message.
 const LOGS: (usize, usize) = (3, 2800);
 
+/// The longest address, as it is written: what it stands in has 2000 characters.
+const LINK: usize = 1900;
+
 /// What stands for the message where only a line is shown.
 const FALLBACK: usize = 500;
 
@@ -138,9 +141,9 @@ fn blocks(notification: &Notification, said: &str) -> Vec<Value> {
     if logs.len() > most {
         rest.push(format!("{} more logs", logs.len() - most));
     }
-    if let Some(link) = notification.link() {
-        // What would end a link is encoded in one.
-        let link = link.replace('|', "%7C").replace('&', "&amp;");
+    // What would end a link is encoded in one.
+    let link = notification.link().map(|link| link.replace('|', "%7C").replace('&', "&amp;"));
+    if let Some(link) = link.filter(|link| link.len() <= LINK) {
         rest.push(format!("<{link}|Open>"));
     }
     // A bar is beside something, or not there.

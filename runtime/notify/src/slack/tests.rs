@@ -402,6 +402,8 @@ fn whatever_strangers_write_is_a_message_within_limits() {
     for notification in [sample::hostile(), sample::hostile_plain()] {
         fits(&message::message(&variables(&[]), &notification));
     }
+    let long = Some(format!("https://a.example/?{}", "&".repeat(1900)));
+    fits(&message::message(&variables(&[]), &Notification { url: long, ..sample::plain() }));
     let nothing = message::message(&variables(&[]), &Notification::default());
     fits(&nothing);
     assert_eq!(nothing["text"], "a notification that says nothing");

@@ -121,6 +121,30 @@ fn an_error_names_the_notifier_and_the_way_out_and_no_secret() {
 }
 
 #[test]
+fn what_is_wrong_in_a_secret_leaves_the_project_and_its_other_notifiers() {
+    let project = project("[{kind: slack, settings: {SLACK_WEBHOOK: {secret: HOOK}}}]").unwrap();
+    for (list, understood, problems) in [
+        (json!([{"kind": "slack"}, {"kind": "pager"}, {"kind": "slack"}]), 1, 2),
+        (json!([{"kind": "slack", "settings": {"SLACK_WEBHOOK": {"secret": "GONE"}}}]), 1, 0),
+        (json!({"kind": "slack"}), 0, 1),
+        (json!(vec![json!({"kind": "slack"}); MOST + 1]), 0, 1),
+    ] {
+        let mut secret = project.secret();
+        let text = list.to_string().into_bytes();
+        let data = secret.data.get_or_insert_default();
+        data.insert("notifiers".to_owned(), k8s_openapi::ByteString(text.clone()));
+        let read = Project::from_secret(&secret).unwrap();
+        let Notifiers { all, problems: said, .. } = &read.notifiers;
+        assert_eq!((all.len(), said.len()), (understood, problems), "{list}");
+        let gone = "wants the secret \"GONE\", which there is not";
+        let is_gone = |notifier: &Notifier| notifier.problem.as_deref() == Some(gone);
+        assert_eq!(all.iter().any(is_gone), list.to_string().contains("GONE"), "{list}");
+        // It is kept as it is, for who understands it.
+        assert_eq!(read.secret().data.unwrap()["notifiers"].0, text);
+    }
+}
+
+#[test]
 fn who_cares_for_a_build_is_said_by_events_and_references() {
     for (keys, kind, action, reference, cares) in [
         ("", "push", None, "", true),

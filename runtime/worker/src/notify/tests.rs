@@ -197,3 +197,36 @@ async fn a_dry_run_prints_what_would_be_sent() {
         assert!(out.contains("High water") && !out.contains("secret") && err.is_empty(), "{out}");
     }
 }
+
+#[tokio::test]
+async fn the_environment_of_brigades_check_run_is_understood() {
+    let (url, got) = sink(201, "{\"id\": 1}").await;
+    let payload = json!({
+        "type": "check_suite", "token": "ghs_secret", "commit": "6".repeat(40),
+        "body": {"repository": {"full_name": "ocean/brig"}},
+    });
+    let payload = payload.to_string();
+    let variables = [
+        ("CHECK_PAYLOAD", payload.as_str()),
+        ("CHECK_NAME", "Lint"),
+        ("CHECK_CONCLUSION", "neutral"),
+        ("GITHUB_BASE_URL", url.as_str()),
+        HERE,
+    ];
+    for given in [&["github"][..], &["github", "--as-check-run"]] {
+        let notified = told(given, &variables).await;
+        assert_eq!((notified.said.len(), notified.wrong), (1, None));
+    }
+    let got = got.lock().unwrap();
+    assert_eq!((&got[0]["name"], &got[1]["conclusion"]), (&json!("Lint"), &json!("neutral")));
+    // Its exit codes: variables, the payload, and no way there.
+    let elsewhere = [("CHECK_PAYLOAD", payload.as_str()), ("GITHUB_BASE_URL", "http://127.0.0.2")];
+    for (variables, code) in
+        [(&[][..], 1), (&[("CHECK_PAYLOAD", "{}")][..], 2), (&elsewhere[..], 3)]
+    {
+        let notified = told(&["github", "--as-check-run"], variables).await;
+        let (said, ended) = notified.wrong.unwrap();
+        assert_eq!(ended, code, "{said}");
+        assert!(!said.contains("ghs_secret"), "{said}");
+    }
+}
