@@ -178,14 +178,14 @@ fn kept(build: &Build, error: ClusterError) -> Rejection {
 }
 
 /// Starts a build that nobody has started, goes on with one whose process has died, and ends one
-/// that was cancelled and that nobody follows.
+/// that was cancelled and that nobody follows. Tells of one that has ended, if nobody has.
 ///
 /// For hosts that stay alive and whose workers are tasks of this process; whoever made the build's
 /// Secret, a function or a person with `kubectl`. What fails is logged, and can be tried again.
 pub async fn resume(app: &App, build: &Build) {
     let Workers::Here(tasks) = &app.workers else { return };
     if has_ended(build) {
-        return;
+        return follow::tell_end(app, tasks, build).await;
     }
     let detached = build.annotations.contains_key(annotation::DETACHED);
     let resumed = async {
@@ -197,6 +197,9 @@ pub async fn resume(app: &App, build: &Build) {
         {
             tracing::info!(build.id = %build.id, "a build was cancelled, and ended here");
             line::leave(app, &app.cluster, &project, build).await;
+            if let Some(build) = app.cluster.build(&build.namespace, build.id).await? {
+                follow::tell_end(app, tasks, &build).await;
+            }
             return Ok(None);
         }
         if detached {

@@ -112,5 +112,13 @@ async fn a_task_of_this_process_tells_too() {
         let build = &world.app.cluster.builds("default").await.unwrap()[0];
         let noted = build.annotations.get(annotation::NOTIFIED).unwrap();
         assert!(noted.contains(types.last().unwrap().rsplit('.').next().unwrap()), "{noted}");
+        // Another process that finds it has nothing left to tell, unless nothing was noted.
+        crate::resume(&world.app, build).await;
+        assert!(tasks.is_empty() && taken.lock().unwrap().is_empty());
+        let mut untold = build.clone();
+        untold.annotations.insert(annotation::NOTIFIED.to_owned(), "{}".to_owned());
+        crate::resume(&world.app, &untold).await;
+        tokio::time::timeout(Duration::from_secs(60), tasks.idle()).await.unwrap();
+        assert_eq!(std::mem::take(&mut *taken.lock().unwrap()).len(), 1);
     }
 }

@@ -156,6 +156,7 @@ impl Reporter {
             return;
         }
         let recovered = self.has_recovered(outcome).await;
+        self.recall(outcome).await;
         let longest = self.desk.hub().close(outcome, recovered);
         let deadline = Instant::now() + self.budget + longest;
         let mut open: BTreeSet<String> = self
@@ -178,6 +179,27 @@ impl Reporter {
             let error =
                 format!("it was given up {} s after the build's end", self.budget.as_secs());
             self.desk.not_told(&name, moment, error).await;
+        }
+    }
+
+    /// Finds out what became of the jobs of a build that was run by others.
+    async fn recall(&self, outcome: &Outcome) {
+        if !outcome.jobs.is_empty() || !self.desk.hub().story.jobs.is_empty() {
+            return;
+        }
+        let Desk { cluster, project, build, .. } = &*self.desk;
+        match pipeline::ended_jobs(cluster, project, build).await {
+            Ok(reports) => {
+                let mut hub = self.desk.hub();
+                for report in reports {
+                    if let Report::Ended { end, started, finished, log } = report {
+                        story::ended(&mut hub.story, &end, started, finished, log);
+                    }
+                }
+            }
+            Err(error) => {
+                self.desk.say(LogLevel::Warn, &format!("nobody knows its jobs: {error}"));
+            }
         }
     }
 

@@ -26,7 +26,7 @@ pub use life::Patience;
 pub use outcome::{JobEnd, JobResult, Outcome};
 pub use output::{Line, Output, Stream};
 pub use packages::PackageOptions;
-pub use report::{Listener, Report};
+pub use report::{Listener, Report, ended_jobs};
 pub use run::{run, settled};
 pub use start::{Created, Start, StartEnd, start};
 

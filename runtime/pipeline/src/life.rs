@@ -31,6 +31,7 @@ use cancel::Cancel;
 use clock::Clock;
 use deliver::{Arrival, Next};
 use inform::Informing;
+pub(crate) use inform::tail;
 use jobs::Jobs;
 use journal::{Journal, Note};
 use tasks::Happened;

@@ -15,8 +15,9 @@ use serde_json::Value;
 /// What is kept of an error, in characters.
 const ERROR: usize = 300;
 
-/// The largest handle that is noted, in bytes: all annotations of an object have 256 KiB.
-const HANDLE: usize = 8 << 10;
+/// The largest handle that is noted, in bytes: all annotations of an object have 256 KiB. A sink
+/// whose handle is not known finds what it has, or is told anew.
+const HANDLE: usize = 32 << 10;
 
 /// What was told to whom, by their names.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,11 @@ impl Notes {
     }
 
     pub(super) fn text(&self) -> String {
-        serde_json::to_string(&self.0).unwrap_or_default()
+        let mut kept = self.0.clone();
+        for noted in kept.values_mut() {
+            noted.handle.take_if(|handle| handle.to_string().len() > HANDLE);
+        }
+        serde_json::to_string(&kept).unwrap_or_default()
     }
 }
 
@@ -86,9 +91,7 @@ impl Noted {
     }
 
     pub(super) fn keep(&mut self, handle: Option<Value>) {
-        if let Some(handle) = handle.filter(|handle| handle.to_string().len() <= HANDLE) {
-            self.handle = Some(handle);
-        }
+        self.handle = handle.or(self.handle.take());
     }
 
     /// Something else could not be told.
@@ -132,8 +135,10 @@ fn what_others_write_is_nothing() {
 }
 
 #[test]
-fn a_handle_that_is_too_large_is_not_kept() {
-    let mut noted = Noted::default();
-    noted.tell(Moment::Started, Some(Value::from("x".repeat(HANDLE))));
-    assert_eq!((noted.handle(), noted.has_told(Moment::Started)), (None, true));
+fn a_handle_that_is_too_large_is_known_and_not_noted() {
+    let mut notes = Notes::default();
+    let handle = Value::from("x".repeat(HANDLE));
+    notes.change("checks", |noted| noted.tell(Moment::Started, Some(handle.clone())));
+    assert_eq!(notes.get("checks").handle(), Some(&handle));
+    assert_eq!(notes.text(), r#"{"checks":{"told":"started"}}"#);
 }

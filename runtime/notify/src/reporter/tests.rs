@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use apiserver::{Options, Server};
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::routing::any;
 use pipeline::{JobEnd, JobResult};
 use runtime::cluster::Creation;
@@ -35,18 +35,27 @@ impl World {
         let server = Server::new(Options::default()).unwrap();
         let cluster = Cluster::new(server.client(), "default");
         let (taken, refused) = Taken::default();
-        let take = async |State((taken, refused)): State<Taken>, body: String| {
+        let take = async |State((taken, refused)): State<Taken>, uri: Uri, body: String| {
             if *refused.lock().unwrap() {
                 return (StatusCode::FORBIDDEN, "invalid_token");
             }
-            taken.lock().unwrap().push(serde_json::from_str(&body).unwrap());
-            (StatusCode::OK, "ok")
+            if let Ok(body) = serde_json::from_str(&body) {
+                taken.lock().unwrap().push(body);
+            }
+            // As GitHub does, and as Slack does.
+            match uri.path().contains("/repos/") {
+                true => (StatusCode::CREATED, r#"{"id": 7, "total_count": 0, "check_runs": []}"#),
+                false => (StatusCode::OK, "ok"),
+            }
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/services/T0/B0/x", listener.local_addr().unwrap());
         let sink = Router::new().fallback(any(take)).with_state((taken.clone(), refused.clone()));
         tokio::spawn(async move { axum::serve(listener, sink).await });
-        let yaml = format!("project: acme/demo\nnotifiers: {}", notifiers.replace("<url>", &url));
+        let yaml = format!(
+            "project: acme/demo\nrepository: github.com/acme/demo\nnotifiers: {}",
+            notifiers.replace("<url>", &url)
+        );
         let (project, _) = values::read(&yaml, "default").unwrap();
         let allowed_hosts = vec!["127.0.0.1".to_owned()];
         let outbox = Outbox::new(OutboxOptions { allowed_hosts, ..OutboxOptions::default() });
@@ -57,7 +66,7 @@ impl World {
     async fn build(&self, number: usize) -> Build {
         let event = Event {
             revision: Revision {
-                commit: "c0ffee".to_owned(),
+                commit: "c0ffee00".repeat(5),
                 reference: "refs/heads/main".to_owned(),
             },
             ..Event::new("github", "push", format!("{number}"))
@@ -242,4 +251,49 @@ async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     }
     let shown = format!("{noted:?} {}", world.printed.lock().unwrap().join("\n"));
     assert!(!shown.contains("/services/T0") && !shown.contains("hidden"), "{shown}");
+}
+
+#[tokio::test]
+async fn github_is_told_of_every_job_and_of_the_end_of_its_log() {
+    let world = World::new(
+        "[{kind: github, settings: {GITHUB_APP_TOKEN: token, GITHUB_BASE_URL: '<url>'}}]",
+    )
+    .await;
+    let build = world.build(1).await;
+    let reporter = world.reporter(&build);
+    let listener = reporter.listener();
+    listener.tell(Report::Heard);
+    let mut jobs = Vec::new();
+    for number in 0..20 {
+        let result = match number {
+            19 => JobResult::Failed("Pod failed".to_owned()),
+            _ => JobResult::Succeeded,
+        };
+        let (name, pod) = (format!("job-{number}"), format!("job-{number}-{}", build.id));
+        listener.tell(Report::Made { name: name.clone(), pod: pod.clone() });
+        let end = JobEnd { name, pod, result };
+        let log = if number == 19 { "assertion failed: red\n" } else { "" };
+        let (end, log) = (end.clone(), log.to_owned());
+        jobs.push(end.clone());
+        listener.tell(Report::Ended { end, started: None, finished: None, log });
+    }
+    reporter.end(&Outcome { jobs, ..outcome(Phase::Failed) }).await;
+    let taken = world.taken.lock().unwrap().clone();
+    let mut last = BTreeMap::new();
+    for check in &taken {
+        last.insert(check["name"].as_str().unwrap().to_owned(), check["conclusion"].clone());
+    }
+    assert_eq!(last["brigantine/push"], "failure", "{last:?}");
+    assert_eq!(last["brigantine/push/job-19"], "failure", "{last:?}");
+    assert_eq!(last["brigantine/push/job-0"], "success", "{last:?}");
+    // A write for each change: of a job two, and of the build one with each of them.
+    assert!(taken.len() <= 2 * 2 * 20 + 2, "{}", taken.len());
+    let log = |check: &Value| check.to_string().contains("assertion failed: red");
+    assert!(taken.iter().any(log), "{last:?}");
+    assert_eq!(world.noted(&build).await["github"]["told"], "failed");
+    let message = "of what was told nothing is told again";
+    let written = taken.len();
+    let again = world.cluster.build("default", build.id).await.unwrap().unwrap();
+    world.reporter(&again).end(&outcome(Phase::Failed)).await;
+    assert_eq!(world.taken.lock().unwrap().len(), written, "{message}");
 }

@@ -1,5 +1,7 @@
 //! Tells who listens what happens in the build.
 
+use runtime::cluster::Cluster;
+
 use super::tasks::Happened;
 use super::{Life, READINGS, logs};
 use crate::mask::Mask;
@@ -56,10 +58,7 @@ impl Life<'_> {
             let (cluster, namespace) =
                 (self.context.cluster.clone(), self.context.build.namespace.clone());
             self.tasks.push(Box::pin(async move {
-                let most = LOG + mask.longest();
-                // A log that cannot be read is none.
-                let log = logs::end(&cluster, &namespace, &ended.pod, most).await;
-                let log = shown(&mask, log.unwrap_or_default(), most);
+                let log = tail(&cluster, &namespace, &ended.pod, &mask).await;
                 let (started, finished) = (end.started, end.finished);
                 listener.tell(Report::Ended { end: ended, started, finished, log });
                 Happened::Informed
@@ -71,6 +70,13 @@ impl Life<'_> {
     pub(super) fn informed(&mut self) {
         self.informing.reading -= 1;
     }
+}
+
+/// The end of a job's log, without secrets; one that cannot be read is none.
+pub(crate) async fn tail(cluster: &Cluster, namespace: &str, pod: &str, mask: &Mask) -> String {
+    let most = LOG + mask.longest();
+    let log = logs::end(cluster, namespace, pod, most).await;
+    shown(mask, log.unwrap_or_default(), most)
 }
 
 /// What is shown of the end of a log: no part of a secret is in it.

@@ -78,6 +78,26 @@ async fn a_failed_job_is_told_of_with_the_end_of_its_log_and_without_secrets() {
 }
 
 #[tokio::test]
+async fn what_is_told_after_a_death_has_the_jobs_and_their_logs_too() {
+    let sink = Sink::new().await;
+    let secrets = "\nsecrets: {PASSWORD: hunter-two-22}";
+    let world = World::with(&[fails("only-*")], &(sink.values("") + secrets), settings()).await;
+    world.run(ONE_JOB, None).await.0.unwrap();
+    let first = sink.last();
+    // As if it had died before it noted what it had told.
+    let notes = [(annotation::NOTIFIED.to_owned(), r#"{"webhook":{"told":"started"}}"#.to_owned())];
+    world.cluster.note("default", world.build().await.id, &notes.into()).await.unwrap();
+    world.again().await.0.unwrap();
+    let second = sink.last();
+    assert_eq!(sink.types(), ["build.started", "build.failed", "build.failed"]);
+    assert_eq!(first["id"], second["id"]);
+    for member in ["name", "pod", "phase", "reason", "finished", "log"] {
+        let of = |event: &Value| event["data"]["jobs"][0][member].clone();
+        assert_eq!(of(&first), of(&second), "{member}");
+    }
+}
+
+#[tokio::test]
 async fn jobs_are_told_of_to_those_who_ask() {
     let sink = Sink::new().await;
     let world = World::with(&[], &sink.values(", on: [failed], jobs: true"), settings()).await;
