@@ -1,3 +1,5 @@
+//! What the sinks answer, as the real ones would.
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
