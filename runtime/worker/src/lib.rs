@@ -6,7 +6,7 @@ mod run;
 mod sweep;
 
 #[cfg(test)]
-mod sink;
+mod tests;
 
 use std::ffi::OsString;
 use std::path::Path;
