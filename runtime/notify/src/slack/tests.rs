@@ -559,7 +559,11 @@ async fn a_bot_changes_the_message_of_its_build_and_answers_in_its_thread() {
     assert_eq!(changed["ts"], "1503435956.000247");
     assert_eq!(changed["attachments"][0]["color"], "#cf222e");
     assert_eq!(reply["thread_ts"], "1503435956.000247");
-    assert_eq!(reply["text"], "acme/app: push of main has failed");
+    let line = "acme/app: push of main has failed";
+    assert_eq!(reply["text"], line);
+    // In which no address is a link.
+    let shown = json!({"type": "plain_text", "text": line, "emoji": false});
+    assert_eq!((&reply["blocks"][0]["text"], &reply["parse"]), (&shown, &json!("none")));
 }
 
 #[tokio::test]
