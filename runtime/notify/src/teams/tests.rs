@@ -386,6 +386,26 @@ async fn what_teams_answers_is_understood() {
 }
 
 #[tokio::test]
+async fn a_connector_that_says_nothing_has_not_said_yes() {
+    let connector = "https://acme.webhook.office.com/webhookb2/a@b/IncomingWebhook/c/d";
+    let old = "https://outlook.office.com/webhook/a@b/IncomingWebhook/c/d";
+    let workflow = "https://prod-1.westeurope.logic.azure.com/workflows/a?sig=b";
+    for (hook, body, is_taken) in [
+        (connector, "", false),
+        (connector, " \n", false),
+        (connector, "1", true),
+        (old, "", false),
+        (old, "1", true),
+        (workflow, "", true),
+    ] {
+        let url = sink(move |_got| body).await;
+        let variables = variables(&[("TEAMS_WEBHOOK", hook)]);
+        let told = tell(&variables, &sample::plain(), &relayed(&url)).await;
+        assert_eq!(told.is_ok(), is_taken, "{hook} {body:?}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named() {
     let outbox = outbox(OutboxOptions::default());
     let error = tell(&variables(&[]), &sample::plain(), &outbox).await.unwrap_err();
