@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::Url;
 
 use crate::outbox::{Answer, Message};
-use crate::{Notification, Outbox, TellError, Told, Variables, text};
+use crate::{Notification, Outbox, TellError, Told, Variables};
 
 mod card;
 mod markup;
@@ -40,8 +40,7 @@ pub(crate) async fn tell(
     let says_yes = is_connector(url);
     let answer = outbox.send(message, |answer| is_passing(answer, says_yes)).await?;
     if outbox.is_dry() || is_taken(&answer, says_yes) {
-        let title = text::line(&notification.headline(), 80);
-        Ok(Told { handle: None, said: format!("told Teams: {title}") })
+        Ok(Told { handle: None, said: format!("told Teams of {}", notification.brief()) })
     } else {
         Err(answer.refused(&way_out(&answer)))
     }

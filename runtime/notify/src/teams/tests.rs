@@ -318,7 +318,7 @@ async fn the_address_of_a_workflow_is_used_as_it_is() {
                 invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a-b_c%2B~d";
     let variables = variables(&[("TEAMS_WEBHOOK", hook)]);
     let told = tell(&variables, &sample::image(), &relayed(&url)).await.unwrap();
-    assert_eq!((told.said.as_str(), told.handle), ("told Teams: New Build", None));
+    assert_eq!((told.said.as_str(), told.handle), ("told Teams of New Build", None));
     let kept = kept.lock().unwrap();
     let line = "POST /https/prod-1.westeurope.logic.azure.com/workflows/0a/triggers/manual/paths/\
                 invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a-b_c%2B~d";
