@@ -49,7 +49,7 @@ pub(crate) async fn tell(
     let letter = letter::letter(variables, notification, before)?;
     let handle = Some(letter.handle.clone());
     if letter.is_sent {
-        return Ok(Told { handle, said: format!("nothing: {} is there", letter.id) });
+        return Ok(Told { handle, said: format!("told nobody by email: {} is there", letter.id) });
     }
     if outbox.is_dry() {
         outbox.withhold(format!("SMTP {}\n{}", server.shown(), letter.shown()));
@@ -57,7 +57,9 @@ pub(crate) async fn tell(
         server.send(&letter, outbox).await?;
     }
     let count = letter.message.envelope().to().len();
-    Ok(Told { handle, said: format!("{} to {count} by {}", letter.id, server.shown()) })
+    let (server, title) = (server.shown(), notification.brief());
+    let said = format!("told {count} by email through {server} of {title}: {}", letter.id);
+    Ok(Told { handle, said })
 }
 
 /// Says that this program cannot.

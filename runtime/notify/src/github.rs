@@ -65,7 +65,8 @@ pub(crate) async fn tell(
                   with its id, project, repository, commit, event, provider, moment and phase"
             .to_owned(),
     })?;
-    let nothing = |why: &str| Told { handle: before.cloned(), said: format!("nothing: {why}") };
+    let nothing =
+        |why: &str| Told { handle: before.cloned(), said: format!("told GitHub nothing: {why}") };
     let repository = match subject(report) {
         Ok(repository) => repository,
         Err(why) => return Ok(nothing(why)),
@@ -128,7 +129,8 @@ impl Writing<'_> {
         if let Some(error) = refused {
             return Err(error);
         }
-        let said = format!("{count} {} of {} at {}", self.kind, self.repository, report.commit);
+        let (kind, repository, commit) = (self.kind, &self.repository, &report.commit);
+        let said = format!("told GitHub of {repository} at {commit}: {count} {kind}");
         let handle = json!({self.kind: self.known});
         Ok(Told { handle: Some(handle), said })
     }

@@ -99,12 +99,48 @@ pub async fn tell(
     before: Option<&Value>,
     outbox: &Outbox,
 ) -> Result<Told, TellError> {
-    match kind {
+    complete(kind, variables)?;
+    let told = match kind {
         NotifierKind::Slack => slack::tell(variables, notification, before, outbox).await,
         NotifierKind::Teams => teams::tell(variables, notification, outbox).await,
         NotifierKind::Github => github::tell(variables, notification, before, outbox).await,
         NotifierKind::Webhook => webhook::tell(variables, notification, outbox).await,
         NotifierKind::Email => email::tell(variables, notification, before, outbox).await,
+    };
+    told.map_err(|error| match (error, address(kind)) {
+        (TellError::Forbidden { sink, problem }, name) if variables.get(name).is_some() => {
+            TellError::Forbidden { sink, problem: format!("{problem} (see the variable {name})") }
+        }
+        (error, _) => error,
+    })
+}
+
+/// Says all that a notifier cannot do without and does not have. GitHub's may have the operator's
+/// App, and says so itself.
+fn complete(kind: NotifierKind, variables: &Variables) -> Result<(), TellError> {
+    let is_set = |name: &&str| variables.get(name).is_some();
+    let mut missing = required(kind).iter().filter(|names| !names.iter().any(is_set));
+    let Some([name, others @ ..]) = missing.next().filter(|_| kind != NotifierKind::Github) else {
+        return Ok(());
+    };
+    let mut problem = "is not set".to_owned();
+    for other in others {
+        problem += &format!(", nor is {other} in its place");
+    }
+    for names in missing {
+        problem += &format!("; {} is not set either, and needed, too", names.join(" or "));
+    }
+    Err(TellError::Variable { name, problem })
+}
+
+/// The variable that has the address of a notifier of this kind.
+fn address(kind: NotifierKind) -> &'static str {
+    match kind {
+        NotifierKind::Slack => "SLACK_WEBHOOK",
+        NotifierKind::Teams => "TEAMS_WEBHOOK",
+        NotifierKind::Github => "GITHUB_BASE_URL",
+        NotifierKind::Webhook => "WEBHOOK_URL",
+        NotifierKind::Email => "SMTP_URL",
     }
 }
 

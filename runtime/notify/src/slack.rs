@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::outbox::Message;
-use crate::{Notification, Outbox, TellError, Told, Tone, Variables, text};
+use crate::{Notification, Outbox, TellError, Told, Tone, Variables};
 
 mod classic;
 mod markup;
@@ -52,7 +52,7 @@ pub(crate) async fn tell(
     outbox: &Outbox,
 ) -> Result<Told, TellError> {
     let body = message::message(variables, notification);
-    let title = text::line(&notification.headline(), 80);
+    let title = notification.brief();
     match (variables.get("SLACK_BOT_TOKEN"), variables.get("SLACK_CHANNEL")) {
         (Some(token), Some(channel)) => {
             let bot = Bot { token: token.trim(), outbox };
@@ -68,7 +68,7 @@ pub(crate) async fn tell(
             if !outbox.is_dry() && !said::is_taken(&answer) {
                 return Err(said::refusal(&answer));
             }
-            Ok(Told { handle: None, said: format!("told Slack: {title}") })
+            Ok(Told { handle: None, said: format!("told Slack of {title}") })
         }
     }
 }
@@ -101,7 +101,7 @@ impl Bot<'_> {
                         self.call("chat.postMessage", &reply).await?;
                     }
                     let handle = Some(json!({"channel": home, "ts": moment}));
-                    let said = format!("changed the message in Slack's {channel}: {title}");
+                    let said = format!("told Slack's {channel} of {title}, in its message");
                     return Ok(Told { handle, said });
                 }
                 // It was deleted, or is too old to be changed.
@@ -119,7 +119,7 @@ impl Bot<'_> {
             (Some(channel), Some(moment)) => Some(json!({"channel": channel, "ts": moment})),
             _ => None,
         };
-        Ok(Told { handle, said: format!("told Slack's {channel}: {title}") })
+        Ok(Told { handle, said: format!("told Slack's {channel} of {title}") })
     }
 
     /// Calls a method of the API, whose answer says itself whether it is a yes.

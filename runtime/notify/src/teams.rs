@@ -4,16 +4,18 @@
 //! secret and is used as it is. A message is an Adaptive Card of 20 KB at most, since Teams takes no
 //! more than 28, and some of its ways less: logs are cut first, then what else is long.
 //!
-//! Workflows answer 202. Connectors answer 200 whatever they think of it, and `1` if it went well.
+//! Workflows answer 202, or 200 where their author made them answer. Connectors answer 200 whatever
+//! they think of it, and `1` if it went well: an empty 200 of theirs is no yes.
 //!
 //! <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>,
 //! <https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using>
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::Url;
 
 use crate::outbox::{Answer, Message};
-use crate::{Notification, Outbox, TellError, Told, Variables, text};
+use crate::{Notification, Outbox, TellError, Told, Variables};
 
 mod card;
 mod markup;
@@ -35,28 +37,38 @@ pub(crate) async fn tell(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     let body = card::message(notification).into_bytes();
     let message = Message { sink: "Teams", method: Method::POST, url, headers, body };
-    let answer = outbox.send(message, is_passing).await?;
-    if outbox.is_dry() || is_taken(&answer) {
-        let title = text::line(&notification.headline(), 80);
-        Ok(Told { handle: None, said: format!("told Teams: {title}") })
+    let says_yes = is_connector(url);
+    let answer = outbox.send(message, |answer| is_passing(answer, says_yes)).await?;
+    if outbox.is_dry() || is_taken(&answer, says_yes) {
+        Ok(Told { handle: None, said: format!("told Teams of {}", notification.brief()) })
     } else {
         Err(answer.refused(&way_out(&answer)))
     }
 }
 
-fn is_taken(answer: &Answer) -> bool {
+/// Whether an address is that of an older connector, whose yes has words. Workflows have too many
+/// hosts to be known by theirs.
+fn is_connector(url: &str) -> bool {
+    let url = Url::parse(url.trim()).ok();
+    url.as_ref().and_then(Url::host_str).is_some_and(|host| {
+        let host = host.trim_end_matches('.');
+        host.ends_with(".office.com") || host.ends_with(".office365.com")
+    })
+}
+
+fn is_taken(answer: &Answer, says_yes: bool) -> bool {
     let body = answer.body.trim_ascii();
     match answer.status {
         StatusCode::ACCEPTED => true,
-        StatusCode::OK => body.is_empty() || body == b"1",
+        StatusCode::OK => body == b"1" || (body.is_empty() && !says_yes),
         _ => false,
     }
 }
 
 /// Whether a connector says in a yes that Teams was too busy.
-fn is_passing(answer: &Answer) -> bool {
+fn is_passing(answer: &Answer, says_yes: bool) -> bool {
     answer.status == StatusCode::OK
-        && !is_taken(answer)
+        && !is_taken(answer, says_yes)
         && matches!(inner(answer), Some(408 | 429 | 500 | 502 | 503 | 504))
 }
 

@@ -74,7 +74,8 @@ pub(crate) async fn tell(
     let message = Message { sink: SINK, method: Method::POST, url, headers, body };
     let answer = outbox.send(message, |_answer| false).await?;
     if answer.status.is_success() {
-        let said = format!("the event {}", crate::text::line(text(&event, "id"), 100));
+        let said =
+            format!("told the webhook of the event {}", crate::text::line(text(&event, "id"), 100));
         return Ok(Told { handle: None, said });
     }
     Err(answer.refused(match answer.status.as_u16() {

@@ -126,7 +126,8 @@ pub async fn tell(variables: &Variables, outbox: &Outbox) -> Result<Told, CheckR
     let answer = client.call(Method::POST, &path, Some(&body)).await?;
     let url = answer["html_url"].as_str().unwrap_or_default();
     let name = line(body["name"].as_str().unwrap_or_default(), 100);
-    let said = format!("the check run {name} of {SINK} {}", line(url, 300)).trim_end().to_owned();
+    let said =
+        format!("told {SINK} of the check run {name} {}", line(url, 300)).trim_end().to_owned();
     Ok(Told { handle: None, said })
 }
 

@@ -354,7 +354,7 @@ async fn what_has_changed_is_written_once() {
         let asked = server.received_requests().await.unwrap().len();
         let again = tell_with(&server, token, &of(running()), first.handle.as_ref()).await.unwrap();
         assert_eq!(again.handle, first.handle);
-        assert_eq!(again.said, "nothing: all of it is there");
+        assert_eq!(again.said, "told GitHub nothing: all of it is there");
         assert_eq!(server.received_requests().await.unwrap().len(), asked);
         // One job has ended, and with it the build's own summary changes where there is one.
         let mut report = running();
@@ -581,7 +581,7 @@ async fn what_is_not_githubs_is_not_told_to_it() {
         change(&mut report);
         let before = json!({"statuses": {}});
         let told = tell_with(&server, TOKEN, &of(report), Some(&before)).await.unwrap();
-        assert_eq!(told.said, format!("nothing: {why}"));
+        assert_eq!(told.said, format!("told GitHub nothing: {why}"));
         assert_eq!(told.handle, Some(before));
     }
     assert!(server.received_requests().await.unwrap().is_empty());

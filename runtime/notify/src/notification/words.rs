@@ -27,6 +27,24 @@ impl Notification {
         }
     }
 
+    /// What it is called where it is told that it was told.
+    pub fn brief(&self) -> String {
+        match text::line(&self.headline(), 80) {
+            brief if brief.is_empty() => "a message without a title".to_owned(),
+            brief => brief,
+        }
+    }
+
+    /// Whether there is nothing in it that anybody could be told.
+    pub fn says_nothing(&self) -> bool {
+        let is_blank = |text: &str| text.trim().is_empty();
+        let is_empty = |field: &Field| is_blank(&field.name) && is_blank(&field.value);
+        self.event.is_none()
+            && !self.is_titled()
+            && is_blank(&self.body())
+            && self.values().iter().all(is_empty)
+    }
+
     /// What it says below its line, or without one.
     pub fn body(&self) -> String {
         let message = text::lines(&self.message, 100_000);

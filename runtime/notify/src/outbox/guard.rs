@@ -27,7 +27,7 @@ pub(super) enum Forbidden {
         "its address must begin with https://, or its host must be one of NOTIFY_ALLOWED_HOSTS"
     )]
     Scheme,
-    #[error("its address has a user or a password in it: only variables may hold those")]
+    #[error("its address has a user or a password in it, which none of a notifier may have")]
     User,
     #[error(
         "its host has no public address: if it may be told all the same, it must be one of \

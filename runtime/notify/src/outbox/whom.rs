@@ -1,11 +1,37 @@
 //! Who is told, in words that may be shown.
 
 use http::{HeaderMap, HeaderName};
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-/// What is no shorter may be a secret.
-const SHORTEST_SECRET: usize = 12;
+/// What is no shorter may be a secret; to hide what is would take words apart.
+const SHORTEST_SECRET: usize = 4;
+
+/// Words of addresses that say nothing, and are in what sinks say of themselves.
+const WORDS: &[&str] = &[
+    "Bearer",
+    "IncomingWebhook",
+    "api-version",
+    "events",
+    "false",
+    "hooks",
+    "incoming",
+    "invoke",
+    "manual",
+    "message",
+    "messages",
+    "notify",
+    "paths",
+    "services",
+    "token",
+    "triggers",
+    "true",
+    "wait",
+    "webhook",
+    "webhooks",
+    "workflows",
+];
 
 /// A sink, and what nobody may read of it.
 #[derive(Debug)]
@@ -19,21 +45,26 @@ impl Whom {
     pub(super) fn of(sink: &str, url: &Url, headers: &HeaderMap) -> Whom {
         let mut hidden = Vec::new();
         let mut hide = |text: &str| {
-            if text.len() >= SHORTEST_SECRET {
+            if text.len() >= SHORTEST_SECRET && !WORDS.contains(&text) {
                 hidden.push(SecretString::from(text));
             }
         };
-        hide(url.path());
-        url.query().into_iter().for_each(&mut hide);
-        // Ids of commits are in paths too, and may be read.
-        let is_commit = |part: &&str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        url.path()
-            .split('/')
-            .filter(|part| part.len() >= 20 && !is_commit(part))
-            .for_each(&mut hide);
-        for (name, value) in url.query_pairs() {
-            hide(&value);
-            hide(&name);
+        // Whatever is in an address may be its secret, but for the APIs that have none in it.
+        if !is_api(sink, url) {
+            hide(url.path());
+            for part in url.path().split('/') {
+                hide(part);
+                hide(&percent_decode_str(part).decode_utf8_lossy());
+            }
+            for part in url.query().unwrap_or_default().split('&') {
+                hide(part);
+                hide(part.split_once('=').map_or("", |(_, value)| value));
+            }
+            url.query().into_iter().for_each(&mut hide);
+            for (name, value) in url.query_pairs() {
+                hide(&value);
+                hide(&name);
+            }
         }
         let values = headers.iter().filter(|(name, _)| !is_shown(name));
         for value in values.filter_map(|(_, value)| value.to_str().ok()) {
@@ -54,6 +85,17 @@ impl Whom {
             }
         }
         text
+    }
+}
+
+/// Whether an address is one of an API whose secrets are headers, so that its repositories and
+/// commits may be read.
+fn is_api(sink: &str, url: &Url) -> bool {
+    let begins = |known: &str| url.path().starts_with(known);
+    match sink {
+        "GitHub" => ["/repos/", "/app/", "/api/v3/"].into_iter().any(begins),
+        "Slack" => url.host_str() == Some("slack.com") && begins("/api/"),
+        _ => false,
     }
 }
 
@@ -112,4 +154,32 @@ fn what_a_sink_repeats_of_an_address_is_hidden() {
         assert_eq!(whom.hide(&format!("no {text}!")), "no ***!");
     }
     assert_eq!(whom.hide("no_service at /services"), "no_service at /services");
+}
+
+#[test]
+fn of_a_path_only_that_of_an_api_is_shown() {
+    let hide = |sink: &str, url: &str, text: &str| {
+        Whom::of(sink, &Url::parse(url).unwrap(), &HeaderMap::new()).hide(text)
+    };
+    let id = "0123456789abcdef0123456789abcdef";
+    let teams = format!("https://a.webhook.office.com/webhookb2/c1@d2/IncomingWebhook/{id}/e3f4");
+    assert_eq!(
+        hide("Teams", &teams, &format!("no {id}, IncomingWebhook")),
+        "no ***, IncomingWebhook"
+    );
+    let short = "https://h.example/s3cr%2Ft/hooks?key=k3y4&wait=true&pa%24s";
+    let said = "s3cr%2Ft s3cr/t hooks k3y4 wait true pa%24s pa$s";
+    assert_eq!(hide("the webhook", short, said), "*** *** hooks *** wait true *** ***");
+    let commit = "6".repeat(40);
+    let said = format!("No commit found for SHA: {commit}");
+    for (sink, url, shown) in [
+        ("GitHub", format!("https://api.github.com/repos/acme/app/statuses/{commit}"), true),
+        ("GitHub", format!("https://h.example/api/v3/repos/acme/app/statuses/{commit}"), true),
+        ("GitHub", format!("https://h.example/{commit}/repos/acme/app"), false),
+        ("the webhook", format!("https://h.example/repos/{commit}"), false),
+        ("Slack", format!("https://slack.com/api/{commit}"), true),
+        ("Slack", format!("https://chat.example/api/{commit}"), false),
+    ] {
+        assert_eq!(hide(sink, &url, &said) == said, shown, "{sink} {url}");
+    }
 }

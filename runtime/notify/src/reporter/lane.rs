@@ -200,7 +200,7 @@ impl Lane {
 }
 
 fn said(told: &Told) -> String {
-    if told.said.is_empty() { String::new() } else { format!(": {}", told.said) }
+    if told.said.is_empty() { String::new() } else { format!(" ({})", told.said) }
 }
 
 /// Waits until a moment.

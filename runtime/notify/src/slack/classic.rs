@@ -48,5 +48,5 @@ pub async fn tell_as_written(variables: &Variables, outbox: &Outbox) -> Result<T
         return Err(said::refusal(&answer));
     }
     let title = if title.is_empty() { &said } else { title };
-    Ok(Told { handle: None, said: format!("told Slack: {}", text::line(title, 80)) })
+    Ok(Told { handle: None, said: format!("told Slack of {}", text::line(title, 80)) })
 }

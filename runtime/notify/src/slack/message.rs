@@ -69,11 +69,15 @@ pub(super) fn message(variables: &Variables, notification: &Notification) -> Val
 
 /// What is answered in a build's thread when it ends: how, in a line.
 pub(super) fn reply(notification: &Notification, channel: &str, thread: &str) -> Value {
-    let line = plain(&notification.headline(), FALLBACK);
+    let line = notification.headline();
+    let line = if line.is_empty() { NOTHING } else { &line };
+    // A bare text would have its addresses made links of: a block of plain text has none.
     json!({
         "channel": channel,
         "thread_ts": thread,
-        "text": if line.is_empty() { NOTHING.to_owned() } else { line },
+        "text": plain(line, FALLBACK),
+        "blocks": [{"type": "section", "text": text(line, FALLBACK)}],
+        "parse": "none",
         "mrkdwn": false,
         "unfurl_links": false,
         "unfurl_media": false,

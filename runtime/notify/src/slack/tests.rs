@@ -491,7 +491,7 @@ async fn a_webhook_that_says_ok_has_the_message() {
         (variables(&[("SLACK_WEBHOOK", &hook)]), outbox(OutboxOptions::default()));
     let before = json!({"channel": "C1", "ts": "1.2"});
     let told = tell(&variables, &sample::image(), Some(&before), &outbox).await.unwrap();
-    assert_eq!((told.handle, told.said.as_str()), (None, "told Slack: New Build"));
+    assert_eq!((told.handle, told.said.as_str()), (None, "told Slack of New Build"));
     let kept = kept.lock().unwrap();
     assert_eq!((kept.len(), kept[0].line.as_str()), (1, "POST /services/T/B/X"));
     assert_eq!(kept[0].headers["content-type"], "application/json; charset=utf-8");
@@ -545,7 +545,7 @@ async fn a_bot_changes_the_message_of_its_build_and_answers_in_its_thread() {
     let told = tell(&variables, &started, None, &outbox).await.unwrap();
     let handle = told.handle.unwrap();
     assert_eq!(handle, json!({"channel": "C024BE91L", "ts": "1503435956.000247"}));
-    assert_eq!(told.said, "told Slack's #builds: acme/app: push of main has started");
+    assert_eq!(told.said, "told Slack's #builds of acme/app: push of main has started");
     let told = tell(&variables, &sample::failed(), Some(&handle), &outbox).await.unwrap();
     assert_eq!(told.handle, Some(handle));
     let kept = kept.lock().unwrap();
@@ -559,7 +559,11 @@ async fn a_bot_changes_the_message_of_its_build_and_answers_in_its_thread() {
     assert_eq!(changed["ts"], "1503435956.000247");
     assert_eq!(changed["attachments"][0]["color"], "#cf222e");
     assert_eq!(reply["thread_ts"], "1503435956.000247");
-    assert_eq!(reply["text"], "acme/app: push of main has failed");
+    let line = "acme/app: push of main has failed";
+    assert_eq!(reply["text"], line);
+    // In which no address is a link.
+    let shown = json!({"type": "plain_text", "text": line, "emoji": false});
+    assert_eq!((&reply["blocks"][0]["text"], &reply["parse"]), (&shown, &json!("none")));
 }
 
 #[tokio::test]
@@ -666,7 +670,7 @@ async fn the_environment_of_slack_notify_makes_its_message() {
         ("SLACK_MARKDOWN", "yes"),
     ];
     let told = tell_as_written(&variables(&all), &outbox).await.unwrap();
-    assert_eq!(told.said, "told Slack: New Build");
+    assert_eq!(told.said, "told Slack of New Build");
     tell_as_written(&variables(&all[..2]), &outbox).await.unwrap();
     let missing = tell_as_written(&variables(&all[..1]), &outbox).await.unwrap_err();
     assert_eq!(missing.to_string(), "the variable SLACK_MESSAGE is not set");

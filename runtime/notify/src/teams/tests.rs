@@ -318,7 +318,7 @@ async fn the_address_of_a_workflow_is_used_as_it_is() {
                 invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a-b_c%2B~d";
     let variables = variables(&[("TEAMS_WEBHOOK", hook)]);
     let told = tell(&variables, &sample::image(), &relayed(&url)).await.unwrap();
-    assert_eq!((told.said.as_str(), told.handle), ("told Teams: New Build", None));
+    assert_eq!((told.said.as_str(), told.handle), ("told Teams of New Build", None));
     let kept = kept.lock().unwrap();
     let line = "POST /https/prod-1.westeurope.logic.azure.com/workflows/0a/triggers/manual/paths/\
                 invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a-b_c%2B~d";
@@ -382,6 +382,26 @@ async fn what_teams_answers_is_understood() {
         let outbox = outbox(OutboxOptions::default());
         tell(&variables, &sample::plain(), &outbox).await.unwrap();
         assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_says_nothing_has_not_said_yes() {
+    let connector = "https://acme.webhook.office.com/webhookb2/a@b/IncomingWebhook/c/d";
+    let old = "https://outlook.office.com/webhook/a@b/IncomingWebhook/c/d";
+    let workflow = "https://prod-1.westeurope.logic.azure.com/workflows/a?sig=b";
+    for (hook, body, is_taken) in [
+        (connector, "", false),
+        (connector, " \n", false),
+        (connector, "1", true),
+        (old, "", false),
+        (old, "1", true),
+        (workflow, "", true),
+    ] {
+        let url = sink(move |_got| body).await;
+        let variables = variables(&[("TEAMS_WEBHOOK", hook)]);
+        let told = tell(&variables, &sample::plain(), &relayed(&url)).await;
+        assert_eq!(told.is_ok(), is_taken, "{hook} {body:?}: {told:?}");
     }
 }
 

@@ -225,7 +225,7 @@ async fn what_may_pass_is_tried_again() {
         Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
         let url = server.uri();
         let told = tell(&variables(&[("WEBHOOK_URL", &url)]), &notification(), &outbox()).await;
-        assert_eq!(told.unwrap().said, "the event n1");
+        assert_eq!(told.unwrap().said, "told the webhook of the event n1");
         let requests = server.received_requests().await.unwrap();
         assert_eq!(requests.len(), 2);
         // The same delivery both times.

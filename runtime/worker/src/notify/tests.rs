@@ -59,7 +59,7 @@ async fn a_notification_is_told() {
     let json = json.to_string();
     let notified =
         told(&["slack"], &[("SLACK_WEBHOOK", &url), HERE, ("NOTIFICATION", &json)]).await;
-    assert_eq!((notified.said, notified.wrong), (vec!["told Slack: Tide".to_owned()], None));
+    assert_eq!((notified.said, notified.wrong), (vec!["told Slack of Tide".to_owned()], None));
     let got = got.lock().unwrap();
     assert_eq!(got.len(), 1);
     assert_eq!(got[0]["attachments"][0]["color"], "#1a7f37");
@@ -104,7 +104,7 @@ async fn the_environment_of_slack_notify_is_understood() {
         ("SLACK_MARKDOWN", ""),
     ];
     let notified = told(&["slack"], &variables).await;
-    assert_eq!(notified.said, ["told Slack: New Build"]);
+    assert_eq!(notified.said, ["told Slack of New Build"]);
     // As the program of that name.
     let notified = told(&["slack", "--as-slack-notify"], &variables).await;
     assert_eq!((notified.said, notified.wrong), (vec!["200 OK".to_owned()], None));

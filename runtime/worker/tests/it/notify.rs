@@ -52,7 +52,7 @@ async fn the_program_slack_notify_takes_the_place_of_the_one_of_that_name() {
 #[tokio::test]
 async fn a_notifiers_pod_ends_as_its_message_did() {
     for (status, answer, code, said) in [
-        (StatusCode::OK, "ok", 0, "told Slack: Tide\n"),
+        (StatusCode::OK, "ok", 0, "told Slack of Tide\n"),
         (StatusCode::NOT_FOUND, "no_service", 1, "refused the message: 404 no_service; "),
         (StatusCode::SERVICE_UNAVAILABLE, "later", 75, "503 later; it asks for 3600 s"),
     ] {

@@ -38,7 +38,8 @@ async fn made(pairs: &[(&str, &str)]) -> Value {
     let (url, payload) = (server.uri(), payload().to_string());
     let usual = [("CHECK_PAYLOAD", payload.as_str()), ("GITHUB_BASE_URL", url.as_str())];
     let told = check_run::tell(&set(&[pairs, &usual].concat()), &outbox()).await.unwrap();
-    assert!(told.said.ends_with("of GitHub https://x/1"), "{}", told.said);
+    assert!(told.said.starts_with("told GitHub of the check run "), "{}", told.said);
+    assert!(told.said.ends_with(" https://x/1"), "{}", told.said);
     let mut body = written(&server).await.remove(0).1;
     for name in ["started_at", "completed_at"] {
         if body[name].as_str().is_some_and(|moment| moment > "2026-03-02") {
