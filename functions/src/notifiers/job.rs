@@ -42,6 +42,12 @@ pub(super) fn script(
             reason: format!("the project's notifier {name} {problem}"),
         });
     }
+    if kind == NotifierKind::Github && notifier.is_none() {
+        let reason = "GitHub is told what is posted here only if the project has a notifier of the \
+                      kind github: add {kind: github, on: []} to its notifiers; with another `on` \
+                      it is told of the project's own builds, too";
+        return Err(Rejection::Unset { reason: reason.to_owned() });
+    }
     let found: Vec<(&str, From)> = names(kind)
         .iter()
         .filter_map(|name| Some((*name, from(project, kind, notifier, name)?)))
