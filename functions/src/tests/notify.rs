@@ -266,6 +266,42 @@ async fn a_program_is_given_no_report_that_could_be_a_workers() {
 }
 
 #[tokio::test]
+async fn no_build_holds_a_setting_that_is_written_out() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----\n";
+    let notifiers = json!([
+        {"kind": "slack", "settings": {"SLACK_WEBHOOK": "https://hooks.slack.example/hunter2"}},
+        {"kind": "teams", "name": "t", "settings": {"TEAMS_WEBHOOK": "https://x.example/hunter2"}},
+        {"kind": "webhook", "settings": {"WEBHOOK_URL": "https://x.example/?hunter2", "WEBHOOK_SECRET": "hunter2"}},
+        {"kind": "email", "settings": {
+            "SMTP_URL": "smtps://brig:hunter2@mail.example", "SMTP_PASSWORD": "hunter2",
+            "EMAIL_FROM": "a@b.example", "EMAIL_TO": "c@d.example",
+        }},
+        {"kind": "github", "on": [], "settings": {"APP_ID": 7, "APP_KEY": key}},
+    ]);
+    let world = world(json!({}), notifiers.clone()).await;
+    for notifier in notifiers.as_array().unwrap() {
+        let kind = notifier["kind"].as_str().unwrap();
+        let body = if kind == "github" { report() } else { message() };
+        let told = world.send(request(&format!("/notify/{kind}/ocean/brig"), body)).await;
+        assert_eq!(told.code, 200, "{kind}: {told:?}");
+        let pod = told.body["jobs"][0].as_str().unwrap();
+        let variables = world.variables(pod).await;
+        for (name, value) in notifier["settings"].as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(variables.get(name), Some(&text), "{kind}");
+        }
+        let id = told.body["build"].as_str().unwrap();
+        let secret = world.secrets().get(&format!("brigade-worker-{id}")).await.unwrap();
+        let data = secret.data.as_ref().unwrap().values();
+        for text in data.map(|value| String::from_utf8_lossy(&value.0).into_owned()) {
+            assert!(!text.contains("hunter2"), "{kind}: {text}");
+        }
+        assert!(!format!("{:?}", secret.metadata).contains("hunter2"), "{kind}");
+        assert!(!told.body.to_string().contains("hunter2"), "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn a_pod_is_told_how_the_operator_has_messages_sent() {
     let mut settings = calm();
     settings.worker_image = "registry.example/\"worker\":1".to_owned();
