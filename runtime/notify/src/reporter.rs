@@ -26,6 +26,7 @@ use crate::{BuildReport, JobReport, Outbox};
 pub use gather::FlushError;
 use lane::{Lane, Step};
 use noted::Notes;
+pub use story::repository;
 
 mod gather;
 mod lane;
