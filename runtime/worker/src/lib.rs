@@ -75,7 +75,7 @@ pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
 }
 
 async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
-    let settings = Settings::from_environment()?;
+    let settings = Settings::of_worker()?;
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
