@@ -39,6 +39,7 @@ impl World {
                 "project: {PROJECT}\nsharedSecret: {SECRET}\ngenericGatewaySecret: {SECRET}\n\
                  secrets: {{eventGridToken: {SECRET}, SLACK_WEBHOOK: x, TEAMS_WEBHOOK: x, \
                  GITHUB_TOKEN: x, WEBHOOK_URL: x, SMTP_URL: x, EMAIL_FROM: x, EMAIL_TO: x}}\n\
+                 notifiers: [{{kind: github, on: []}}]\n\
                  kubernetes: {{eventFilters: [{{action: accept}}]}}\n"
             );
             let (project, _warnings) = values::read(&yaml, "default").expect("a project");

@@ -6,7 +6,7 @@ use libfuzzer_sys as _;
 use std::fs;
 use std::path::Path;
 
-use functions::fuzzing::deliveries;
+use functions::fuzzing::{PROJECT, deliveries};
 
 fn main() -> std::io::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_else(|| "corpus".to_owned());
@@ -26,7 +26,8 @@ fn main() -> std::io::Result<()> {
             continue;
         }
         for recorded in fs::read_dir(receiver)? {
-            let text = fs::read(recorded?.path())?;
+            // About the project that there is, or nothing of it would be read.
+            let text = fs::read_to_string(recorded?.path())?.replace("acme/app", PROJECT);
             fs::write(folder.join(format!("requests/{number}")), &text)?;
             fs::write(folder.join(format!("proofs/{number}")), &text)?;
             number += 1;
