@@ -29,9 +29,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
   NOTIFICATION='{\"title\": \"Tide\", \"fields\": [{\"name\": \"Place\", \"value\": \"Kiel\"}]}' \\
     worker notify webhook
 
-By the names slack-notify and check-run, this program takes no options, and tells what the variables
-of technosophos/slack-notify (SLACK_WEBHOOK, SLACK_MESSAGE, ...) and of Brigade's image for check runs
-(CHECK_PAYLOAD, CHECK_NAME, ...) say.";
+By the names slack-notify and check-run, this program takes no options, and tells what the
+variables of technosophos/slack-notify (SLACK_WEBHOOK, SLACK_MESSAGE, ...) and of Brigade's
+image for check runs (CHECK_PAYLOAD, CHECK_NAME, ...) say.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
