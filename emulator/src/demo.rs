@@ -161,13 +161,18 @@ impl<W: Write> Demo<W> {
         made(&answer)?;
         self.until(|demo| demo.ended("test")).await.context("the test pod did not end")?;
         let (ends, told) = if simulated { ("success", 0) } else { ("failure", 3) };
-        let check = format!("brigantine/pull_request: {ends}");
-        self.until(|demo| demo.has_arrived("github", &check))
-            .await
-            .with_context(|| format!("GitHub was not told {check}"))?;
+        for name in ["pull_request/test", "pull_request"] {
+            let check = format!("brigantine/{name}: {ends}");
+            self.until(|demo| demo.has_arrived("github", &check))
+                .await
+                .with_context(|| format!("GitHub was not told {check}"))?;
+        }
         self.until(|demo| demo.messages() >= told).await.context("Slack showed nothing")?;
+        if simulated {
+            self.say("slack", "the test was simulated and failed at nothing: Slack is not told")?;
+        }
 
-        self.say("github", "the same delivery again")?;
+        self.say("github", "the push of the beginning is delivered again")?;
         let again = self.deliver(emulator, &push, &folder).await?;
         if made(&again)? != build || again.body.get("duplicate") != Some(&Value::Bool(true)) {
             bail!("the delivery that was repeated is not the same build");

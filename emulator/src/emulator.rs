@@ -1,6 +1,6 @@
 //! The whole product in one process: every function, a cluster, and what stands in for the rest.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,7 +17,6 @@ use apiserver::logs::Logs;
 use apiserver::streams::Streams;
 use apiserver::{Server, private};
 use functions::{App, Function, Tasks, Workers};
-use futures::StreamExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use pipeline::script::Repository;
 use reqwest::Url;
@@ -33,12 +32,10 @@ use crate::backstage::{self, Backstage, News};
 use crate::folder::Folder;
 use crate::sinks::email;
 use crate::stand_ins;
+use crate::sweeper;
 
 /// How long the parts may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long a function has to start its build before somebody else does.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What an emulator is to be.
 #[derive(Clone, Debug)]
@@ -110,6 +107,8 @@ pub struct Emulator {
     pub cluster: Cluster,
     /// What happens in the registry and in Slack.
     pub news: broadcast::Sender<News>,
+    /// Who is told what notifiers tell, in the place of their sinks: over HTTP, and by SMTP.
+    pub relays: Option<(String, String)>,
     tasks: Tasks,
     shutdown: CancellationToken,
     kubelet: Option<JoinHandle<()>>,
@@ -144,9 +143,11 @@ impl Emulator {
         let behind_url = url(behind.local_addr()?)?;
         let mail = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the mail server").await?;
         let mut settings = options.settings.clone();
-        if !options.tell_outside {
-            settings.notify.relay = Some(behind_url.join("tell")?.to_string());
-            settings.notify.smtp_relay = Some(mail.local_addr()?.to_string());
+        let relays = (behind_url.join("tell")?.to_string(), mail.local_addr()?.to_string());
+        let relays = (!options.tell_outside).then_some(relays);
+        if let Some((relay, smtp)) = relays.clone() {
+            settings.notify.relay = Some(relay);
+            settings.notify.smtp_relay = Some(smtp);
         }
 
         let shutdown = CancellationToken::new();
@@ -224,12 +225,21 @@ impl Emulator {
             let (app, ended) = (app.clone(), shutdown.clone());
             servers.push(tokio::spawn(async move {
                 tokio::select! {
-                    () = sweep(app, namespace) => {}
+                    () = sweeper::start_builds(app.clone(), namespace) => {}
                     () = ended.cancelled() => {}
                 }
             }));
         }
-        let projects = folders.iter().map(|folder| folder.project.clone()).collect();
+        let projects: Arc<[_]> = folders.iter().map(|folder| folder.project.clone()).collect();
+        if own {
+            let (app, projects, ended) = (app.clone(), projects.clone(), shutdown.clone());
+            servers.push(tokio::spawn(async move {
+                tokio::select! {
+                    () = sweeper::tell_what_is_left(app, projects) => {}
+                    () = ended.cancelled() => {}
+                }
+            }));
+        }
         let backstage = backstage::routes(Backstage {
             functions: functions.clone(),
             cluster: cluster.clone(),
@@ -251,6 +261,7 @@ impl Emulator {
             folders,
             cluster,
             news,
+            relays,
             tasks,
             shutdown,
             kubelet,
@@ -273,29 +284,6 @@ impl Emulator {
         if tokio::time::timeout(PATIENCE, ended).await.is_err() {
             tracing::warn!("a part of the emulator did not end in time");
         }
-    }
-}
-
-/// Starts builds that nobody has started: those of an earlier run, and those made with `kubectl`.
-/// Ends those that are cancelled with `kubectl` while nobody follows them.
-async fn sweep(app: App, namespace: String) {
-    let mut builds = Box::pin(app.cluster.watch_builds(&namespace));
-    let mut seen = HashSet::new();
-    while let Some(build) = builds.next().await {
-        if !seen.insert((build.id, build.cancelled().is_some())) {
-            continue;
-        }
-        let app = app.clone();
-        tokio::spawn(async move {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "a function may be starting it just now"
-            )]
-            tokio::time::sleep(GRACE).await;
-            if let Ok(Some(build)) = app.cluster.build(&build.namespace, build.id).await {
-                functions::resume(&app, &build).await;
-            }
-        });
     }
 }
 

@@ -10,4 +10,5 @@ pub mod request;
 pub mod sinks;
 pub mod stand_ins;
 pub mod story;
+mod sweeper;
 pub mod up;

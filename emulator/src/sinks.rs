@@ -89,8 +89,9 @@ impl Sinks {
 
     /// Shows what arrived.
     fn show(&self, arrival: Arrival) {
-        let text = arrival.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let text = text.chars().take(SHOWN).collect();
+        let text = arrival.text.chars().take(SHOWN).collect::<String>();
+        let text = text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
+        let text = text.collect::<Vec<_>>().join(" ");
         let _nobody_listens = self.news.send(News::Arrived(Arrival { text, ..arrival }));
     }
 

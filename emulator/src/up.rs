@@ -111,6 +111,14 @@ pub async fn run(
     if let Some(reason) = &emulator.missing {
         teller.tell(&Line::of("emulator", &format!("pods are simulated: {reason}")))?;
     }
+    let tells = match &emulator.relays {
+        Some((relay, smtp)) => format!(
+            "what notifiers tell is shown here, and leaves this machine with --tell-outside only; \
+             `worker notify` is shown, too, with NOTIFY_RELAY={relay} NOTIFY_SMTP_RELAY={smtp}"
+        ),
+        None => "notifiers tell whom their settings name".to_owned(),
+    };
+    teller.tell(&Line::of("emulator", &tells))?;
     teller.tell(&Line::of("emulator", &ready(&emulator)))?;
     let mut interrupted = std::pin::pin!(runtime::serve::interrupted());
     loop {

@@ -55,6 +55,13 @@ pub(crate) async fn make(
         Creation::Made(build) => (build, false),
         Creation::Exists(build) => (build, true),
     };
+    if duplicate
+        && has_ended(&build)
+        && !build.accepted
+        && notify::reporter::is_wanted(project, &build)
+    {
+        return tell_of(app, deadline, project, &build).await;
+    }
     // What has ended is not started again, even if nobody could note that it was started: pods that
     // are gone by now would be made once more.
     if duplicate && (build.accepted || has_ended(&build)) {
@@ -147,10 +154,10 @@ async fn launch(
             cluster.annotate(build, &notes).await.map_err(kept)?;
             let mut ended = build.clone();
             ended.annotations.extend(notes.clone());
-            hand_over(app, &cluster, project, &ended, Some(script), &mut made)
-                .await
-                .map_err(kept)?;
+            let handed = hand_over(app, &cluster, project, &ended, Some(script), &mut made).await;
+            // It runs no more, whether or not somebody tells of it.
             line::leave(app, &cluster, project, build).await;
+            handed.map_err(kept)?;
         }
     }
     notes.insert(annotation::EXPLANATION.to_owned(), made.explanation());
@@ -274,6 +281,31 @@ async fn hand_over(
 
 fn has_ended(build: &Build) -> bool {
     build.phase().is_some_and(Phase::is_terminal)
+}
+
+/// Has somebody tell of a build that has ended here, because nobody could be given it then.
+async fn tell_of(
+    app: &App,
+    deadline: Instant,
+    project: &Project,
+    build: &Build,
+) -> Result<Made, Rejection> {
+    let cluster = app.cluster.with_deadline(deadline);
+    let kept = |error: ClusterError| kept(build, error);
+    let mut made = repeated(project, build);
+    let handed = match &app.workers {
+        Workers::Here(tasks) => {
+            follow::tell_end(app, tasks, build).await;
+            made.worker = Some(HERE.to_owned());
+            Ok(())
+        }
+        Workers::Pods => hand_over(app, &cluster, project, build, None, &mut made).await,
+    };
+    line::leave(app, &cluster, project, build).await;
+    handed.map_err(kept)?;
+    let notes = BTreeMap::from([(annotation::EXPLANATION.to_owned(), made.explanation())]);
+    cluster.accept(build, &notes).await.map_err(kept)?;
+    Ok(made)
 }
 
 /// What is said of a build that was started before.

@@ -19,6 +19,10 @@
 //!   Alertmanager and Grafana send; `{message, title, color, fields, url}`; what one posts to Slack's
 //!   incoming webhooks; and any other object, by the templates of the notifier that is named or as
 //!   a list of its members (`translation`)
+//! - Not everything is believed that is proved, since the token is in addresses of registries. GitHub
+//!   is told of the project's own repository alone, and only if the project has a notifier of the
+//!   kind `github` (422). A program is not given an event `dev.brigantine.build.<moment>` or `job`
+//!   that claims to be this project's: only its workers send those (400)
 //! - Identity: a CloudEvent's `source` and `id`; a registry's push as `receivers::registry` has it;
 //!   else `Idempotency-Key` or `webhook-id`. An alert that comes again within four minutes is one
 //!   that Alertmanager sends again because it was not answered; later it is one that Alertmanager
@@ -58,6 +62,7 @@ use crate::proof;
 use crate::receivers::registry::{self, harbor};
 use crate::rejection::Rejection;
 
+mod claim;
 mod fit;
 mod job;
 mod translation;
@@ -150,6 +155,10 @@ async fn receive(
             notifier: asked.notifier.as_deref().unwrap_or_default(),
             name: name.as_deref(),
         };
+        let said = said.and_then(|said| {
+            claim::check(&project, kind, &said.notification)?;
+            Ok(said)
+        });
         events.push(match said {
             Ok(said) => Ok(told.event(&app, deadline, &project, said, &script).await?),
             Err(rejection) => Err(rejection),

@@ -206,6 +206,11 @@ impl Build {
         self.annotations.get(annotation::NOTIFIED).is_some_and(|noted| noted == annotation::NOBODY)
     }
 
+    /// Whether it only tells somebody something, with a script of its own.
+    pub fn is_message(&self) -> bool {
+        self.event.provider == "brigantine" && self.event.kind == "notify"
+    }
+
     /// What it has in common with the other builds of its event and reference: the value of [`ABOUT`].
     pub fn about(&self) -> String {
         let about = format!("{} {}", self.event.kind, self.event.revision.reference);

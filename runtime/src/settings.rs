@@ -31,6 +31,8 @@ pub struct Settings {
     /// `APP_KEY`, or the file `APP_KEY_FILE`: the App's private key, in PEM; needed with `APP_ID`.
     /// Default: the file `/etc/brigade-github-app/key.pem`.
     pub app_key: SecretString,
+    /// What is wrong with `APP_ID` or `APP_KEY`, where that stops nobody. Default: nothing.
+    pub app_problem: Option<String>,
     /// `APP_SECRET`: the Secret whose keys `APP_ID` and `APP_KEY` are those of the App, in the
     /// namespaces of the builds. The workers of projects with a notifier of the kind `github` have
     /// them and write check runs with them; it is the key of every repository that the App is
@@ -381,6 +383,27 @@ impl Settings {
         Settings::read(|name| std::env::var(name).ok())
     }
 
+    /// Reads the environment of a worker.
+    pub fn of_worker() -> Result<Settings, SettingsError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        Settings::read_for_worker(|name| std::env::var(name).ok())
+    }
+
+    /// Reads variables of a worker, which needs the GitHub App for nothing but to tell GitHub: where
+    /// it is none that can be used, that is said to whom it tells, and fails no build.
+    pub fn read_for_worker(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Settings, SettingsError> {
+        match Settings::read(&variable) {
+            Err(error) if matches!(error.variable, "APP_ID" | "APP_KEY") => {
+                let without = |name: &str| variable(name).filter(|_| name != "APP_ID");
+                let settings = Settings::read(without)?;
+                Ok(Settings { app_problem: Some(error.to_string()), ..settings })
+            }
+            read => read,
+        }
+    }
+
     /// Reads variables. An empty one is one that is not set.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
@@ -399,6 +422,7 @@ impl Settings {
         Ok(Settings {
             app_key: app_key(app_id.is_some(), get("APP_KEY"), get("APP_KEY_FILE"))?,
             app_id,
+            app_problem: None,
             app_secret: get("APP_SECRET").map(secret_name).transpose()?,
             allowed_authors: list(
                 &either(["ALLOWED_AUTHORS", "BRIGADE_AUTHORS"], "COLLABORATOR,OWNER,MEMBER")
@@ -616,6 +640,20 @@ fn an_app_has_a_key_as_a_text_or_in_a_file() {
     let settings = read(&[("APP_ID", "0"), ("CHECK_SUITE_ON_PR", "false")]).unwrap();
     assert_eq!((settings.app_id, settings.check_suite_on_pr), (None, false));
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    for (app, problem) in [
+        (&[("APP_ID", "ours"), ("APP_KEY", key)][..], "APP_ID must be the number of a GitHub App"),
+        (&[("APP_ID", "7"), ("APP_KEY", "s3cret")], "APP_KEY must be a private key in PEM, as"),
+    ] {
+        let variable = |name: &str| {
+            let found = app.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        assert!(Settings::read(variable).is_err());
+        let settings = Settings::read_for_worker(variable).unwrap();
+        assert_eq!(settings.app_id, None);
+        let said = settings.app_problem.unwrap();
+        assert!(said.starts_with(&format!("the variable {problem}")), "{said}");
+    }
     let settings = read(&[("APP_SECRET", " our-app.v1 ")]).unwrap();
     assert_eq!(settings.app_secret.as_deref(), Some("our-app.v1"));
     for name in ["Our", "a/b", "-a", "a_b", &"a".repeat(254)] {

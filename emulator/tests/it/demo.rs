@@ -29,7 +29,7 @@ fn the_demo_tells_the_whole_story_in_the_sandbox() {
             "made test-",
             "the page has no heading",
             "check brigantine/pull_request: failure",
-            "the same delivery again",
+            "is delivered again",
             "duplicate of build",
             "one byte changed",
             "403 in ",

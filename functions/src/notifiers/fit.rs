@@ -1,6 +1,7 @@
 //! Cuts what is told to what fits a variable of a pod, and with that the Secret of its job.
 
 use notify::Notification;
+use serde_json::Value;
 use url::Url;
 
 /// The longest notification, in bytes of JSON.
@@ -23,6 +24,33 @@ pub(super) fn json(notification: &mut Notification) -> String {
         }
         share *= 2;
     }
+}
+
+/// Cuts the logs of a build or a job of ours until the event fits; whether it does.
+pub(super) fn event(event: &mut Value) -> bool {
+    let is_report = event["type"].as_str().is_some_and(|kind| kind.starts_with("dev.brigantine."));
+    let mut most = EVENT;
+    while event.to_string().len() > EVENT {
+        let data = event.get_mut("data").and_then(Value::as_object_mut);
+        let Some(data) = data.filter(|_| is_report && most > 0) else { return false };
+        most /= 2;
+        let (mut own, mut jobs) = (None, None);
+        for (name, value) in data {
+            match (name.as_str(), value) {
+                ("log", Value::String(log)) => own = Some(log),
+                ("jobs", Value::Array(all)) => jobs = Some(all),
+                _ => {}
+            }
+        }
+        let logs = jobs.into_iter().flatten().filter_map(|job| match job.get_mut("log") {
+            Some(Value::String(log)) => Some(log),
+            _ => None,
+        });
+        for log in own.into_iter().chain(logs) {
+            keep_end(log, most);
+        }
+    }
+    true
 }
 
 /// Cuts everything that a stranger may have written to a share of what it may have at most.

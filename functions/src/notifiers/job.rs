@@ -1,7 +1,8 @@
 //! The script that an event brings along: it runs the one job that tells somebody.
 //!
-//! No secret is in it. It names those of the project's secrets that are the job's variables, and the
-//! pipeline puts them into the job's own Secret, as it does for any script.
+//! No secret is in it. It names those of the project's secrets and of its notifiers' settings that are
+//! the job's variables, and the pipeline puts them into the job's own Secret, as it does for any
+//! script.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ const PULL: Duration = Duration::from_secs(5 * 60);
 enum From {
     /// Here it is.
     Text(String),
-    /// It is this one of the project's secrets.
+    /// It is this one of the project's secrets, or of its notifiers' settings.
     Secret(String),
     /// It is the token that clones the project's repository.
     Token(()),
@@ -41,6 +42,12 @@ pub(super) fn script(
         return Err(Rejection::Unset {
             reason: format!("the project's notifier {name} {problem}"),
         });
+    }
+    if kind == NotifierKind::Github && notifier.is_none() {
+        let reason = "GitHub is told what is posted here only if the project has a notifier of the \
+                      kind github: add {kind: github, on: []} to its notifiers; with another `on` \
+                      it is told of the project's own builds, too";
+        return Err(Rejection::Unset { reason: reason.to_owned() });
     }
     let found: Vec<(&str, From)> = names(kind)
         .iter()
@@ -109,8 +116,8 @@ fn from(
             return Some(From::Secret(secret.clone()));
         }
         let text = notifier.settings.get(name).map(ExposeSecret::expose_secret);
-        if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-            return Some(From::Text(text.to_owned()));
+        if text.is_some_and(|text| !text.trim().is_empty()) {
+            return Some(From::Secret(notifier.written(name)));
         }
     }
     let is_given = match project.secrets.get(name) {

@@ -214,12 +214,14 @@ fn of_event(
     };
     if kind == NotifierKind::Webhook {
         // A program is given the event itself, or nothing: a part of it could mean something else.
-        if event.json.len() > fit::EVENT {
+        // Of a log it has the end in any case.
+        let mut given = value.clone();
+        if event.json.len() > fit::EVENT && !fit::event(&mut given) {
             let reason =
                 format!("an event that a webhook is given may have {} bytes at most", fit::EVENT);
             return Err(Rejection::TooLarge { reason });
         }
-        said.notification.event = Some(value.clone());
+        said.notification.event = Some(given);
     }
     if said.value.is_null() {
         said.value = value;

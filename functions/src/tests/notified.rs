@@ -67,6 +67,7 @@ async fn how_a_build_ended_is_noted_before_there_is_a_worker_that_tells_it() {
         if world.pods().await.iter().any(|pod| pod.starts_with("brigade-worker-")) {
             assert_eq!(builds[0].phase(), Some(Phase::Failed), "{calls}");
         }
+        has_a_teller(&world, &calls.to_string()).await;
         if told.code == 200 {
             break;
         }
@@ -74,6 +75,39 @@ async fn how_a_build_ended_is_noted_before_there_is_a_worker_that_tells_it() {
         assert!(calls < 50);
     }
     assert!(calls > 3, "{calls}");
+}
+
+/// Checks that the delivery, made again, leaves one build that has ended and one worker that tells it.
+async fn has_a_teller(world: &World, moment: &str) {
+    let again = world.send(delivery("push", push())).await;
+    assert_eq!(again.code, 200, "{moment}: {again:?}");
+    let builds = world.app.cluster.builds("default").await.unwrap();
+    let [build] = &builds[..] else { panic!("{moment}: {builds:?}") };
+    assert!(build.accepted, "{moment}");
+    assert_eq!(build.phase(), Some(Phase::Failed), "{moment}");
+    assert_eq!(world.pods().await, [build.name()], "{moment}");
+    assert_eq!(again.body["worker"], build.name(), "{moment}");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_refused_is_made_when_the_delivery_comes_again() {
+    for limit in [None, Some(1)] {
+        let world = world(r#"[{"kind": "slack"}]"#, FAILS).await;
+        let mut project = world.app.cluster.project(PROJECT).await.unwrap().unwrap();
+        project.limits.builds = limit;
+        world.app.cluster.put_project(&project).await.unwrap();
+        world.server.faults().lay(Fault::next("POST", "/pods", 403));
+        let told = world.send(delivery("push", push())).await;
+        assert_eq!(told.code, 500, "{told:?}");
+        assert_eq!(world.pods().await, [""; 0]);
+        let slots = async || {
+            let secrets = world.secrets().list(&ListParams::default()).await.unwrap();
+            secrets.items.len()
+        };
+        let before = slots().await;
+        has_a_teller(&world, &format!("{limit:?}")).await;
+        assert_eq!(slots().await, before, "its slot was free before somebody was to tell of it");
+    }
 }
 
 #[tokio::test]

@@ -138,13 +138,18 @@ async fn a_notifiers_own_settings_go_before_the_projects_secrets() {
 async fn a_project_that_lacks_a_setting_is_told_which() {
     let world =
         world(json!({"SMTP_URL": "smtps://mail.example", "SLACK_WEBHOOK": " "}), json!([])).await;
-    world.project("ocean/bare", json!({"genericGatewaySecret": SECRET, "github.token": "x"})).await;
+    let bare = json!({
+        "genericGatewaySecret": SECRET, "github.token": "x",
+        "notifiers": r#"[{"kind": "github", "on": []}]"#,
+    });
+    world.project("ocean/bare", bare).await;
     let mut told = String::new();
     for (kind, project) in [
         ("slack", "ocean/brig"),
         ("teams", "ocean/brig"),
         ("webhook", "ocean/brig"),
         ("email", "ocean/brig"),
+        ("github", "ocean/brig"),
         ("github", "ocean/bare"),
         ("slack", "ocean/brig?notifier=releases"),
     ] {
@@ -163,7 +168,8 @@ async fn a_project_that_lacks_a_setting_is_told_which() {
         teams: to tell teams anything, the project needs TEAMS_WEBHOOK in its secrets
         webhook: to tell webhook anything, the project needs WEBHOOK_URL in its secrets
         email: to tell email anything, the project needs EMAIL_FROM and EMAIL_TO in its secrets
-        github: to tell github anything, the project needs GITHUB_TOKEN or GITHUB_APP_TOKEN or APP_ID (or its github.token) in its secrets
+        github: GitHub is told what is posted here only if the project has a notifier of the kind github: add {kind: github, on: []} to its notifiers; with another `on` it is told of the project's own builds, too
+        github: to tell github anything, the project needs GITHUB_TOKEN or GITHUB_APP_TOKEN or APP_ID (or its github.token) in its secrets, or in the settings of its notifier github
         slack: the project has no notifier `releases` of the kind slack; it has: none
     "#]].assert_eq(&told);
 }
@@ -172,13 +178,13 @@ async fn a_project_that_lacks_a_setting_is_told_which() {
 fn report() -> Value {
     json!({
         "build": "01kjmge4005ewm4st3vhf1kp7g", "project": "ocean/brig", "event": "push",
-        "provider": "github", "moment": "failed", "phase": "Failed",
+        "repository": "ocean/brig", "provider": "github", "moment": "failed", "phase": "Failed",
     })
 }
 
 #[tokio::test]
 async fn github_is_told_with_what_the_project_clones_with() {
-    let world = world(json!({}), json!([])).await;
+    let world = world(json!({}), json!([{"kind": "github", "on": []}])).await;
     let told = world.send(request("/notify/github/ocean/brig", report())).await;
     assert_eq!(told.code, 200, "{told:?}");
     let pods = world.pods().await;
@@ -186,6 +192,113 @@ async fn github_is_told_with_what_the_project_clones_with() {
     let variables = world.variables(&pods[0]).await;
     assert_eq!(variables["GITHUB_TOKEN"], "only-for-tests");
     assert_eq!(variables["GITHUB_BASE_URL"], "https://github.ocean.example/api/v3");
+}
+
+#[tokio::test]
+async fn github_is_told_of_the_projects_own_repository_alone() {
+    let world = world(json!({}), json!([{"kind": "github", "on": []}])).await;
+    let send = async |repository: &str, provider: &str, kind: Option<&str>| {
+        let mut data = report();
+        data["repository"] = json!(repository);
+        data["provider"] = json!(provider);
+        let event = json!({
+            "specversion": "1.0", "id": "1", "source": "/projects/ocean/brig", "type": kind,
+            "data": if kind == Some("dev.brigantine.notification") { json!({"build": data}) } else { data.clone() },
+        });
+        let body = if kind.is_some() { event } else { data };
+        world.send(request("/notify/github/ocean/brig", body)).await
+    };
+    for repository in [
+        "ocean/other",
+        "",
+        "github.com/ocean/other",
+        "ocean/brig/../other",
+        "evil.example/ocean/brig",
+    ] {
+        for provider in ["github", "gitlab", "cron"] {
+            for kind in
+                [None, Some("dev.brigantine.build.failed"), Some("dev.brigantine.notification")]
+            {
+                let told = send(repository, provider, kind).await;
+                assert_eq!(told.code, 422, "{repository} {provider} {kind:?}: {told:?}");
+                let reason = told.body["reason"].as_str().unwrap();
+                assert!(reason.contains("`ocean/brig`") && reason.contains("own"), "{reason}");
+            }
+        }
+    }
+    assert!(world.is_untouched().await);
+    for repository in ["ocean/brig", "github.com/ocean/brig", "Ocean/Brig"] {
+        for provider in ["github", "cron"] {
+            let told = send(repository, provider, None).await;
+            assert_eq!(told.code, 200, "{repository} {provider}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_given_no_report_that_could_be_a_workers() {
+    let world = world(json!({"WEBHOOK_URL": WEBHOOK}), json!([])).await;
+    let send = async |kind: &str, source: &str, project: &str| {
+        let mut data = report();
+        data["project"] = json!(project);
+        let event = json!({
+            "specversion": "1.0", "id": "1", "source": source, "type": kind, "data": data,
+        });
+        world.send(request("/notify/webhook/ocean/brig", event)).await
+    };
+    for kind in ["dev.brigantine.build.succeeded", "dev.brigantine.job.failed"] {
+        for (source, project) in [
+            ("/projects/ocean/brig", "other/brig"),
+            ("/projects/ocean%2Fbrig", "other/brig"),
+            ("/ocean/brig", "other/brig"),
+            ("/projects/other/brig", "ocean/brig"),
+        ] {
+            let told = send(kind, source, project).await;
+            assert_eq!(told.code, 400, "{kind} {source} {project}: {told:?}");
+        }
+    }
+    assert!(world.is_untouched().await);
+    let reports =
+        send("dev.brigantine.build.succeeded", "/projects/other/brig", "other/brig").await;
+    assert_eq!(reports.code, 200, "{reports:?}");
+    let others = send("com.ocean.tide", "/projects/ocean/brig", "ocean/brig").await;
+    assert_eq!(others.code, 200, "{others:?}");
+}
+
+#[tokio::test]
+async fn no_build_holds_a_setting_that_is_written_out() {
+    let key = "-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----\n";
+    let notifiers = json!([
+        {"kind": "slack", "settings": {"SLACK_WEBHOOK": "https://hooks.slack.example/hunter2"}},
+        {"kind": "teams", "name": "t", "settings": {"TEAMS_WEBHOOK": "https://x.example/hunter2"}},
+        {"kind": "webhook", "settings": {"WEBHOOK_URL": "https://x.example/?hunter2", "WEBHOOK_SECRET": "hunter2"}},
+        {"kind": "email", "settings": {
+            "SMTP_URL": "smtps://brig:hunter2@mail.example", "SMTP_PASSWORD": "hunter2",
+            "EMAIL_FROM": "a@b.example", "EMAIL_TO": "c@d.example",
+        }},
+        {"kind": "github", "on": [], "settings": {"APP_ID": 7, "APP_KEY": key}},
+    ]);
+    let world = world(json!({}), notifiers.clone()).await;
+    for notifier in notifiers.as_array().unwrap() {
+        let kind = notifier["kind"].as_str().unwrap();
+        let body = if kind == "github" { report() } else { message() };
+        let told = world.send(request(&format!("/notify/{kind}/ocean/brig"), body)).await;
+        assert_eq!(told.code, 200, "{kind}: {told:?}");
+        let pod = told.body["jobs"][0].as_str().unwrap();
+        let variables = world.variables(pod).await;
+        for (name, value) in notifier["settings"].as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(variables.get(name), Some(&text), "{kind}");
+        }
+        let id = told.body["build"].as_str().unwrap();
+        let secret = world.secrets().get(&format!("brigade-worker-{id}")).await.unwrap();
+        let data = secret.data.as_ref().unwrap().values();
+        for text in data.map(|value| String::from_utf8_lossy(&value.0).into_owned()) {
+            assert!(!text.contains("hunter2"), "{kind}: {text}");
+        }
+        assert!(!format!("{:?}", secret.metadata).contains("hunter2"), "{kind}");
+        assert!(!told.body.to_string().contains("hunter2"), "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@
 //! - Any other token, `GITHUB_TOKEN`, writes statuses. It needs the permission to write commit
 //!   statuses.
 //! - One is named `brigantine/<event>`, or `GITHUB_CONTEXT`, and is the build's; one of each job
-//!   has `/<job>` after that. The event is without its action, so that a rule for a branch can name
-//!   the check.
+//!   has `/<job>` after that. The event is without its action where that is `opened`, `reopened`,
+//!   `synchronize`, `requested` or `rerequested`, so that a rule for a branch can name the check.
 //! - Each is written when something in it has changed, one after the other, as GitHub asks.
 //! - `GITHUB_BASE_URL` is the API of a GitHub Enterprise server.
 //! - A build of an event that GitHub sends when somebody writes one (`status`, `check_run`,
@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use self::annotations::AT_ONCE;
 use self::check::check;
 use self::client::{Client, SINK, Teller, teller, unread};
-use self::part::{Part, parts};
+use self::part::{Part, add_lost, parts};
 use self::status::status;
 use crate::{BuildReport, Notification, Outbox, TellError, Told, Variables};
 
@@ -71,8 +71,14 @@ pub(crate) async fn tell(
         Ok(repository) => repository,
         Err(why) => return Ok(nothing(why)),
     };
+    if !is_commit(&report.commit) {
+        return Err(TellError::Unfit {
+            sink: SINK.to_owned(),
+            problem: "it is of no commit: `commit` must be the whole id of one".to_owned(),
+        });
+    }
     let url = report.url.as_deref().or(notification.url.as_deref()).filter(|url| is_web(url));
-    let parts = parts(report, variables.get("GITHUB_CONTEXT"));
+    let mut parts = parts(report, variables.get("GITHUB_CONTEXT"));
     let known = |kind: &str| -> Map<String, Value> {
         before.and_then(|before| before[kind].as_object().cloned()).unwrap_or_default()
     };
@@ -80,6 +86,10 @@ pub(crate) async fn tell(
         .then_some((notification.title.as_str(), notification.message.as_str()));
     // What has not changed needs no token.
     let (checks, statuses) = (known("checks"), known("statuses"));
+    let all = checks.iter().chain(&statuses);
+    add_lost(&mut parts, report, all.map(|(name, known)| (&**name, known["ended"] == true)));
+    let has_button = client::has_button(variables, outbox);
+    parts.iter_mut().for_each(|part| part.has_button = has_button);
     let is_told = |part: &Part<'_>| {
         let told = told.filter(|_| part.job.is_none());
         is_same(&statuses, &part.name, &status(part, url))
@@ -88,7 +98,9 @@ pub(crate) async fn tell(
     if parts.iter().all(is_told) {
         return Ok(nothing("all of it is there"));
     }
-    let writing = match teller(variables, &repository, outbox).await? {
+    // The project's name is its operator's word for where it may write.
+    let is_own = repository.eq_ignore_ascii_case(plain(&report.project));
+    let writing = match teller(variables, (&repository, is_own), outbox).await? {
         Teller::App(client) => Writing { client, repository, kind: "checks", known: checks },
         Teller::Other(client) => Writing { client, repository, kind: "statuses", known: statuses },
     };
@@ -113,7 +125,7 @@ impl Writing<'_> {
         told: Option<(&str, &str)>,
         url: Option<&str>,
     ) -> Result<Told, TellError> {
-        let (mut refused, mut count) = (None, 0);
+        let (mut failed, mut count) = (None, 0);
         for part in parts {
             let told = told.filter(|_| part.job.is_none());
             let written = match self.kind {
@@ -122,17 +134,28 @@ impl Writing<'_> {
             };
             match written {
                 Ok(is_new) => count += usize::from(is_new),
-                Err(error @ TellError::Refused { .. }) => refused = refused.or(Some(error)),
-                Err(error) => return Err(error),
+                Err(error @ TellError::Refused { .. }) => failed = failed.or(Some(error)),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
             }
         }
-        if let Some(error) = refused {
-            return Err(error);
-        }
-        let (kind, repository, commit) = (self.kind, &self.repository, &report.commit);
-        let said = format!("told GitHub of {repository} at {commit}: {count} {kind}");
+        let what = match (self.kind, count) {
+            ("checks", 1) => "check",
+            ("statuses", 1) => "status",
+            (kind, _) => kind,
+        };
+        let (repository, commit) = (&self.repository, &report.commit);
+        let said = format!("told GitHub of {repository} at {commit}: {count} {what}");
+        let has_written = !self.known.is_empty();
         let handle = json!({self.kind: self.known});
-        Ok(Told { handle: Some(handle), said })
+        match failed {
+            None => Ok(Told { handle: Some(handle), said }),
+            // What is there is not written again.
+            Some(error) if has_written => Err(TellError::Partly { handle, error: Box::new(error) }),
+            Some(error) => Err(error),
+        }
     }
 
     async fn status(
@@ -147,7 +170,7 @@ impl Writing<'_> {
         }
         let path = format!("repos/{}/statuses/{}", self.repository, report.commit);
         self.client.call(Method::POST, &path, Some(&status)).await?;
-        self.known.insert(part.name.clone(), json!({"told": told_as(&status)}));
+        self.note(part, json!({"told": told_as(&status)}));
         Ok(true)
     }
 
@@ -190,9 +213,15 @@ impl Writing<'_> {
             answer = self.client.call(Method::PATCH, &path, Some(&more)).await?;
         }
         drop(answer);
-        let told = json!({"id": id, "told": told_as(&check.body)});
-        self.known.insert(part.name.clone(), told);
+        self.note(part, json!({"id": id, "told": told_as(&check.body)}));
         Ok(true)
+    }
+
+    fn note(&mut self, part: &Part<'_>, mut told: Value) {
+        if part.phase.has_ended() {
+            told["ended"] = true.into();
+        }
+        self.known.insert(part.name.clone(), told);
     }
 
     /// The check run that another life of this worker has made.
@@ -213,12 +242,9 @@ impl Writing<'_> {
 
 /// The repository on GitHub that a build is of, or why GitHub is not told of it.
 fn subject(report: &BuildReport) -> Result<String, &'static str> {
-    let name = report.repository.strip_prefix("github.com/").unwrap_or(&report.repository);
+    let name = plain(&report.repository);
     if !is_repository(name) || OTHERS.contains(&report.provider.as_str()) {
         return Err("its repository is not on GitHub");
-    }
-    if !is_commit(&report.commit) {
-        return Err("it is of no commit");
     }
     match report.event.as_str() {
         "status" => Err("it is about a status itself"),
@@ -229,6 +255,11 @@ fn subject(report: &BuildReport) -> Result<String, &'static str> {
         "check_suite" | "check_suite:completed" => Err("it is about check runs themselves"),
         _ => Ok(name.to_owned()),
     }
+}
+
+/// A repository without the name of github.com.
+fn plain(repository: &str) -> &str {
+    repository.strip_prefix("github.com/").unwrap_or(repository)
 }
 
 /// Whether a text is `owner/name`, which becomes a part of addresses.

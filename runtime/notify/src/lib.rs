@@ -78,6 +78,14 @@ pub enum TellError {
         /// What happened at last.
         words: String,
     },
+    /// Some of it was told, and the rest was not.
+    #[error("{error}")]
+    Partly {
+        /// What names that at its sink.
+        handle: Value,
+        /// Why the rest was not.
+        error: Box<TellError>,
+    },
     /// The address is none that messages may go to.
     #[error("{sink} may not be told: {problem}")]
     Forbidden {
@@ -86,6 +94,16 @@ pub enum TellError {
         /// Which rule it broke.
         problem: String,
     },
+}
+
+impl TellError {
+    /// What names what was told all the same, if something was.
+    pub fn into_handle(self) -> Option<Value> {
+        match self {
+            TellError::Partly { handle, .. } => Some(handle),
+            _ => None,
+        }
+    }
 }
 
 /// Tells somebody something.

@@ -22,6 +22,7 @@ impl OutboxOptions {
                 key: settings.app_key.clone(),
                 hosts: settings.github_hosts.clone(),
             }),
+            app_problem: settings.app_problem.clone(),
             ..OutboxOptions::default()
         }
     }

@@ -69,6 +69,8 @@ pub struct OutboxOptions {
     /// The GitHub App that tells GitHub for projects that have no credentials of their own.
     /// Default: none.
     pub app: Option<runtime::github::App>,
+    /// Why that is none, if it is none that can be used. Default: nothing.
+    pub app_problem: Option<String>,
 }
 
 /// Sends messages. Cloning it is cheap; all clones share connections and limits.
@@ -127,6 +129,7 @@ impl Default for OutboxOptions {
             smtp_relay: None,
             dry_run: false,
             app: None,
+            app_problem: None,
         }
     }
 }

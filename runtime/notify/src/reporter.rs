@@ -17,6 +17,7 @@ use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 use runtime::project::{Moment, Notifier, NotifierKind, Project};
 use runtime::template::Template;
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ use crate::{BuildReport, JobReport, Outbox};
 pub use gather::FlushError;
 use lane::{Lane, Step};
 use noted::Notes;
+pub use story::repository;
 
 mod gather;
 mod lane;
@@ -178,7 +180,7 @@ impl Reporter {
             let moment = story::moment(outcome.phase);
             let error =
                 format!("it was given up {} s after the build's end", self.budget.as_secs());
-            self.desk.not_told(&name, moment, error).await;
+            self.desk.not_told(&name, moment, error, None).await;
         }
     }
 
@@ -313,9 +315,14 @@ impl Desk {
         }
     }
 
-    async fn not_told(&self, name: &str, moment: Moment, error: String) {
+    /// `handle` names what was told of it all the same.
+    async fn not_told(&self, name: &str, moment: Moment, error: String, handle: Option<Value>) {
         self.say(LogLevel::Warn, &format!("{name}: not told, {}: {error}", moment.name()));
-        self.note(name, |noted| noted.give_up(moment, &error)).await;
+        let change = |noted: &mut noted::Noted| {
+            noted.give_up(moment, &error);
+            noted.keep(handle);
+        };
+        self.note(name, change).await;
     }
 }
 

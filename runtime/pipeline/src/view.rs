@@ -1,5 +1,7 @@
 //! The event and the project as scripts see them, and the environment of their process.
 
+use std::borrow::Cow;
+
 use runtime::build::Build;
 use runtime::job::Policy;
 use runtime::project::Project;
@@ -30,7 +32,7 @@ struct Event<'a> {
     clone_url: &'a str,
     revision: &'a runtime::event::Revision,
     log_level: u8,
-    payload: std::borrow::Cow<'a, str>,
+    payload: Cow<'a, str>,
     /// Only of events that are about an image, since Brigade's events have no such member.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<Image<'a>>,
@@ -49,7 +51,7 @@ struct ProjectView<'a> {
     id: &'a str,
     name: &'a str,
     kubernetes: Kubernetes<'a>,
-    secrets: &'a Map<String, Value>,
+    secrets: Cow<'a, Map<String, Value>>,
     allow_privileged_jobs: bool,
     allow_host_mounts: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +128,7 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
                     &policy.build_storage_class,
                 ),
             },
-            secrets: &project.secrets,
+            secrets: secrets(project, build),
             allow_privileged_jobs: project.allow_privileged_jobs,
             allow_host_mounts: project.allow_host_mounts,
             repo: known.then(|| Repository {
@@ -140,6 +142,19 @@ pub(crate) fn context(project: &Project, build: &Build, policy: &Policy) -> Stri
         },
     };
     serde_json::to_string(&context).expect("texts, numbers and maps are always JSON")
+}
+
+/// The project's secrets, and what its notifiers' settings say for the script of a message, which
+/// names them.
+fn secrets<'a>(project: &'a Project, build: &Build) -> Cow<'a, Map<String, Value>> {
+    if !build.is_message() {
+        return Cow::Borrowed(&project.secrets);
+    }
+    let mut secrets = project.secrets.clone();
+    for (name, value) in project.notifiers.written() {
+        secrets.insert(name, value.expose_secret().into());
+    }
+    Cow::Owned(secrets)
 }
 
 /// The environment of the script's process, as a worker of Brigade 1.x has it.

@@ -270,13 +270,22 @@ impl Notifiers {
         &self.all
     }
 
+    /// The settings that are written out, by [`Notifier::written`].
+    pub fn written(&self) -> impl Iterator<Item = (String, &SecretString)> {
+        self.all.iter().flat_map(|notifier| {
+            let settings = notifier.settings.iter();
+            let settings = settings.filter(|(name, _)| !notifier.secrets.contains_key(*name));
+            settings.map(|(name, value)| (notifier.written(name), value))
+        })
+    }
+
     /// Those that are told of a build, if something happens that they want to hear of. Of a build that
     /// only tells something itself, nobody is.
     pub fn caring(&self, build: &Build) -> impl Iterator<Item = &Notifier> {
         let names = build.fires();
         let reference = build.event.revision.reference.clone();
-        let tells = build.event.provider == "brigantine" && build.event.kind == "notify";
-        let all = self.all.iter().filter(move |_| !tells);
+        let is_message = build.is_message();
+        let all = self.all.iter().filter(move |_| !is_message);
         all.filter(move |notifier| notifier.cares(&names, &reference))
     }
 
@@ -292,6 +301,11 @@ impl Notifiers {
 }
 
 impl Notifier {
+    /// The secret by which the script of a message knows a setting that is written out.
+    pub fn written(&self, setting: &str) -> String {
+        format!("notifiers/{}/{setting}", self.name)
+    }
+
     /// Whether it is told of builds that fire these names, about this reference.
     fn cares(&self, names: &[String], reference: &str) -> bool {
         let fits = |pattern: &String| match pattern.strip_suffix('*') {

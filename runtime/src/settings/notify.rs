@@ -43,12 +43,16 @@ impl NotifySettings {
             ))
         });
         let relay = trimmed("NOTIFY_RELAY").map(|text| {
-            let is_address = is_http(&text) && text.parse::<http::Uri>().is_ok();
-            let expected = "an address that begins with https:// or http://";
+            // Pods are given it as it is, where others can read it.
+            let address = text.parse::<http::Uri>().ok().filter(|_| is_http(&text));
+            let authority = address.as_ref().and_then(|address| address.authority());
+            let is_address = authority.is_some_and(|place| !place.as_str().contains('@'));
+            let expected = "an address that begins with https:// or http://, without a password";
             if is_address { Ok(text) } else { Err(wrong("NOTIFY_RELAY", expected)) }
         });
         let smtp_relay = trimmed("NOTIFY_SMTP_RELAY").map(|text| {
-            let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            let port =
+                text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains('@'));
             let is_place = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok());
             if is_place { Ok(text) } else { Err(wrong("NOTIFY_SMTP_RELAY", "host:port")) }
         });
@@ -135,9 +139,12 @@ fn a_pod_is_told_what_was_read() {
         ("NOTIFY_BUDGET", "soon"),
         ("NOTIFY_DRY_RUN", "perhaps"),
         ("NOTIFY_RELAY", "relay:80"),
+        ("NOTIFY_RELAY", "https://brig:hunter2@relay.example/"),
+        ("NOTIFY_SMTP_RELAY", "brig:hunter2@relay.example:25"),
         ("NOTIFY_SMTP_RELAY", "relay"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("the variable {name} must be ")), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 }

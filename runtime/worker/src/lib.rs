@@ -6,7 +6,7 @@ mod run;
 mod sweep;
 
 #[cfg(test)]
-mod sink;
+mod tests;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -76,7 +76,7 @@ pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
 }
 
 async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
-    let settings = Settings::from_environment()?;
+    let settings = Settings::of_worker()?;
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;

@@ -253,6 +253,7 @@ fn variables(names: &[&str], environment: &NoticeSettings) -> Variables {
 fn wrong(error: &TellError) -> (String, u8) {
     match error {
         TellError::Away { .. } => (error.to_string(), LATER),
+        TellError::Partly { error, .. } => wrong(error),
         _ => (error.to_string(), 1),
     }
 }

@@ -672,6 +672,42 @@ fn a_program_is_given_the_event_itself_or_nothing() {
 }
 
 #[test]
+fn a_program_is_given_a_report_with_the_ends_of_its_logs() {
+    let log = format!("begun\n{}\nthe end", "€".repeat(6_000));
+    let mut report = build();
+    report["log"] = json!(log);
+    report["jobs"] =
+        json!([{"name": "test", "phase": "Failed", "log": log}, {"name": "lint", "log": 7}, 7]);
+    let mut job = report["jobs"][0].clone();
+    job["log"] = json!(log.repeat(2));
+    for (kind, data, place) in [
+        ("dev.brigantine.build.failed", report, "/data/jobs/0/log"),
+        ("dev.brigantine.job.failed", job, "/data/log"),
+    ] {
+        let sent = event(kind, data);
+        let Ok(Meaning::Said(said)) = translated(&sent, NotifierKind::Webhook, None) else {
+            panic!("{kind}")
+        };
+        let mut given = said[0].as_ref().unwrap().notification.event.clone().unwrap();
+        assert!((1024..=fit::EVENT).contains(&given.to_string().len()), "{kind}");
+        let end = given.pointer(place).unwrap().as_str().unwrap();
+        assert!(end.starts_with('…') && end.ends_with("€\nthe end"), "{kind}");
+        // Nothing else is another.
+        for place in ["/data/log", "/data/jobs/0/log"] {
+            if let (Some(given), Some(sent)) = (given.pointer_mut(place), sent.pointer(place)) {
+                *given = sent.clone();
+            }
+        }
+        assert_eq!(given, sent);
+    }
+    let mut wide = build();
+    wide["summary"] = json!("x".repeat(40_000));
+    let refused =
+        translated(&event("dev.brigantine.build.failed", wide), NotifierKind::Webhook, None);
+    assert!(matches!(refused, Err(Rejection::TooLarge { .. })), "{refused:?}");
+}
+
+#[test]
 fn what_does_not_fit_is_cut() {
     let quotes = "\"".repeat(900_000);
     let fields: Vec<Value> =

@@ -210,7 +210,7 @@ pub(super) fn translate(
     if let Some(skipped) = skip(name, &body, settings, is_asked) {
         return Ok(skipped);
     }
-    if let Some(reason) = own::written(name, &body) {
+    if let Some(reason) = own::written(name, &body, settings, project) {
         return Ok(Meaning::Ignored { reason });
     }
     let is_own_check = body.suite().is_some() && settings.app_id.is_some();

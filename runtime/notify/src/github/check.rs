@@ -39,7 +39,7 @@ pub(crate) fn check(
     told: Option<(&str, &str)>,
     url: Option<&str>,
 ) -> Check {
-    let nothing_ran = part.job.is_none() && report.jobs.is_empty();
+    let nothing_ran = part.job.is_none() && !part.has_jobs;
     let conclusion = match part.phase {
         Phase::Waiting | Phase::Running => None,
         Phase::Succeeded if nothing_ran => Some("neutral"),
@@ -81,11 +81,13 @@ pub(crate) fn check(
         if let Some(finished) = part.finished.or(report.finished) {
             body["completed_at"] = seconds(finished).into();
         }
-        body["actions"] = json!([{
-            "label": "Run again",
-            "identifier": "rerun",
-            "description": "Runs the whole build again",
-        }]);
+        if part.has_button {
+            body["actions"] = json!([{
+                "label": "Run again",
+                "identifier": "rerun",
+                "description": "Runs the whole build again",
+            }]);
+        }
     }
     let log = part.job.filter(|_| part.phase.has_failed()).map(|job| job.log.as_str());
     Check { body, annotations: log.map(annotations).unwrap_or_default() }

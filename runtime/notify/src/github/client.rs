@@ -26,6 +26,8 @@ pub(crate) struct Client<'a> {
     outbox: &'a Outbox,
     base: Url,
     token: SecretString,
+    /// By what the token is kept, if it is.
+    kept: Option<[u8; 32]>,
 }
 
 /// Who tells GitHub, which decides what may be told.
@@ -44,7 +46,7 @@ impl<'a> Client<'a> {
         outbox: &'a Outbox,
     ) -> Result<Client<'a>, TellError> {
         let base = base(variables.get("GITHUB_BASE_URL").unwrap_or("https://api.github.com"))?;
-        Ok(Client { outbox, base, token })
+        Ok(Client { outbox, base, token, kept: None })
     }
 
     /// Calls it, and tells what it answered, or how it refused.
@@ -55,6 +57,10 @@ impl<'a> Client<'a> {
         body: Option<&Value>,
     ) -> Result<Value, TellError> {
         let answer = self.send(method, path, body).await?;
+        // It was withdrawn, whatever was said of its end; the next has another.
+        if let Some(kept) = self.kept.filter(|_| answer.status == StatusCode::UNAUTHORIZED) {
+            tokens(|tokens| tokens.remove(&kept));
+        }
         match answer.status.is_success() {
             true => Ok(serde_json::from_slice(&answer.body).unwrap_or_default()),
             false => Err(refused(&answer)),
@@ -104,11 +110,22 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Whether the receivers hear of the buttons of a check run: GitHub tells its App, and they know none
+/// but the operator's, if they know one.
+pub(crate) fn has_button(variables: &Variables, outbox: &Outbox) -> bool {
+    let Some(app) = &outbox.options().app else { return true };
+    match (variables.get("GITHUB_APP_TOKEN"), variables.get("APP_ID")) {
+        (Some(_), _) => false,
+        (None, Some(id)) => id.trim().parse() == Ok(app.id),
+        (None, None) => true,
+    }
+}
+
 /// Whose credentials there are for a repository: a token of an App, the App itself, that of the
-/// installation, or any other token.
+/// installation if the repository is the project's own, or any other token.
 pub(crate) async fn teller<'a>(
     variables: &Variables,
-    repository: &str,
+    (repository, is_own): (&str, bool),
     outbox: &'a Outbox,
 ) -> Result<Teller<'a>, TellError> {
     if let Some(token) = variables.get("GITHUB_APP_TOKEN") {
@@ -117,6 +134,15 @@ pub(crate) async fn teller<'a>(
     let url = variables.get("GITHUB_BASE_URL").unwrap_or_default();
     let app = match (own_app(variables)?, &outbox.options().app) {
         (Some(app), _) => Some((base(or(url, "https://api.github.com"))?, app)),
+        (None, Some(_)) if !is_own && variables.get("GITHUB_TOKEN").is_some() => None,
+        (None, Some(app)) if !is_own => {
+            let problem = format!(
+                "the operator's App {} writes to the repository that the project is named after, \
+                 which is not {repository}: set GITHUB_TOKEN",
+                app.id
+            );
+            return Err(TellError::Forbidden { sink: SINK.to_owned(), problem });
+        }
         // What proves it may not go wherever a project says.
         (None, Some(app)) => match address(url, &app.hosts) {
             Ok(base) => Some((base, app.clone())),
@@ -141,10 +167,14 @@ pub(crate) async fn teller<'a>(
     }
     match other {
         Some(token) => Ok(Teller::Other(Client::new(variables, token.into(), outbox)?)),
-        None => Err(TellError::Variable {
-            name: "GITHUB_TOKEN",
-            problem: "is not set, nor are GITHUB_APP_TOKEN, or APP_ID and APP_KEY".to_owned(),
-        }),
+        None => {
+            let mut problem =
+                "is not set, nor are GITHUB_APP_TOKEN, or APP_ID and APP_KEY".to_owned();
+            if let Some(wrong) = &outbox.options().app_problem {
+                problem += &format!("; and of the operator's App, {wrong}");
+            }
+            Err(TellError::Variable { name: "GITHUB_TOKEN", problem })
+        }
     }
 }
 
@@ -169,15 +199,15 @@ async fn installation<'a>(
 ) -> Result<Client<'a>, TellError> {
     // Nobody is asked for a token in order to say what would be sent.
     if outbox.is_dry() {
-        return Ok(Client { outbox, base, token: "none".into() });
+        return Ok(Client { outbox, base, token: "none".into(), kept: None });
     }
     let now = Timestamp::now();
     let kept = kept_as(&base, app, repository);
     if let Some(token) = tokens(|tokens| tokens.get(&kept).filter(|(_, end)| *end > now).cloned()) {
-        return Ok(Client { outbox, base, token: token.0 });
+        return Ok(Client { outbox, base, token: token.0, kept: Some(kept) });
     }
     let statement = github::statement(app.id, &app.key, now).map_err(unproved)?;
-    let client = Client { outbox, base, token: statement };
+    let client = Client { outbox, base, token: statement, kept: None };
     let found = client.call(Method::GET, &github::installation_path(repository), None).await;
     let found = found.map_err(|error| match error {
         TellError::Refused { sink, words, way_out } if words.starts_with("404") => {
@@ -204,7 +234,7 @@ async fn installation<'a>(
             tokens.insert(kept, (token.clone(), end));
         });
     }
-    Ok(Client { token, ..client })
+    Ok(Client { token, kept: Some(kept), ..client })
 }
 
 type Tokens = HashMap<[u8; 32], (SecretString, Timestamp)>;

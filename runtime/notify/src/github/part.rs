@@ -13,6 +13,20 @@ const JOBS: usize = 100;
 /// How long a part of a name may be, so that the name fits with all of them.
 const NAME: usize = 100;
 
+/// The actions after which a build is the one that counts for its commit, whichever of them it was.
+const USUAL: [&str; 5] = ["opened", "reopened", "requested", "rerequested", "synchronize"];
+
+/// A job of which nobody knows any more how it ended.
+static LOST: JobReport = JobReport {
+    name: String::new(),
+    pod: String::new(),
+    phase: String::new(),
+    reason: None,
+    started: None,
+    finished: None,
+    log: String::new(),
+};
+
 /// A build or a job.
 pub(crate) struct Part<'a> {
     /// What GitHub calls it: `brigantine/push`, `brigantine/push/test`.
@@ -25,6 +39,10 @@ pub(crate) struct Part<'a> {
     pub(crate) reason: Option<&'a str>,
     /// The job, if it is one.
     pub(crate) job: Option<&'a JobReport>,
+    /// Whether it is a build that has run jobs.
+    pub(crate) has_jobs: bool,
+    /// Whether the receivers hear of its button.
+    pub(crate) has_button: bool,
 }
 
 /// How a build or a job stands.
@@ -93,8 +111,12 @@ impl Part<'_> {
 
 /// The build, and its jobs after it. Everything of a build that has ended has ended.
 pub(crate) fn parts<'a>(report: &'a BuildReport, context: Option<&str>) -> Vec<Part<'a>> {
-    // Whatever the action was: who protects a branch names one check for all of them.
-    let family = report.event.split(':').next().unwrap_or_default();
+    // Who protects a branch names one check for all that its commits are built for; what else has
+    // happened is not to take its place.
+    let family = match report.event.split_once(':') {
+        Some((family, action)) if USUAL.contains(&action) => family,
+        _ => &report.event,
+    };
     let context = match context.map(|context| short(context, NAME)) {
         Some(context) if !context.is_empty() => context,
         _ => format!("brigantine/{}", short(family, NAME)),
@@ -112,6 +134,8 @@ pub(crate) fn parts<'a>(report: &'a BuildReport, context: Option<&str>) -> Vec<P
             finished: job.finished,
             reason: job.reason.as_deref(),
             job: Some(job),
+            has_jobs: false,
+            has_button: true,
         }
     });
     let build = Part {
@@ -122,10 +146,41 @@ pub(crate) fn parts<'a>(report: &'a BuildReport, context: Option<&str>) -> Vec<P
         finished: report.finished,
         reason: report.reason.as_deref(),
         job: None,
+        has_jobs: !report.jobs.is_empty(),
+        has_button: true,
     };
     let mut seen = HashSet::new();
     let all = std::iter::once(build).chain(jobs);
     all.filter(|part| seen.insert(part.name.clone())).collect()
+}
+
+/// Adds what was told of as jobs of a build that has ended since, and that its report does not know:
+/// nobody is to wait for them. Of each the name is known, and whether it has ended.
+pub(crate) fn add_lost<'k>(
+    parts: &mut Vec<Part<'_>>,
+    report: &BuildReport,
+    known: impl Iterator<Item = (&'k str, bool)>,
+) {
+    let Some(build) = parts.first_mut() else { return };
+    let (prefix, has_ended) = (format!("{}/", build.name), build.phase.has_ended());
+    let known: Vec<_> = known.filter(|(name, _)| name.starts_with(&prefix)).collect();
+    build.has_jobs = build.has_jobs || !known.is_empty();
+    for (name, _) in known.into_iter().filter(|(_, ended)| has_ended && !ended) {
+        if parts.iter().any(|part| part.name == name) {
+            continue;
+        }
+        parts.push(Part {
+            name: name.to_owned(),
+            id: format!("{}/{}", report.build, &name[prefix.len()..]),
+            phase: Phase::Cancelled,
+            started: None,
+            finished: None,
+            reason: Some("nobody knows how it ended"),
+            job: Some(&LOST),
+            has_jobs: false,
+            has_button: true,
+        });
+    }
 }
 
 /// How long something took: `1h 2m`, `1m 5s`, `5s`.

@@ -11,6 +11,7 @@ use crate::{JobReport, OutboxOptions};
 
 mod app;
 mod check_run;
+mod left;
 
 const COMMIT: &str = "6666666666666666666666666666666666666666";
 
@@ -552,10 +553,7 @@ fn the_end_of_each_log_is_in_the_check_of_the_build() {
 async fn what_is_not_githubs_is_not_told_to_it() {
     let server = MockServer::start().await;
     type Change = fn(&mut BuildReport);
-    let changes: [(Change, &str); 13] = [
-        (|report| report.commit = String::new(), "it is of no commit"),
-        (|report| report.commit = "main".to_owned(), "it is of no commit"),
-        (|report| report.commit = "66".to_owned(), "it is of no commit"),
+    let changes: [(Change, &str); 11] = [
         (|report| report.repository = String::new(), "its repository is not on GitHub"),
         (|report| report.repository = "brig".to_owned(), "its repository is not on GitHub"),
         (|report| report.repository = "a/b/c".to_owned(), "its repository is not on GitHub"),
@@ -567,6 +565,8 @@ async fn what_is_not_githubs_is_not_told_to_it() {
         ),
         (|report| report.provider = "gitlab".to_owned(), "its repository is not on GitHub"),
         (|report| report.event = "status".to_owned(), "it is about a status itself"),
+        // As of each of two builds that are made of one event.
+        (|report| report.event = "check_suite".to_owned(), "it is about check runs themselves"),
         (
             |report| report.event = "check_suite:completed".to_owned(),
             "it is about check runs themselves",
@@ -583,6 +583,14 @@ async fn what_is_not_githubs_is_not_told_to_it() {
         let told = tell_with(&server, TOKEN, &of(report), Some(&before)).await.unwrap();
         assert_eq!(told.said, format!("told GitHub nothing: {why}"));
         assert_eq!(told.handle, Some(before));
+    }
+    for commit in ["", "main", "66"] {
+        let report = BuildReport { commit: commit.to_owned(), ..running() };
+        let error = tell_with(&server, TOKEN, &of(report), None).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "GitHub cannot be told that: it is of no commit: `commit` must be the whole id of one"
+        );
     }
     assert!(server.received_requests().await.unwrap().is_empty());
     let mut report = running();
@@ -701,8 +709,13 @@ async fn what_is_refused_of_one_does_not_keep_it_from_the_others() {
     };
     Mock::given(method("POST")).respond_with(full).mount(&server).await;
     let error = tell_with(&server, TOKEN, &of(running()), None).await.unwrap_err();
-    assert!(error.to_string().contains("422"));
+    assert!(error.to_string().contains("refused the message: 422"), "{error}");
     assert_eq!(written(&server).await.len(), 3);
+    // What was taken is known, and only the other is written again.
+    let handle = error.into_handle();
+    let again = tell_with(&server, TOKEN, &of(running()), handle.as_ref()).await;
+    assert_eq!(again.unwrap_err().into_handle(), handle);
+    assert_eq!(written(&server).await.len(), 4);
 }
 
 #[tokio::test]

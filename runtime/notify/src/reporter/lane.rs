@@ -131,7 +131,10 @@ impl Lane {
                 desk.say(LogLevel::Info, &format!("{name}: told, {what}{}", said(&told)));
                 desk.note(name, |noted| noted.tell(moment, told.handle)).await;
             }
-            Err(error) => desk.not_told(name, moment, error.to_string()).await,
+            Err(error) => {
+                let words = error.to_string();
+                desk.not_told(name, moment, words, error.into_handle()).await;
+            }
         }
         flush
     }
@@ -172,7 +175,12 @@ impl Lane {
             }
             Ok(_same) => {}
             // What comes after it says the same and more.
-            Err(error) => desk.say(LogLevel::Warn, &format!("{name}: not told, jobs: {error}")),
+            Err(error) => {
+                desk.say(LogLevel::Warn, &format!("{name}: not told, jobs: {error}"));
+                if let Some(handle) = error.into_handle() {
+                    desk.note(name, |noted| noted.keep(Some(handle))).await;
+                }
+            }
         }
     }
 
@@ -195,7 +203,13 @@ impl Lane {
         let (kind, outbox) = (self.notifier.kind, &self.desk.outbox);
         let telling = tell(kind, &self.variables, notification, noted.handle(), outbox);
         // On the heap: there are many of them.
-        Box::pin(telling).await
+        match Box::pin(telling).await {
+            // Builds of every kind are told of; some are nothing to this one.
+            Err(TellError::Unfit { problem, .. }) => {
+                Ok(Told { handle: None, said: format!("nothing: {problem}") })
+            }
+            told => told,
+        }
     }
 }
 

@@ -133,7 +133,7 @@ fn has_ended(job: &JobReport) -> bool {
 }
 
 /// The repository that a build is of: `org/name` on the project's GitHub, with its host on another.
-fn repository<'a>(project: &'a Project, provider: &str) -> &'a str {
+pub fn repository<'a>(project: &'a Project, provider: &str) -> &'a str {
     // What GitHub sends is for the project that is named like the repository.
     if provider == "github" && project.name.contains('/') {
         return &project.name;

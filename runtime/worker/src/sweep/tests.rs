@@ -10,7 +10,7 @@ use runtime::project::values;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sink::Sink;
+use crate::tests::sink::Sink;
 
 const NOW: Rules = Rules {
     age: None,

@@ -41,6 +41,44 @@ fn an_event_of_any_name_is_built_where_somebody_asks_for_it() {
 }
 
 #[test]
+fn a_check_suite_of_what_was_told_of_builds_is_no_event_and_others_are() {
+    let body = |app: u64| {
+        json!({
+            "action": "completed",
+            "check_suite": {"head_sha": "5", "head_branch": "main", "app": {"id": app}},
+            "repository": repository(),
+        })
+    };
+    let key = "-----BEGIN RSA PRIVATE KEY-----";
+    for two_builds in ["false", "true"] {
+        let settings = |app: &'static str| {
+            let variable = |name: &str| match name {
+                "APP_ID" => Some(app.to_owned()),
+                "APP_KEY" => Some(key.to_owned()),
+                "GITHUB_TWO_BUILDS" => Some(two_builds.to_owned()),
+                _ => None,
+            };
+            Settings::read(variable).unwrap()
+        };
+        let shown = |settings: &Settings, notifiers: &str, app: u64| {
+            let rest = format!("{{}}\nnotifiers: {notifiers}");
+            let body = body(app);
+            shown_of(meaning_with(settings, &rest, "check_suite", body.to_string().into()), &body)
+        };
+        let ours = settings("7");
+        let told = "[{kind: github}]";
+        assert_eq!(shown(&ours, told, 7), "ignored: the check suite is of builds here");
+        // Where nothing is told, nothing goes in circles; and others' are their own.
+        for (settings, notifiers, app) in
+            [(&ours, "[{kind: slack}]", 7), (&ours, "[]", 7), (&settings("0"), told, 8)]
+        {
+            let shown = shown(settings, notifiers, app);
+            assert!(shown.starts_with("check_suite\naction completed"), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn what_pull_requests_do_besides_is_built_under_its_full_name_only() {
     let body = pull_request("assigned", 1, "NONE");
     for events in ["", "*", "pull_request"] {

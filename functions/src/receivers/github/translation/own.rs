@@ -2,9 +2,11 @@
 //! builds. They are no events; but somebody may ask there that a build be run again.
 
 use runtime::build::BuildId;
+use runtime::project::{Notifier, NotifierKind, Project};
+use runtime::settings::Settings;
 use ulid::Ulid;
 
-use super::members::Body;
+use super::members::{Body, Numbered};
 use crate::lenient::line;
 
 /// How our statuses are named, unless a project says otherwise.
@@ -14,7 +16,12 @@ const CONTEXT: &str = "brigantine/";
 const BUTTON: &str = "rerun";
 
 /// Why an event is ignored that we have caused, so that nothing goes in circles.
-pub(super) fn written(name: &str, body: &Body) -> Option<String> {
+pub(super) fn written(
+    name: &str,
+    body: &Body,
+    settings: &Settings,
+    project: &Project,
+) -> Option<String> {
     match name {
         "status" => {
             let context = body.context.as_deref()?;
@@ -26,6 +33,14 @@ pub(super) fn written(name: &str, body: &Body) -> Option<String> {
             // Others have names for their check runs, too; ours are those of builds.
             Ulid::from_string(id).ok()?;
             Some(format!("the check run is of the build {id} here"))
+        }
+        // Its check runs are those that were told of builds here; a build of it would write more.
+        "check_suite" if body.action.as_deref() == Some("completed") => {
+            let app = body.suite().and_then(|suite| suite.app.as_ref()).and_then(Numbered::id);
+            let tells = |notifier: &Notifier| notifier.kind == NotifierKind::Github;
+            let is_ours = app.is_some() && app == settings.app_id;
+            let is_told = project.notifiers.all().iter().any(tells);
+            (is_ours && is_told).then(|| "the check suite is of builds here".to_owned())
         }
         _ => None,
     }

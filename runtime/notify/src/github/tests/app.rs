@@ -114,6 +114,56 @@ async fn who_has_no_app_in_the_repository_has_its_token() {
 }
 
 #[tokio::test]
+async fn the_operators_app_writes_to_the_projects_own_repository_only() {
+    let server = github().await;
+    let url = server.uri();
+    let base = ("GITHUB_BASE_URL", url.as_str());
+    let other = BuildReport { project: "acme/other".to_owned(), ..running() };
+    let error = tell_by(of_operator(60, &[]), &[base], &of(other.clone())).await.unwrap_err();
+    let said = "GitHub may not be told: the operator's App 60 writes to the repository that the \
+                project is named after, which is not ocean/brig: set GITHUB_TOKEN";
+    assert_eq!(error.to_string(), said);
+    assert!(calls(&server).await.is_empty());
+    // What is the project's writes where it can.
+    tell_by(of_operator(60, &[]), &[base, TOKEN], &of(other)).await.unwrap();
+    assert!(calls(&server).await.iter().all(|call| call.contains("/statuses/")));
+}
+
+#[tokio::test]
+async fn a_token_that_was_withdrawn_is_not_used_again() {
+    let server = installed(brig(), "2099-01-01T00:00:00Z").await;
+    let refusal = ResponseTemplate::new(401).set_body_json(json!({"message": "Bad credentials"}));
+    let list = wiremock::matchers::path_regex("/commits/");
+    let once = Mock::given(method("GET")).and(list).respond_with(refusal).up_to_n_times(1);
+    once.with_priority(1).mount(&server).await;
+    let url = server.uri();
+    let set = [("GITHUB_BASE_URL", url.as_str())];
+    let error = tell_by(of_operator(70, &[]), &set, &plain()).await.unwrap_err();
+    assert!(error.to_string().contains("401 Bad credentials"), "{error}");
+    tell_by(of_operator(70, &[]), &set, &plain()).await.unwrap();
+    let tokens = calls(&server).await.into_iter().filter(|call| call.contains("access_tokens"));
+    assert_eq!(tokens.count(), 2);
+}
+
+#[test]
+fn a_button_is_offered_where_its_app_is_heard_of() {
+    let has_button = |options: OutboxOptions, settings: &[(&str, &str)]| {
+        super::client::has_button(&variables(settings), &Outbox::new(options))
+    };
+    let known = || of_operator(7, &[]);
+    assert!(has_button(known(), &[]) && has_button(known(), &[("APP_ID", " 7\n")]));
+    assert!(!has_button(known(), &[("APP_ID", "8")]) && !has_button(known(), &[APP_TOKEN]));
+    // Those who know none hear of all.
+    for settings in [[("APP_ID", "8")], [APP_TOKEN]] {
+        assert!(has_button(OutboxOptions::default(), &settings));
+    }
+    let report = report(Moment::Succeeded, "Succeeded", Vec::new());
+    let mut parts = parts(&report, None);
+    parts[0].has_button = false;
+    assert!(super::super::check(&parts[0], &report, None, None).body.get("actions").is_none());
+}
+
+#[tokio::test]
 async fn a_token_must_be_for_the_repository() {
     for repositories in [json!([]), json!([{"full_name": "ocean/other"}])] {
         let server = installed(repositories, "2099-01-01T00:00:00Z").await;
@@ -178,4 +228,13 @@ async fn credentials_that_are_none_are_named() {
         let error = tell_by(OutboxOptions::default(), &settings, &plain()).await.unwrap_err();
         assert_eq!(error.to_string(), said);
     }
+    let app_problem = Some("the variable APP_ID must be the number of a GitHub App".to_owned());
+    let options = OutboxOptions { app_problem, ..OutboxOptions::default() };
+    let error = tell_by(options, &[], &plain()).await.unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "; and of the operator's App, the variable APP_ID must be the number of a GitHub App"
+        ),
+        "{error}"
+    );
 }

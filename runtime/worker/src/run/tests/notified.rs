@@ -8,7 +8,7 @@ use runtime::build::annotation;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::sink::{Death, Sink};
+use crate::tests::sink::{Death, Sink};
 
 const ONE_JOB: &str = "
     const { events, Job } = require('brigadier');

@@ -1,0 +1,3 @@
+//! What the tests of several roles share.
+
+pub(crate) mod sink;
