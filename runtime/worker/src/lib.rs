@@ -54,7 +54,8 @@ enum Role {
     ///
     ///   slack    SLACK_WEBHOOK, or SLACK_BOT_TOKEN and SLACK_CHANNEL
     ///   teams    TEAMS_WEBHOOK
-    ///   github   GITHUB_TOKEN, GITHUB_APP_TOKEN, or APP_ID and APP_KEY
+    ///   github   GITHUB_TOKEN, GITHUB_APP_TOKEN, or APP_ID and APP_KEY; it is told of builds alone,
+    ///            by NOTIFICATION with `build`, or by CHECK_PAYLOAD, and not by options
     ///   webhook  WEBHOOK_URL
     ///   email    SMTP_URL, EMAIL_FROM and EMAIL_TO
     ///
@@ -111,24 +112,28 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
 
 /// The arguments of this process. Brigade's controller starts its worker by `yarn -s start`, so a
 /// program of that name is told to run; and one that is called `slack-notify` or `check-run` does
-/// what the program of that name did.
+/// what the program of that name did, or says what it is. They took no options.
 fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let given: Vec<OsString> = given.collect();
     let name = given.first().and_then(|program| Path::new(program).file_name()?.to_str());
-    match name {
-        Some("yarn") => vec!["worker".into(), "run".into()],
-        Some("slack-notify") => {
-            ["worker", "notify", "slack", "--as-slack-notify"].map(Into::into).into()
+    let has = |options: [&str; 2]| given.iter().skip(1).any(|it| options.iter().any(|o| it == o));
+    let arguments: &[&str] = match name {
+        Some("yarn") => &["worker", "run"],
+        Some("slack-notify" | "check-run") if has(["--help", "-h"]) => {
+            &["worker", "notify", "--help"]
         }
-        Some("check-run") => {
-            ["worker", "notify", "github", "--as-check-run"].map(Into::into).into()
-        }
-        _ => given,
-    }
+        Some("slack-notify" | "check-run") if has(["--version", "-V"]) => &["worker", "--version"],
+        Some("slack-notify") => &["worker", "notify", "slack", "--as-slack-notify"],
+        Some("check-run") => &["worker", "notify", "github", "--as-check-run"],
+        _ => return given,
+    };
+    arguments.iter().map(Into::into).collect()
 }
 
 #[test]
 fn the_command_of_brigades_controller_runs_a_build() {
+    use clap::error::ErrorKind;
+
     let role = |given: &[&str]| {
         let given = given.iter().map(OsString::from);
         Arguments::try_parse_from(arguments(given)).map(|arguments| arguments.role)
@@ -139,8 +144,18 @@ fn the_command_of_brigades_controller_runs_a_build() {
         assert!(matches!(role(given), Ok(Role::Run)), "{given:?}");
     }
     assert!(matches!(role(&["worker", "clone"]), Ok(Role::Clone)));
-    for given in [&["/slack-notify"][..], &["slack-notify", "--help"]] {
+    for given in [&["/slack-notify"][..], &["slack-notify", "--loud"]] {
         assert!(matches!(role(given), Ok(Role::Notify(it)) if it.as_slack_notify), "{given:?}");
+    }
+    // Whoever asks what it is tells nobody.
+    for name in ["/slack-notify", "check-run"] {
+        for (option, kind) in [
+            ("--help", ErrorKind::DisplayHelp),
+            ("-h", ErrorKind::DisplayHelp),
+            ("--version", ErrorKind::DisplayVersion),
+        ] {
+            assert_eq!(role(&[name, option]).err().map(|error| error.kind()), Some(kind), "{name}");
+        }
     }
     assert!(matches!(role(&["worker", "notify", "teams"]), Ok(Role::Notify(_))));
     assert!(role(&["worker", "notify", "pigeon"]).is_err());

@@ -27,14 +27,18 @@ pub(crate) const EXAMPLES: &str = "Examples:
   worker notify slack --title 'New Build' --message 'acme/app:v1 available!' --tone good
   worker notify teams --message 'only to look at' --dry-run
   NOTIFICATION='{\"title\": \"Tide\", \"fields\": [{\"name\": \"Place\", \"value\": \"Kiel\"}]}' \\
-    worker notify webhook";
+    worker notify webhook
+
+By the names slack-notify and check-run, this program takes no options, and tells what the
+variables of technosophos/slack-notify (SLACK_WEBHOOK, SLACK_MESSAGE, ...) and of Brigade's
+image for check runs (CHECK_PAYLOAD, CHECK_NAME, ...) say.";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Who is told
     #[arg(value_parser = kind())]
     kind: NotifierKind,
-    /// What is told, in plain text, instead of the variable NOTIFICATION
+    /// What is told, in plain text, instead of the variable NOTIFICATION; not for github
     #[arg(long, short, value_name = "TEXT")]
     message: Option<String>,
     /// Its line above
@@ -44,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = tone())]
     tone: Option<Tone>,
     /// A colour of its own, #rrggbb, or in Slack good, warning or danger
-    #[arg(long)]
+    #[arg(long, value_parser = color)]
     color: Option<String>,
     /// A named value; may be given several times
     #[arg(long = "field", short, value_name = "NAME=VALUE", value_parser = field)]
@@ -156,7 +160,12 @@ pub(crate) async fn run(
         told = telling => told,
     };
     match told {
-        Ok(_) if outbox.is_dry() => Notified { said: outbox.withheld(), wrong: None },
+        Ok(Told { said, .. }) if outbox.is_dry() => {
+            let withheld = outbox.withheld();
+            // There may be nothing that would be sent, which is said.
+            let said = if withheld.is_empty() { vec![said] } else { withheld };
+            Notified { said, wrong: None }
+        }
         Ok(_) if arguments.as_slack_notify => {
             // The status of Slack's only yes.
             Notified { said: vec!["200 OK".to_owned()], wrong: None }
@@ -188,9 +197,25 @@ fn choose(arguments: &Arguments, environment: &NoticeSettings) -> Result<Wanted,
     if arguments.as_check_run {
         return Ok(Wanted::CheckRun);
     }
-    let notification = |said| Wanted::Notification(Box::new(said));
+    let unfit = |problem: &str| TellError::Unfit {
+        sink: arguments.kind.to_string(),
+        problem: problem.to_owned(),
+    };
+    let notification = |said: Notification| match said.says_nothing() {
+        true => Err(unfit(
+            "it says nothing: give it a title, a message or fields, by options or as members of \
+             NOTIFICATION",
+        )),
+        false => Ok(Wanted::Notification(Box::new(said))),
+    };
     if let Some(said) = arguments.notification() {
-        return Ok(notification(said));
+        if arguments.kind == NotifierKind::Github {
+            return Err(unfit(
+                "options say nothing of a build: set NOTIFICATION to one with `build`, or \
+                 CHECK_PAYLOAD",
+            ));
+        }
+        return notification(said);
     }
     let set = |name| environment.get(name).filter(|value| !value.trim().is_empty());
     let wrong = |problem: String| TellError::Variable { name: "NOTIFICATION", problem };
@@ -200,11 +225,11 @@ fn choose(arguments: &Arguments, environment: &NoticeSettings) -> Result<Wanted,
             Err(wrong("is no notification in JSON: it does not begin with {".to_owned()))
         }
         Some(json) => {
-            let read = serde_json::from_str(json);
-            read.map(notification).map_err(|error| {
+            let read = serde_json::from_str(json).map_err(|error| {
                 let error = text::line(&error.to_string(), 200);
                 wrong(format!("is no notification in JSON: {error}"))
-            })
+            })?;
+            notification(read)
         }
         None if arguments.kind == NotifierKind::Slack && set("SLACK_MESSAGE").is_some() => {
             Ok(Wanted::SlackNotify)
@@ -250,6 +275,15 @@ fn kind() -> impl TypedValueParser<Value = NotifierKind> {
 fn tone() -> impl TypedValueParser<Value = Tone> {
     PossibleValuesParser::new(["neutral", "running", "good", "warning", "bad"])
         .try_map(|name| serde_json::from_value(name.into()).map_err(|_quoting| "no such tone"))
+}
+
+fn color(text: &str) -> Result<String, &'static str> {
+    let hex = text.strip_prefix('#').unwrap_or_default();
+    let is_hex = matches!(hex.len(), 3 | 6) && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex || ["good", "warning", "danger"].contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err("it is none of #rrggbb, #rgb, good, warning and danger")
 }
 
 fn field(text: &str) -> Result<Field, &'static str> {

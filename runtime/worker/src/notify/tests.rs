@@ -161,7 +161,22 @@ async fn the_exit_code_says_whether_it_passes() {
 async fn what_is_missing_is_named_for_every_kind() {
     let message = ("NOTIFICATION", "{\"message\": \"x\"}");
     for (given, variables, words) in [
-        ("slack", &[message][..], "the variable SLACK_WEBHOOK is not set"),
+        (
+            "slack",
+            &[message][..],
+            "the variable SLACK_WEBHOOK is not set, nor is SLACK_BOT_TOKEN in its place",
+        ),
+        (
+            "email",
+            &[message, ("EMAIL_FROM", "a@b.example")][..],
+            "the variable SMTP_URL is not set; EMAIL_TO is not set either, and needed, too",
+        ),
+        (
+            "webhook",
+            &[message, ("WEBHOOK_URL", "https://a:b@c.example/")][..],
+            "the webhook may not be told: its address has a user or a password in it, which none of \
+             a notifier may have (see the variable WEBHOOK_URL)",
+        ),
         ("teams", &[message][..], "the variable TEAMS_WEBHOOK is not set"),
         ("webhook", &[message][..], "the variable WEBHOOK_URL is not set"),
         ("slack", &[][..], "the variable NOTIFICATION is not set: set it, or say what is told by"),
@@ -181,6 +196,36 @@ async fn what_is_missing_is_named_for_every_kind() {
 }
 
 #[tokio::test]
+async fn what_says_nothing_is_told_to_nobody() {
+    let (url, got) = sink(200, "ok").await;
+    let hook = [("SLACK_WEBHOOK", url.as_str()), HERE];
+    for (given, json) in [
+        (&["slack", "--message", ""][..], ""),
+        (&["slack", "--title", " ", "--field", " = "][..], ""),
+        (&["slack"][..], "{\"titel\": \"x\"}"),
+        (&["slack"][..], "{}"),
+    ] {
+        let variables = [&hook[..], &[("NOTIFICATION", json)]].concat();
+        let (said, ended) = told(given, &variables).await.wrong.unwrap();
+        let words =
+            "slack cannot be told that: it says nothing: give it a title, a message or fields";
+        assert!(ended == 1 && said.starts_with(words), "{given:?}: {ended} {said}");
+    }
+    let (said, _) = told(&["github", "--title", "x"], &[]).await.wrong.unwrap();
+    let words = "github cannot be told that: options say nothing of a build: set NOTIFICATION";
+    assert!(said.starts_with(words), "{said}");
+    assert_eq!(got.lock().unwrap().len(), 0);
+    // What has no more than values says something.
+    let variables = [&hook[..], &[("NOTIFICATION", "")]].concat();
+    let notified = told(&["slack", "--field", "a=b", "--color", "good"], &variables).await;
+    assert_eq!(notified.said, ["told Slack of a message without a title"]);
+    for color in ["nonsense", "#12345", "123456", "#12345g", ""] {
+        let given = ["notify", "slack", "--message=x", "--color", color];
+        assert!(Program::try_parse_from(given).is_err(), "{color}");
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_prints_what_would_be_sent() {
     let hook = ("SLACK_WEBHOOK", "https://hooks.slack.com/services/T/B/secret");
     let by_variable = [hook, ("NOTIFY_DRY_RUN", "true")];
@@ -196,6 +241,12 @@ async fn a_dry_run_prints_what_would_be_sent() {
         assert!(out.starts_with("POST https://hooks.slack.com/***\n"), "{out}");
         assert!(out.contains("High water") && !out.contains("secret") && err.is_empty(), "{out}");
     }
+    // Where nothing would be, it says why.
+    let build = json!({"build": "b", "project": "a", "repository": "ocean/brig", "event": "push",
+        "provider": "github", "moment": "failed", "phase": "Failed"});
+    let json = json!({"build": build}).to_string();
+    let notified = told(&["github", "--dry-run"], &[("NOTIFICATION", &json)]).await;
+    assert_eq!(notified.said, ["told GitHub nothing: it is of no commit"]);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn nobody_waits_for_a_job_of_which_nobody_knows_any_more() {
             assert_eq!(test["output"]["title"], why);
         }
         let again = tell_with(&server, token, &of(over), second.handle.as_ref()).await.unwrap();
-        assert_eq!(again.said, "nothing: all of it is there");
+        assert_eq!(again.said, "told GitHub nothing: all of it is there");
     }
 }
 
