@@ -178,6 +178,16 @@ impl Outbox {
         message: Message<'_>,
         passing: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, TellError> {
+        self.send_stamped(message, |_headers| {}, passing).await
+    }
+
+    /// The same, with headers that each attempt has of its own.
+    pub async fn send_stamped(
+        &self,
+        message: Message<'_>,
+        stamp: impl Fn(&mut HeaderMap) + Sync,
+        passing: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, TellError> {
         let options = self.options();
         let Message { sink, method, url, mut headers, body } = message;
         let target = guard::target(url, &options.allowed_hosts).map_err(|problem| {
@@ -197,7 +207,8 @@ impl Outbox {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let (words, asked) = match self.attempt(&request, &target, &whom, until).await {
+            let (words, asked) = match self.attempt((&request, &stamp), &target, &whom, until).await
+            {
                 Ok(answer) => {
                     let answer = Answer { attempts, ..answer };
                     if !wait::is_passing(answer.status) && !passing(&answer) {
@@ -236,7 +247,7 @@ impl Outbox {
     /// One attempt, wherever on its host it leads.
     async fn attempt(
         &self,
-        request: &Request,
+        (request, stamp): (&Request, &(dyn Fn(&mut HeaderMap) + Sync)),
         target: &Target,
         whom: &Arc<Whom>,
         until: Instant,
@@ -250,6 +261,7 @@ impl Outbox {
         loop {
             let mut request = request.try_clone().ok_or_else(|| passing("it cannot be sent"))?;
             *request.url_mut() = next;
+            stamp(request.headers_mut());
             // However little is left, an attempt that is begun may end.
             let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
             let patience = self.options().patience.min(left);

@@ -12,18 +12,22 @@ use crate::TellError;
 pub struct Variables(BTreeMap<String, SecretString>);
 
 impl Variables {
-    /// Those of these names; an empty one is one that is not set.
+    /// Those of these names.
     pub fn of(names: &[&str], value: impl Fn(&str) -> Option<String>) -> Variables {
-        let values = names.iter().filter_map(|name| {
-            let value = value(name).filter(|value| !value.trim().is_empty())?;
-            Some(((*name).to_owned(), SecretString::from(value)))
-        });
+        let values = names
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), SecretString::from(value(name)?))));
         Variables(values.collect())
     }
 
-    /// One of them, if it is set.
+    /// One of them, if it is set; an empty one is one that is not.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(ExposeSecret::expose_secret)
+        self.0.get(name).map(ExposeSecret::expose_secret).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Whether one is there and empty, which is a mistake where it is for safety.
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.0.contains_key(name) && self.get(name).is_none()
     }
 
     /// One that the notifier cannot do without.

@@ -60,6 +60,9 @@ pub(crate) async fn tell(
         Some("binary") => true,
         Some(_) => return Err(wrong("WEBHOOK_MODE", "is neither structured nor binary")),
     };
+    if variables.is_empty("WEBHOOK_SECRET") {
+        return Err(wrong("WEBHOOK_SECRET", "is there and empty, so nothing would be signed"));
+    }
     let event = event(notification)?;
     let written = if is_binary { binary(&event) } else { None };
     let (mut headers, body) = written.unwrap_or_else(|| structured(&event));
@@ -72,14 +75,21 @@ pub(crate) async fn tell(
         headers.insert(AUTHORIZATION, token);
     }
     let message = Message { sink: SINK, method: Method::POST, url, headers, body };
-    let answer = outbox.send(message, |_answer| false).await?;
+    let signed = message.body.clone();
+    // Whoever takes it looks at when it was signed: each attempt is.
+    let stamp = |headers: &mut HeaderMap| {
+        let _signed_before = sign(variables, &event, Timestamp::now(), headers, &signed);
+    };
+    let answer = outbox.send_stamped(message, stamp, |_answer| false).await?;
     if answer.status.is_success() {
         let said =
             format!("told the webhook of the event {}", crate::text::line(text(&event, "id"), 100));
         return Ok(Told { handle: None, said });
     }
     Err(answer.refused(match answer.status.as_u16() {
-        401 | 403 => "; see whether WEBHOOK_SECRET and WEBHOOK_TOKEN are those that it knows",
+        401 | 403 => {
+            "; see whether WEBHOOK_SECRET and WEBHOOK_TOKEN are those that it knows, and its clock is right"
+        }
         404 => "; see whether WEBHOOK_URL is right",
         410 => "; it is gone for good: remove this notifier",
         413 => "; it takes no events of this length",

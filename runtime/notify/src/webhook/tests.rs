@@ -109,6 +109,37 @@ async fn an_event_may_be_sent_as_headers() {
 }
 
 #[tokio::test]
+async fn each_attempt_is_signed_anew_and_an_empty_secret_signs_nothing() {
+    let stamped = std::sync::atomic::AtomicUsize::new(0);
+    let server = MockServer::start().await;
+    let away = ResponseTemplate::new(503).insert_header("retry-after", "0");
+    let once = Mock::given(method("POST")).respond_with(away).up_to_n_times(1);
+    once.with_priority(1).mount(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&server).await;
+    let url = server.uri();
+    let message = Message {
+        sink: SINK,
+        method: Method::POST,
+        url: &url,
+        headers: HeaderMap::new(),
+        body: Vec::new(),
+    };
+    let stamp = |headers: &mut HeaderMap| {
+        let number = stamped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        headers.insert("webhook-timestamp", HeaderValue::from(number));
+    };
+    outbox().send_stamped(message, stamp, |_answer| false).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let stamps: Vec<_> = requests.iter().map(|each| &each.headers["webhook-timestamp"]).collect();
+    assert_eq!(stamps, ["0", "1"]);
+    let set = variables(&[("WEBHOOK_URL", &url), ("WEBHOOK_SECRET", " ")]);
+    let error = tell(&set, &notification(), &outbox()).await.unwrap_err();
+    let said = "the variable WEBHOOK_SECRET is there and empty, so nothing would be signed";
+    assert_eq!(error.to_string(), said);
+    assert_eq!(server.received_requests().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn what_was_no_event_becomes_one() {
     check(&[], &notification(), expect![[r#"
         content-type: application/cloudevents+json; charset=utf-8
