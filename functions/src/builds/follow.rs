@@ -74,7 +74,7 @@ pub(super) async fn tell_end(app: &App, tasks: &Tasks, build: &Build) {
     let Some(reporter) = reporter(app, &app.cluster, &project, build).filter(|_| age < OLD) else {
         return;
     };
-    if reporter.is_behind(&outcome).await {
+    if reporter.is_behind(&outcome) {
         tasks.spawn(build.id, |shutdown| async move {
             tell(Some(reporter), &outcome, shutdown).await;
         });

@@ -39,6 +39,7 @@ impl ReportOptions {
     /// Those of an installation.
     pub fn of(settings: &Settings) -> ReportOptions {
         let notify = &settings.notify;
-        ReportOptions { budget: notify.budget, build_url: notify.build_url.clone() }
+        let (budget, build_url) = (notify.budget, notify.build_url.clone());
+        ReportOptions { budget, build_url, ..ReportOptions::default() }
     }
 }

@@ -9,7 +9,7 @@
 //! - Proxies of the environment are not used: what they resolve, nobody could check. `relay` is there
 //!   for those who must send through a gateway.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ const MOST_REDIRECTS: u32 = 3;
 const AT_ONCE: usize = 64;
 
 /// How messages are sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OutboxOptions {
     /// How long it is tried to deliver one message. Default: 5 minutes.
     pub budget: Duration,
@@ -90,7 +90,7 @@ struct Shared {
 }
 
 /// One message over HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message<'a> {
     /// Who is told, in words that may be logged: `Slack`.
     pub sink: &'a str,
@@ -117,6 +117,30 @@ pub struct Answer {
     pub attempts: u32,
     /// Who answered.
     whom: Arc<Whom>,
+}
+
+/// A relay may be given credentials.
+impl fmt::Debug for OutboxOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OutboxOptions")
+            .field("budget", &self.budget)
+            .field("patience", &self.patience)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("relay", &self.relay.as_ref().map(|relay| redacted(relay.as_str())))
+            .field("smtp_relay", &self.smtp_relay)
+            .field("dry_run", &self.dry_run)
+            .field("app", &self.app)
+            .finish()
+    }
+}
+
+/// The address, the headers and the body may hold secrets.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { sink, method, url, .. } = self;
+        write!(formatter, "Message({sink}: {method} {})", redacted(url))
+    }
 }
 
 impl Default for OutboxOptions {

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::{BuildReport, JobReport, Outbox};
 
 pub use gather::FlushError;
+pub use lane::unknown_settings;
 use lane::{Lane, Step};
 use noted::Notes;
 pub use story::repository;
@@ -39,6 +40,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+/// How long it is tried to note at last what was given up.
+const LAST: Duration = Duration::from_secs(5);
+
 /// How builds are told of.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
@@ -46,11 +50,14 @@ pub struct ReportOptions {
     pub budget: Duration,
     /// Where people see a build: an address with places for `project` and `build`. Default: nowhere.
     pub build_url: Option<Template>,
+    /// Whether it is waited for the end of a notifier's window to tell what was collected in it; else
+    /// that is left to whoever comes then. Default: true.
+    pub waits: bool,
 }
 
 impl Default for ReportOptions {
     fn default() -> ReportOptions {
-        ReportOptions { budget: Duration::from_secs(300), build_url: None }
+        ReportOptions { budget: Duration::from_secs(300), build_url: None, waits: true }
     }
 }
 
@@ -59,6 +66,7 @@ pub struct Reporter {
     desk: Arc<Desk>,
     lanes: JoinSet<String>,
     budget: Duration,
+    waits: bool,
 }
 
 /// What the lanes of a build share.
@@ -71,12 +79,22 @@ struct Desk {
     /// How the build stands, and who is to be told of its changes.
     hub: Mutex<Hub>,
     /// What has been told.
-    notes: tokio::sync::Mutex<Notes>,
+    notes: Mutex<Notes>,
+    /// What was last tried to be noted of that, by one after the other.
+    written: tokio::sync::Mutex<String>,
 }
 
 struct Hub {
-    story: BuildReport,
+    story: Arc<BuildReport>,
     lanes: Vec<(Notifier, UnboundedSender<Step>)>,
+}
+
+/// What is left to do when nothing more is to be told of a build.
+struct Closed {
+    /// The longest time that somebody may wait for others.
+    longest: Duration,
+    /// Those who wanted to hear that it succeeds again, which it has not.
+    silent: Vec<String>,
 }
 
 /// Whether somebody is to be told of a build of this project, if something happens in it.
@@ -107,27 +125,28 @@ impl Reporter {
             outbox: outbox.clone(),
             output,
             hub: Mutex::new(Hub {
-                story: story::begin(project, build, options),
+                story: Arc::new(story::begin(project, build, options)),
                 lanes: Vec::new(),
             }),
-            notes: tokio::sync::Mutex::new(Notes::of(&build.annotations)),
+            notes: Mutex::new(Notes::of(&build.annotations)),
+            written: tokio::sync::Mutex::default(),
         });
         let mut lanes = JoinSet::new();
         for notifier in project.notifiers.caring(build) {
             let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
             desk.hub().lanes.push((notifier.clone(), sender));
-            let lane = Lane::new(desk.clone(), notifier.clone());
+            let lane = Lane::new(desk.clone(), notifier.clone(), options.waits);
             let name = notifier.name.clone();
             lanes.spawn(async move {
                 lane.live(steps).await;
                 name
             });
         }
-        Some(Reporter { desk, lanes, budget: options.budget })
+        Some(Reporter { desk, lanes, budget: options.budget, waits: options.waits })
     }
 
     /// Whether somebody who wants to know how the build ended has not been told.
-    pub async fn is_behind(&self, outcome: &Outcome) -> bool {
+    pub fn is_behind(&self, outcome: &Outcome) -> bool {
         let mut wanted = vec![story::moment(outcome.phase)];
         if outcome.phase == Phase::Succeeded {
             wanted.push(Moment::Recovered);
@@ -140,7 +159,7 @@ impl Reporter {
                 .filter(|(to, _)| wanted.iter().any(|moment| to.on.contains(moment)));
             waiting.map(|(to, _)| to.name.clone()).collect()
         };
-        let notes = self.desk.notes.lock().await;
+        let notes = self.desk.notes();
         outcome.concerns() && names.iter().any(|name| !notes.get(name).is_past(wanted[0]))
     }
 
@@ -159,8 +178,18 @@ impl Reporter {
         }
         let recovered = self.has_recovered(outcome).await;
         self.recall(outcome).await;
-        let longest = self.desk.hub().close(outcome, recovered);
+        let Closed { longest, silent } = self.desk.hub().close(outcome, recovered == Some(true));
+        let longest = if self.waits { longest } else { Duration::ZERO };
         let deadline = Instant::now() + self.budget + longest;
+        if recovered.is_some() && !silent.is_empty() {
+            let moment = story::moment(outcome.phase);
+            let pass = |notes: &mut Notes| {
+                silent.iter().for_each(|name| notes.change(name, |noted| noted.pass(moment)));
+            };
+            let noted = tokio::time::timeout_at(deadline, self.desk.note(pass)).await;
+            // It is looked at once more, to no effect.
+            drop(noted);
+        }
         let mut open: BTreeSet<String> = self
             .desk
             .project
@@ -175,12 +204,22 @@ impl Reporter {
                 open.remove(&name);
             }
         }
-        self.lanes.abort_all();
-        for name in open {
-            let moment = story::moment(outcome.phase);
-            let error =
-                format!("it was given up {} s after the build's end", self.budget.as_secs());
-            self.desk.not_told(&name, moment, error, None).await;
+        self.lanes.shutdown().await;
+        let moment = story::moment(outcome.phase);
+        // Others tell what was collected.
+        open.retain(|name| self.desk.notes().get(name).collected().is_none());
+        if open.is_empty() {
+            return;
+        }
+        let error = format!("it was given up {} s after the build's end", self.budget.as_secs());
+        for name in &open {
+            self.desk.say_not_told(name, moment, &error);
+        }
+        let give_up = |notes: &mut Notes| {
+            open.iter().for_each(|name| notes.change(name, |noted| noted.give_up(moment, &error)));
+        };
+        if tokio::time::timeout(LAST, self.desk.note(give_up)).await.is_err() {
+            self.desk.say(LogLevel::Warn, "that could not be noted");
         }
     }
 
@@ -193,9 +232,10 @@ impl Reporter {
         match pipeline::ended_jobs(cluster, project, build).await {
             Ok(reports) => {
                 let mut hub = self.desk.hub();
+                let story = Arc::make_mut(&mut hub.story);
                 for report in reports {
-                    if let Report::Ended { end, started, finished, log } = report {
-                        story::ended(&mut hub.story, &end, started, finished, log);
+                    if let Report::Ended { end, started, finished, exit_code, log } = report {
+                        story::ended(story, &end, (started, finished), exit_code, log);
                     }
                 }
             }
@@ -205,19 +245,20 @@ impl Reporter {
         }
     }
 
-    /// Whether the build succeeded and the one before it had not, if somebody wants to know.
-    async fn has_recovered(&self, outcome: &Outcome) -> bool {
+    /// Whether the build succeeded and the one before it had not, if somebody wants to know; `None` if
+    /// nobody can tell now.
+    async fn has_recovered(&self, outcome: &Outcome) -> Option<bool> {
         let wanted = self.desk.hub().lanes.iter().any(|(to, _)| to.on.contains(&Moment::Recovered));
         if outcome.phase != Phase::Succeeded || !wanted {
-            return false;
+            return Some(false);
         }
         let Desk { cluster, build, .. } = &*self.desk;
         match cluster.phase_before(build, outcome.finished).await {
-            Ok(before) => matches!(before, Some(Phase::Failed | Phase::TimedOut)),
+            Ok(before) => Some(matches!(before, Some(Phase::Failed | Phase::TimedOut))),
             Err(error) => {
                 self.desk
                     .say(LogLevel::Warn, &format!("nobody knows how the last one ended: {error}"));
-                false
+                None
             }
         }
     }
@@ -231,7 +272,9 @@ pub async fn tell_what_is_left(
     name: &str,
     outbox: &Outbox,
 ) -> Result<Vec<String>, FlushError> {
-    match project.notifiers.all().iter().find(|notifier| notifier.name == name) {
+    let notifier = project.notifiers.all().iter().find(|notifier| notifier.name == name);
+    // What is only looked at stays.
+    match notifier.filter(|_| !outbox.is_dry()) {
         Some(notifier) => gather::flush(cluster, project, notifier, "sweeper", outbox).await,
         None => Ok(Vec::new()),
     }
@@ -244,18 +287,19 @@ impl Hub {
             Report::Heard => {
                 let Hub { story, lanes } = self;
                 for (_, lane) in lanes.iter().filter(|(to, _)| to.on.contains(&Moment::Started)) {
-                    let step =
-                        Step::Build { moment: Moment::Started, story: Box::new(story.clone()) };
+                    let step = Step::Build { moment: Moment::Started, story: story.clone() };
                     // A lane that has panicked hears nothing more.
                     let _heard = lane.send(step);
                 }
             }
             Report::Made { name, pod } => {
-                let job = story::made(&mut self.story, name, pod, Timestamp::now());
+                let story = Arc::make_mut(&mut self.story);
+                let job = story::made(story, name, pod, Timestamp::now());
                 self.changed(&job);
             }
-            Report::Ended { end, started, finished, log } => {
-                let job = story::ended(&mut self.story, &end, started, finished, log);
+            Report::Ended { end, started, finished, exit_code, log } => {
+                let story = Arc::make_mut(&mut self.story);
+                let job = story::ended(story, &end, (started, finished), exit_code, log);
                 self.changed(&job);
             }
         }
@@ -272,24 +316,27 @@ impl Hub {
         }
     }
 
-    /// Has everybody told who wants to know how the build ended, and nothing more after that. The
-    /// longest time that one of them may wait for others.
-    fn close(&mut self, outcome: &Outcome, recovered: bool) -> Duration {
-        story::end(&mut self.story, outcome);
+    /// Has everybody told who wants to know how the build ended, and nothing more after that.
+    fn close(&mut self, outcome: &Outcome, recovered: bool) -> Closed {
+        story::end(Arc::make_mut(&mut self.story), outcome);
         let lanes = std::mem::take(&mut self.lanes);
         let people = lanes.iter().filter(|(to, _)| to.kind.is_read_by_people());
         let longest = people.map(|(to, _)| to.window).max().unwrap_or_default();
+        let again = Arc::new(BuildReport { moment: Moment::Recovered, ..(*self.story).clone() });
+        let mut silent = Vec::new();
         for (to, lane) in lanes {
             let mut moment = story::moment(outcome.phase);
             if recovered && to.on.contains(&Moment::Recovered) {
                 moment = Moment::Recovered;
             }
             if to.on.contains(&moment) {
-                let story = Box::new(BuildReport { moment, ..self.story.clone() });
-                let _heard = lane.send(Step::Build { moment, story });
+                let story = if moment == Moment::Recovered { &again } else { &self.story };
+                let _heard = lane.send(Step::Build { moment, story: story.clone() });
+            } else if outcome.phase == Phase::Succeeded && to.on.contains(&Moment::Recovered) {
+                silent.push(to.name);
             }
         }
-        longest
+        Closed { longest, silent }
     }
 }
 
@@ -303,26 +350,60 @@ impl Desk {
         say(&self.build, &self.output, level, text);
     }
 
-    /// Notes on the build what has become of telling somebody.
-    async fn note(&self, name: &str, change: impl FnOnce(&mut noted::Noted)) {
-        let mut notes = self.notes.lock().await;
-        notes.change(name, change);
-        let noted = [(annotation::NOTIFIED.to_owned(), notes.text())].into();
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes on the build what has become of telling somebody. Nothing is, of what only would be told.
+    async fn note(&self, change: impl FnOnce(&mut Notes)) {
+        change(&mut self.notes());
+        if self.outbox.is_dry() {
+            return;
+        }
+        // The last to come here writes what all of them have changed.
+        let mut written = self.written.lock().await;
+        let text = self.notes().text();
+        if *written == text {
+            return;
+        }
+        written.clone_from(&text);
+        let noted = [(annotation::NOTIFIED.to_owned(), text)].into();
         if let Err(error) = self.cluster.annotate(&self.build, &noted).await
             && !error.is_not_found()
         {
-            self.say(LogLevel::Warn, &format!("{name}: it could not be noted: {error}"));
+            self.say(LogLevel::Warn, &format!("what was told could not be noted: {error}"));
         }
+    }
+
+    /// The same of one of them.
+    async fn note_of(&self, name: &str, change: impl FnOnce(&mut noted::Noted)) {
+        self.note(|notes| notes.change(name, change)).await;
     }
 
     /// `handle` names what was told of it all the same.
     async fn not_told(&self, name: &str, moment: Moment, error: String, handle: Option<Value>) {
-        self.say(LogLevel::Warn, &format!("{name}: not told, {}: {error}", moment.name()));
+        self.say_not_told(name, moment, &error);
         let change = |noted: &mut noted::Noted| {
             noted.give_up(moment, &error);
             noted.keep(handle);
         };
-        self.note(name, change).await;
+        self.note_of(name, change).await;
+    }
+
+    fn say_not_told(&self, name: &str, moment: Moment, error: &str) {
+        self.say(
+            LogLevel::Warn,
+            &format!("{name}: not told that {}: {error}", words::that(moment)),
+        );
+    }
+
+    /// Says what a dry run has not sent.
+    fn say_withheld(&self, name: &str) {
+        for text in self.outbox.withheld() {
+            for line in text.lines() {
+                self.say(LogLevel::Info, &format!("{name}: {line}"));
+            }
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Report {
         end: JobEnd,
         started: Option<Timestamp>,
         finished: Option<Timestamp>,
+        /// The exit code of its container, if that is known.
+        exit_code: Option<i32>,
         /// The end of its log, if it failed and has one, without secrets: at most 16 KiB.
         log: String,
     },
@@ -87,9 +89,9 @@ pub async fn ended_jobs(
             true => JobResult::Succeeded,
             false => JobResult::Failed(message.unwrap_or_default()),
         };
-        let (started, finished) = (end.started, end.finished);
+        let (started, finished, exit_code) = (end.started, end.finished, end.exit_code);
         let end = JobEnd { name, pod: end.pod, result };
-        reports.push(Report::Ended { end, started, finished, log });
+        reports.push(Report::Ended { end, started, finished, exit_code, log });
     }
     Ok(reports)
 }

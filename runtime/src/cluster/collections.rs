@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -61,6 +61,7 @@ impl Cluster {
         let name = name(project, notifier);
         let data = BTreeMap::from([(KEY.to_owned(), ByteString(text.as_bytes().to_vec()))]);
         let Some(version) = &before.version else {
+            let owners = self.project_as_owner(project).await;
             let labels = [
                 ("component", "collection"),
                 ("heritage", "brigade"),
@@ -73,6 +74,7 @@ impl Cluster {
                     namespace: Some(project.namespace.clone()),
                     labels: Some(labels.map(|(key, value)| (key.into(), value.into())).into()),
                     annotations: Some([(NOTIFIER.to_owned(), notifier.to_owned())].into()),
+                    owner_references: owners,
                     ..ObjectMeta::default()
                 },
                 data: Some(data),
@@ -91,6 +93,22 @@ impl Cluster {
             }
         })
         .await
+    }
+
+    /// The project's Secret as what owns others, so that they go with it, if it is in their namespace
+    /// and can be read.
+    async fn project_as_owner(&self, project: &Project) -> Option<Vec<OwnerReference>> {
+        if project.namespace != self.namespace() {
+            return None;
+        }
+        let secret = self.get::<Secret>(&project.namespace, &project.id).await.ok()??;
+        Some(vec![OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Secret".to_owned(),
+            name: project.id.clone(),
+            uid: secret.uid()?,
+            ..OwnerReference::default()
+        }])
     }
 
     /// The notifiers for which something is or was collected in a namespace: the ids of their

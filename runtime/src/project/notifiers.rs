@@ -51,6 +51,9 @@ const EVENTS: (usize, usize) = (200, 500);
 /// The longest window, in seconds.
 const WINDOW: u32 = 600;
 
+/// How many messages may be sent in a window: all who tell the notifier know their ids.
+const SENT: u32 = 1000;
+
 /// The notifiers of a project.
 #[derive(Clone, Default)]
 pub struct Notifiers {
@@ -391,8 +394,9 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         return Err(format!("events: {event:?} is no name of an event; {way_out}"));
     }
     let window = written.window.unwrap_or(60);
-    if !(1..=WINDOW).contains(&window) || written.most == Some(0) {
-        return Err(format!("may have a window of 1 to {WINDOW} seconds, and 1 or more as most"));
+    let most = written.most.unwrap_or(10);
+    if !(1..=WINDOW).contains(&window) || !(1..=SENT).contains(&most) {
+        return Err(format!("may have a window of 1 to {WINDOW} seconds, and 1 to {SENT} as most"));
     }
     let references = written.refs.iter().map(|pattern| match pattern.strip_prefix('!') {
         Some(pattern) => format!("!{}", short(pattern)),
@@ -456,7 +460,7 @@ fn read(value: &Value, secrets: &Map<String, Value>) -> Result<Notifier, String>
         message: template("message", written.message)?,
         settings,
         secrets: named,
-        most: written.most.unwrap_or(10),
+        most,
         window: Duration::from_secs(window.into()),
         problem: missing,
     })

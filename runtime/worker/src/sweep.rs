@@ -1,8 +1,8 @@
 //! The role `sweep`: what Brigade's vacuum did, and what nothing resident is there to do.
 //!
 //! It starts builds that nobody has started, goes on with builds whose worker has vanished, notes
-//! how builds ended that nobody followed, tells who is to be told of them, and deletes old ones. All of it may be done again: two
-//! sweeps at once, or one that dies, do no harm.
+//! how builds ended that nobody followed, tells who is to be told of them, and deletes old ones. All
+//! of it may be done again: two sweeps at once, or one that dies, do no harm.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
@@ -160,14 +160,31 @@ pub(crate) async fn sweep(
             }
         }
     }
-    for namespace in report.namespaces.clone() {
-        let (projects, damaged, told) = (&projects, &damaged, &mut report);
-        let mut swept = Sweep { cluster, rules, settings, projects, damaged, report: told };
-        if let Err(error) = swept.namespace(&namespace).await {
-            report.fail(format!("sweep namespace {namespace}"), &error);
+    let namespaces = report.namespaces.clone();
+    let (projects, damaged, told) = (&projects, &damaged, &mut report);
+    let mut swept = Sweep { cluster, rules, settings, projects, damaged, report: told };
+    let mut all = Vec::new();
+    for namespace in &namespaces {
+        match swept.namespace(namespace).await {
+            Ok(found) => all.push(found),
+            Err(error) => swept.report.fail(format!("sweep namespace {namespace}"), &error),
         }
     }
+    // Whoever is told may take their time: what waits was started. What is deleted was told.
+    swept.tell(&namespaces, &all).await;
+    for Found { heads, kept, .. } in &all {
+        swept.delete(heads, kept).await;
+    }
     Ok(report)
+}
+
+/// The builds of a namespace.
+struct Found {
+    heads: Vec<Head>,
+    /// Those that run or wait.
+    kept: HashSet<BuildId>,
+    /// Those that have ended, and have no worker.
+    ended: HashSet<BuildId>,
 }
 
 struct Sweep<'a> {
@@ -181,11 +198,11 @@ struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    async fn namespace(&mut self, namespace: &str) -> Result<(), ClusterError> {
+    async fn namespace(&mut self, namespace: &str) -> Result<Found, ClusterError> {
         // In this order: a pod that is not seen had no build that is.
         let heads = self.cluster.heads(namespace).await?;
         let mut pods = pods(self.cluster.build_pods(namespace).await?);
-        let (mut kept, mut ended) = (HashSet::new(), Vec::new());
+        let (mut kept, mut ended) = (HashSet::new(), HashSet::new());
         for head in &heads {
             let pods = pods.remove(&head.id.to_string()).unwrap_or_default();
             let project = self.project(head);
@@ -204,7 +221,7 @@ impl<'a> Sweep<'a> {
             if matches!(&action, Action::Ended | Action::End { .. } | Action::Cancel)
                 && !pods.worker_is_active()
             {
-                ended.push(head);
+                ended.insert(head.id);
             }
             match self.act(head, &pods, action).await {
                 Ok(()) => {}
@@ -214,10 +231,8 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
-        self.tell(namespace, &ended).await;
         self.lines(namespace).await;
-        self.delete(&heads, &kept).await;
-        Ok(())
+        Ok(Found { heads, kept, ended })
     }
 
     /// The project of a build, if it has its builds there: a label alone proves nothing.

@@ -92,7 +92,7 @@ impl Notification {
 impl BuildReport {
     /// `app: push of main has failed`.
     pub fn headline(&self) -> String {
-        let of = match short(&self.reference) {
+        let of = match short(&self.reference).as_str() {
             "" => String::new(),
             reference => format!(" of {reference}"),
         };
@@ -130,7 +130,7 @@ impl BuildReport {
         let commit: String = self.commit.chars().take(12).collect();
         let all = [
             ("Event", self.event.clone()),
-            ("Ref", short(&self.reference).to_owned()),
+            ("Ref", short(&self.reference)),
             ("Commit", commit),
             ("Failed jobs", named.join(", ")),
             ("Duration", self.duration().unwrap_or_default()),
@@ -152,10 +152,29 @@ impl BuildReport {
     }
 }
 
-/// A branch or a tag, by its name alone.
-fn short(reference: &str) -> &str {
+/// A branch or a tag, by its name alone; a pull request, by its number.
+fn short(reference: &str) -> String {
     let of = |kind: &str| reference.strip_prefix(kind);
-    of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference)
+    let request = of("refs/pull/").and_then(|rest| {
+        let number = rest.strip_suffix("/head").or_else(|| rest.strip_suffix("/merge"))?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("#{number}"))
+    });
+    let named = || of("refs/heads/").or_else(|| of("refs/tags/")).unwrap_or(reference).to_owned();
+    request.unwrap_or_else(named)
+}
+
+#[test]
+fn references_are_told_by_what_people_call_them() {
+    for (reference, told) in [
+        ("refs/heads/main", "main"),
+        ("refs/tags/v1", "v1"),
+        ("refs/pull/7/head", "#7"),
+        ("refs/pull/7/merge", "#7"),
+        ("refs/pull/x/head", "refs/pull/x/head"),
+        ("", ""),
+    ] {
+        assert_eq!(short(reference), told);
+    }
 }
 
 /// What can be read of a log.

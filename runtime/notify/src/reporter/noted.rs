@@ -1,9 +1,11 @@
 //! What is noted on a build of who was told what: the annotation `brigantine.dev/notified`.
 //!
 //! ```json
-//! {"slack": {"told": "failed"}, "checks": {"told": "started", "handle": {"id": 7}},
-//!  "mail": {"failed": "started", "error": "the variable SMTP_URL is not set"}}
+//! {"mail": {"lost": "started", "error": "the variable SMTP_URL is not set"},
+//!  "checks": {"told": "started", "handle": {"id": 7}}, "slack": {"collected": "failed"}}
 //! ```
+//!
+//! What went wrong comes first: `kubectl describe` shows the beginning only.
 
 use std::collections::BTreeMap;
 
@@ -27,15 +29,21 @@ pub(super) struct Notes(BTreeMap<String, Noted>);
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(super) struct Noted {
-    /// The last that was told.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    told: Option<Moment>,
     /// The last that could not be told, and was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<Moment>,
+    lost: Option<Moment>,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The last that was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Moment>,
+    /// The last that is told with others, when their window ends, by the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collected: Option<Moment>,
+    /// How the build ended, of which there is nothing to tell this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nothing: Option<Moment>,
     /// What names the message at its sink.
     #[serde(skip_serializing_if = "Option::is_none")]
     handle: Option<Value>,
@@ -61,7 +69,13 @@ impl Notes {
         for noted in kept.values_mut() {
             noted.handle.take_if(|handle| handle.to_string().len() > HANDLE);
         }
-        serde_json::to_string(&kept).unwrap_or_default()
+        let (lost, told): (Vec<_>, Vec<_>) =
+            kept.iter().partition(|(_, noted)| noted.error.is_some());
+        let each = lost.into_iter().chain(told).map(|(name, noted)| {
+            let noted = serde_json::to_string(noted).unwrap_or_default();
+            format!("{}:{noted}", Value::from(name.as_str()))
+        });
+        format!("{{{}}}", each.collect::<Vec<_>>().join(","))
     }
 }
 
@@ -71,7 +85,7 @@ impl Noted {
         let past = |noted: Option<Moment>| {
             noted.is_some_and(|noted| noted != Moment::Started || moment == Moment::Started)
         };
-        past(self.told) || past(self.failed)
+        [self.told, self.lost, self.collected, self.nothing].into_iter().any(past)
     }
 
     pub(super) fn has_told(&self, moment: Moment) -> bool {
@@ -84,10 +98,23 @@ impl Noted {
 
     /// Something was told; a message without a handle of its own leaves the one before.
     pub(super) fn tell(&mut self, moment: Moment, handle: Option<Value>) {
-        self.told = Some(moment);
-        self.failed = None;
-        self.error = None;
+        *self = Noted { told: Some(moment), handle: self.handle.take(), ..Noted::default() };
         self.keep(handle);
+    }
+
+    /// Something is told with others.
+    pub(super) fn collect(&mut self, moment: Moment) {
+        self.collected = Some(moment);
+    }
+
+    /// What is told with others, and may have been by now.
+    pub(super) fn collected(&self) -> Option<Moment> {
+        self.collected
+    }
+
+    /// Of this there is nothing to tell.
+    pub(super) fn pass(&mut self, moment: Moment) {
+        self.nothing = Some(moment);
     }
 
     pub(super) fn keep(&mut self, handle: Option<Value>) {
@@ -101,7 +128,7 @@ impl Noted {
 
     /// Something could not be told.
     pub(super) fn give_up(&mut self, moment: Moment, error: &str) {
-        self.failed = Some(moment);
+        self.lost = Some(moment);
         self.error = Some(error.chars().take(ERROR).collect());
     }
 }
@@ -116,14 +143,16 @@ fn what_was_told_is_past_and_what_comes_is_not() {
     assert!(noted.is_past(Moment::Failed) && noted.is_past(Moment::Cancelled));
     let mut notes = Notes::default();
     notes.change("slack", |each| *each = noted.clone());
+    notes.change("a-checks", |each| each.tell(Moment::Failed, None));
     let text = notes.text();
+    assert!(
+        text.ends_with(r#","told":"started","handle":7},"a-checks":{"told":"failed"}}"#),
+        "{text}"
+    );
     let read = Notes::of(&[(annotation::NOTIFIED.to_owned(), text.clone())].into());
     assert_eq!(read.get("slack"), noted);
     assert_eq!(read.get("other"), Noted::default());
-    assert!(
-        text.starts_with(r#"{"slack":{"told":"started","failed":"failed","error":"üü"#),
-        "{text}"
-    );
+    assert!(text.starts_with(r#"{"slack":{"lost":"failed","error":"üü"#), "{text}");
 }
 
 #[test]

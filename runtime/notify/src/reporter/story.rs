@@ -9,11 +9,17 @@ use runtime::project::{Moment, Project};
 use serde_json::json;
 
 use super::ReportOptions;
-use crate::{BuildReport, JobReport};
+use crate::{BuildReport, JobReport, text};
 
 /// What is written otherwise in an address.
 const ODD: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// How much of the logs of jobs is kept, in bytes: the first that failed keep theirs.
+const LOGS: usize = 256 << 10;
+
+/// What is kept of the reason of a job, in bytes.
+const REASON: usize = 2048;
 
 /// A text as a part of an address.
 pub(super) fn in_address(text: &str) -> String {
@@ -70,12 +76,21 @@ pub(super) fn made(
 pub(super) fn ended(
     story: &mut BuildReport,
     end: &JobEnd,
-    started: Option<Timestamp>,
-    finished: Option<Timestamp>,
+    (started, finished): (Option<Timestamp>, Option<Timestamp>),
+    exit_code: Option<i32>,
     log: String,
 ) -> JobReport {
+    let others = story.jobs.iter().filter(|job| job.name != end.name);
+    let has_room =
+        log.is_empty() || others.map(|job| job.log.len()).sum::<usize>() + log.len() <= LOGS;
+    let log = if has_room { log } else { String::new() };
     let job = job(story, &end.name);
     finish(job, end);
+    if let Some(code) = exit_code
+        && job.reason.as_ref() == Some(&not_completed(&job.pod))
+    {
+        job.reason = Some(format!("exit code {code}"));
+    }
     job.started = started.or(job.started);
     job.finished = finished.or(job.finished);
     job.log = log;
@@ -84,19 +99,33 @@ pub(super) fn ended(
 
 /// The build has ended.
 pub(super) fn end(story: &mut BuildReport, outcome: &Outcome) {
+    story.reason.clone_from(&outcome.reason);
     for end in &outcome.jobs {
-        finish(job(story, &end.name), end);
+        let job = job(story, &end.name);
+        let known = job.reason.take().filter(|_| has_ended(job));
+        finish(job, end);
+        // What is known of it beside its pod's words says more.
+        job.reason = job.reason.take().map(|reason| known.unwrap_or(reason));
+    }
+    for job in &story.jobs {
+        if let (Some(all), Some(own)) = (&mut story.reason, &job.reason)
+            && own.starts_with("exit code ")
+        {
+            *all = all.replace(&not_completed(&job.pod), own);
+        }
     }
     for job in story.jobs.iter_mut().filter(|job| !has_ended(job)) {
         job.phase = Phase::Cancelled.name().to_owned();
     }
     story.moment = moment(outcome.phase);
     story.phase = outcome.phase.name().to_owned();
-    story.reason.clone_from(&outcome.reason);
     story.summary.clone_from(&outcome.summary);
     story.started = Some(outcome.started);
     story.finished = Some(outcome.finished);
-    story.log.clone_from(&outcome.log);
+    // The worker's own lines say nothing of what the script did.
+    let lines = outcome.log.lines();
+    let own = lines.filter(|line| !line.starts_with("[brigade]") && !line.starts_with("[brigade:"));
+    story.log = own.flat_map(|line| [line, "\n"]).collect();
 }
 
 /// What has happened to a build that is in this phase.
@@ -121,11 +150,16 @@ fn finish(job: &mut JobReport, end: &JobEnd) {
     job.pod.clone_from(&end.pod);
     let (phase, reason) = match &end.result {
         JobResult::Succeeded => (Phase::Succeeded, None),
-        JobResult::Failed(reason) => (Phase::Failed, Some(reason.clone())),
+        JobResult::Failed(reason) => (Phase::Failed, Some(text::cut_bytes(reason, REASON))),
         JobResult::Left => (Phase::Cancelled, None),
     };
     job.phase = phase.name().to_owned();
     job.reason = reason;
+}
+
+/// What Brigade's scripts are told of a job that failed by itself, whatever it said.
+fn not_completed(pod: &str) -> String {
+    format!("Pod {pod} failed to run to completion")
 }
 
 fn has_ended(job: &JobReport) -> bool {

@@ -130,7 +130,7 @@ async fn a_burst_of_builds_is_a_few_messages_and_every_build_is_in_one() {
                 let mut reporter = world.reporter(&build);
                 reporter.desk.hub().close(&outcome(phase), false);
                 // Until all is sent or collected: who waits for the window's end goes on to wait.
-                while world.noted(&build).await["slack"]["told"].is_null() {
+                while world.noted(&build).await["slack"].is_null() {
                     let rest = Duration::from_millis(20);
                     let _waits = tokio::time::timeout(rest, reporter.lanes.join_next()).await;
                 }
@@ -202,7 +202,13 @@ async fn a_failed_build_is_red_in_slack_with_no_line_of_script() {
     listener.tell(Report::Heard);
     listener.tell(Report::Made { name: end.name.clone(), pod: end.pod.clone() });
     let log = "the test is red".to_owned();
-    listener.tell(Report::Ended { end: end.clone(), started: None, finished: None, log });
+    listener.tell(Report::Ended {
+        end: end.clone(),
+        started: None,
+        finished: None,
+        exit_code: Some(1),
+        log,
+    });
     let failed = Outcome { jobs: vec![end], ..outcome(Phase::Failed) };
     reporter.end(&failed).await;
     let texts = world.texts();
@@ -246,7 +252,7 @@ async fn one_that_refuses_keeps_no_other_from_being_told_and_shows_no_secret() {
     for (name, error) in
         [("refuser", "invalid_token"), ("none", "SLACK_WEBHOOK"), ("webhook", "attempt")]
     {
-        assert_eq!(noted[name]["failed"], "failed", "{noted:?}");
+        assert_eq!(noted[name]["lost"], "failed", "{noted:?}");
         assert!(noted[name]["error"].as_str().unwrap().contains(error), "{noted:?}");
     }
     let shown = format!("{noted:?} {}", world.printed.lock().unwrap().join("\n"));
@@ -275,7 +281,13 @@ async fn github_is_told_of_every_job_and_of_the_end_of_its_log() {
         let log = if number == 19 { "assertion failed: red\n" } else { "" };
         let (end, log) = (end.clone(), log.to_owned());
         jobs.push(end.clone());
-        listener.tell(Report::Ended { end, started: None, finished: None, log });
+        listener.tell(Report::Ended {
+            end,
+            started: None,
+            finished: None,
+            exit_code: Some(1),
+            log,
+        });
     }
     reporter.end(&Outcome { jobs, ..outcome(Phase::Failed) }).await;
     let taken = world.taken.lock().unwrap().clone();
@@ -296,4 +308,118 @@ async fn github_is_told_of_every_job_and_of_the_end_of_its_log() {
     let again = world.cluster.build("default", build.id).await.unwrap().unwrap();
     world.reporter(&again).end(&outcome(Phase::Failed)).await;
     assert_eq!(world.taken.lock().unwrap().len(), written, "{message}");
+}
+
+#[tokio::test]
+async fn one_whose_secret_is_missing_is_noted_and_the_others_are_told() {
+    let mut world = World::new(
+        "[{kind: slack, name: whole, settings: {SLACK_WEBHOOK: '<url>'}}, {kind: slack, name: broken, settings: {SLACK_WEBHOOK: '<url>'}}]",
+    )
+    .await;
+    let mut secret = world.project.secret();
+    let data = secret.data.as_mut().unwrap();
+    let mut list: Value = serde_json::from_slice(&data["notifiers"].0).unwrap();
+    list[1]["settings"]["SLACK_WEBHOOK"] = json!({"secret": "GONE"});
+    data.get_mut("notifiers").unwrap().0 = list.to_string().into_bytes();
+    world.project = Project::from_secret(&secret).unwrap();
+    let build = world.build(1).await;
+    world.reporter(&build).end(&outcome(Phase::Failed)).await;
+    let noted = world.noted(&build).await;
+    assert_eq!(noted["whole"], json!({"told": "failed"}));
+    assert_eq!(noted["broken"]["lost"], "failed");
+    let error = noted["broken"]["error"].as_str().unwrap();
+    assert!(error.contains("wants the secret \"GONE\", which there is not"), "{error}");
+    assert_eq!(world.texts().len(), 1);
+}
+
+#[tokio::test]
+async fn who_wants_to_hear_of_recoveries_alone_is_done_with_a_build_that_is_none() {
+    let world = World::new("[{kind: slack, settings: {SLACK_WEBHOOK: '<url>'}}]").await;
+    let build = world.build(1).await;
+    let reporter = world.reporter(&build);
+    assert!(reporter.is_behind(&outcome(Phase::Succeeded)));
+    reporter.end(&outcome(Phase::Succeeded)).await;
+    assert_eq!(world.noted(&build).await, json!({"slack": {"nothing": "succeeded"}}));
+    let again = world.cluster.build("default", build.id).await.unwrap().unwrap();
+    assert!(!world.reporter(&again).is_behind(&outcome(Phase::Succeeded)));
+    assert_eq!(world.texts(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_it_would_tell_and_notes_nothing() {
+    let mut world = World::new("[{kind: slack, settings: {SLACK_WEBHOOK: '<url>'}}]").await;
+    let dry = OutboxOptions { dry_run: true, ..world.outbox.options().clone() };
+    world.outbox = Outbox::new(dry);
+    let build = world.build(1).await;
+    world.reporter(&build).end(&outcome(Phase::Failed)).await;
+    let printed = world.printed.lock().unwrap().join("\n");
+    assert!(printed.contains("slack: would be told that the build has failed"), "{printed}");
+    assert!(printed.contains("acme/demo: push of main has failed"), "{printed}");
+    assert!(!printed.contains("/services/T0"), "{printed}");
+    assert_eq!(world.noted(&build).await, json!({}));
+    assert_eq!(world.cluster.collections("default").await.unwrap(), []);
+    assert_eq!((world.texts().len(), world.outbox.withheld().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_collected_is_called_told_when_it_is() {
+    let world = World::new(
+        "[{kind: slack, on: [failed], most: 1, window: 600, settings: {SLACK_WEBHOOK: '<url>'}}]",
+    )
+    .await;
+    world.reporter(&world.build(1).await).end(&outcome(Phase::Failed)).await;
+    // Who does not wait for the window's end leaves it to others.
+    let build = world.build(2).await;
+    let mut options = ReportOptions { waits: false, ..ReportOptions::default() };
+    options.budget = Duration::from_secs(60);
+    let output: Output = Arc::new(|_line| {});
+    let outbox = &world.outbox;
+    let reporter =
+        Reporter::new(&world.cluster, &world.project, &build, outbox, &options, output).unwrap();
+    reporter.end(&outcome(Phase::Failed)).await;
+    assert_eq!(world.noted(&build).await, json!({"slack": {"collected": "failed"}}));
+    assert_eq!(world.texts().len(), 1);
+    let kept = world.cluster.collection(&world.project, "slack").await.unwrap().text;
+    assert!(kept.contains("push of main has failed (c0ffee0): it is"), "{kept}");
+}
+
+#[test]
+fn a_build_of_many_failed_jobs_is_told_of_within_bounds() {
+    let (project, _) = values::read("project: acme/demo", "default").unwrap();
+    let build = Build::new(&project, Event::new("test", "push", ""), Timestamp::now());
+    let mut story = story::begin(&project, &build, &ReportOptions::default());
+    let mut jobs = Vec::new();
+    for number in 0..200 {
+        let pod = format!("job-{number}-x");
+        let result = JobResult::Failed(format!("Pod {pod} failed to run to completion"));
+        let end = JobEnd { name: format!("job-{number}"), pod, result };
+        story::ended(&mut story, &end, (None, None), Some(3), "x".repeat(16 << 10));
+        jobs.push(end);
+    }
+    let reason = Some("job job-7: Pod job-7-x failed to run to completion".to_owned());
+    let log = "[brigade] worker\nown\n[brigade:k8s] pod\n".to_owned();
+    story::end(&mut story, &Outcome { jobs, reason, log, ..outcome(Phase::Failed) });
+    let logs: Vec<usize> = story.jobs.iter().map(|job| job.log.len()).collect();
+    assert_eq!(logs.iter().sum::<usize>(), 256 << 10);
+    assert!(logs[..16].iter().all(|length| *length == 16 << 10), "{logs:?}");
+    assert_eq!(story.jobs[150].reason.as_deref(), Some("exit code 3"));
+    assert_eq!(story.reason.as_deref(), Some("job job-7: exit code 3"));
+    assert_eq!(story.log, "own\n");
+    let (project, _) = values::read(
+        "project: acme/demo\nnotifiers: [{kind: webhook, settings: {WEBHOOK_URL: x}}]",
+        "default",
+    )
+    .unwrap();
+    let event = words::of_build(&project.notifiers.all()[0], &story).event.unwrap();
+    let data = event["data"].to_string();
+    assert!(data.len() < (64 << 10) + 200 * 150, "{}", data.len());
+    assert_eq!(event["data"]["jobs"].as_array().unwrap().len(), 200);
+}
+
+#[test]
+fn what_may_be_a_secret_is_not_shown_of_an_outbox() {
+    let relay = "https://user:hidden@relay.example/hidden".parse().ok();
+    let options = OutboxOptions { relay, ..OutboxOptions::default() };
+    let shown = format!("{options:?} {:?}", Outbox::new(options.clone()));
+    assert!(shown.contains("relay.example") && !shown.contains("hidden"), "{shown}");
 }

@@ -210,6 +210,11 @@ impl Batch {
         let mut line = String::new();
         if shown.count() < LINES {
             line.clone_from(&notification.title);
+            let commit = notification.build.as_ref().map_or("", |build| build.commit.as_str());
+            let commit: String = commit.chars().take(7).collect();
+            if !commit.is_empty() {
+                line += &format!(" ({commit})");
+            }
             if is_bad && !notification.message.is_empty() {
                 line += ": ";
                 line += notification.message.lines().next().unwrap_or_default();

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::story::in_address;
 use crate::{BuildReport, JobReport, Notification, Tone, Variables, names};
 
+/// How much of an event are the logs and the reasons of jobs, in bytes.
+const LOGS: usize = 64 << 10;
+
 /// The settings of a notifier: its own, else the project's secrets of these names, and for GitHub
 /// what the project says of its repository.
 pub(super) fn variables(project: &Project, notifier: &Notifier) -> Variables {
@@ -33,7 +36,7 @@ pub(super) fn variables(project: &Project, notifier: &Notifier) -> Variables {
 
 /// What is told of a build.
 pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification {
-    let data = serde_json::to_value(story).unwrap_or_default();
+    let data = data(story);
     let title = notifier.title.as_ref().map(|template| template.render(&data));
     let message = notifier.message.as_ref().map(|template| template.render(&data));
     let time = story.finished.or(story.started);
@@ -55,6 +58,34 @@ pub(super) fn of_build(notifier: &Notifier, story: &BuildReport) -> Notification
         event: Some(event(&id, "build", story.moment.name(), story, &story.build, time, data)),
         time,
         id,
+    }
+}
+
+/// What is told of a build to programs, and to templates. The worst builds have the most to say, and
+/// who takes no events of that length would not be told of exactly those.
+fn data(story: &BuildReport) -> Value {
+    let mut data = serde_json::to_value(story).unwrap_or_default();
+    let mut left = LOGS;
+    for job in data["jobs"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        for key in ["log", "reason"] {
+            let length = job.get(key).and_then(Value::as_str).map_or(0, str::len);
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => drop(job.remove(key)),
+            }
+        }
+    }
+    data
+}
+
+/// What has happened, in a line for the log.
+pub(super) fn that(moment: Moment) -> &'static str {
+    match moment {
+        Moment::Started => "the build has started",
+        Moment::Succeeded => "the build has succeeded",
+        Moment::Failed => "the build has failed",
+        Moment::Recovered => "the build succeeds again",
+        Moment::Cancelled => "the build was cancelled",
     }
 }
 

@@ -1,10 +1,14 @@
 //! Tells who listens what happens in the build.
 
+use std::collections::VecDeque;
+
 use runtime::cluster::Cluster;
+use runtime::journal::End;
 
 use super::tasks::Happened;
 use super::{Life, READINGS, logs};
 use crate::mask::Mask;
+use crate::outcome::JobEnd;
 use crate::report::Report;
 
 /// How much of the log of a failed job is told.
@@ -15,9 +19,9 @@ const LOG: usize = 16 << 10;
 pub(super) struct Informing {
     heard: bool,
     /// The jobs that have failed, whose logs are still to be read.
-    failed: Vec<usize>,
-    /// How many logs are being read.
-    reading: usize,
+    failed: VecDeque<usize>,
+    /// Those whose logs are being read.
+    reading: Vec<usize>,
 }
 
 impl Life<'_> {
@@ -38,38 +42,49 @@ impl Life<'_> {
                 }),
                 // What is cancelled is being deleted.
                 Some(_) if !end.succeeded && end.ran && !self.cancel.is_on() => {
-                    self.informing.failed.push(id);
+                    self.informing.failed.push_back(id);
                 }
-                Some(ended) => listener.tell(Report::Ended {
-                    end: ended,
-                    started: end.started,
-                    finished: end.finished,
-                    log: String::new(),
-                }),
+                Some(ended) => listener.tell(told(ended, &end, String::new())),
             }
         }
-        while self.informing.reading < READINGS
-            && let Some(id) = self.informing.failed.pop()
+        while self.informing.reading.len() < READINGS
+            && let Some(id) = self.informing.failed.pop_front()
             && let Some(ended) = self.jobs.ended(id, |text| self.printer.masked(text))
         {
-            self.informing.reading += 1;
+            self.informing.reading.push(id);
             let end = self.jobs.end(id);
             let (mask, listener) = (self.printer.mask(), listener.clone());
             let (cluster, namespace) =
                 (self.context.cluster.clone(), self.context.build.namespace.clone());
             self.tasks.push(Box::pin(async move {
                 let log = tail(&cluster, &namespace, &ended.pod, &mask).await;
-                let (started, finished) = (end.started, end.finished);
-                listener.tell(Report::Ended { end: ended, started, finished, log });
-                Happened::Informed
+                listener.tell(told(ended, &end, log));
+                Happened::Informed(id)
             }));
         }
     }
 
     /// A failed job was told of, with its log.
-    pub(super) fn informed(&mut self) {
-        self.informing.reading -= 1;
+    pub(super) fn informed(&mut self, id: usize) {
+        self.informing.reading.retain(|reading| *reading != id);
     }
+
+    /// Tells of the failed jobs whose logs have not come.
+    pub(super) fn inform_without_logs(&mut self) {
+        let Some(listener) = self.context.options.listener.clone() else { return };
+        let reading = std::mem::take(&mut self.informing.reading);
+        let failed = std::mem::take(&mut self.informing.failed);
+        for id in reading.into_iter().chain(failed) {
+            if let Some(ended) = self.jobs.ended(id, |text| self.printer.masked(text)) {
+                listener.tell(told(ended, &self.jobs.end(id), String::new()));
+            }
+        }
+    }
+}
+
+fn told(ended: JobEnd, end: &End, log: String) -> Report {
+    let End { started, finished, exit_code, .. } = *end;
+    Report::Ended { end: ended, started, finished, exit_code, log }
 }
 
 /// The end of a job's log, without secrets; one that cannot be read is none.

@@ -41,7 +41,7 @@ pub(super) enum Happened {
     },
     MadeNoted(Result<usize, ClusterError>),
     /// Who listens was told of a failed job.
-    Informed,
+    Informed(usize),
     /// Something beside the build.
     Aside,
 }
@@ -98,7 +98,7 @@ impl Life<'_> {
                     Err(_refused) => self.made_noted = usize::MAX,
                 }
             }
-            Happened::Informed => self.informed(),
+            Happened::Informed(id) => self.informed(id),
             Happened::Aside => {}
         }
         Ok(())
@@ -206,13 +206,15 @@ impl Life<'_> {
         const LONGEST: Duration = Duration::from_secs(10);
         let rest = async {
             while let Some(happened) = self.tasks.next().await {
-                if matches!(happened, Happened::Informed) {
-                    self.informed();
+                if let Happened::Informed(id) = happened {
+                    self.informed(id);
                     self.inform();
                 }
             }
         };
         // What takes longer is left: nothing of the build depends on it.
-        let _late = tokio::time::timeout(LONGEST, rest).await;
+        if tokio::time::timeout(LONGEST, rest).await.is_err() {
+            self.inform_without_logs();
+        }
     }
 }

@@ -109,7 +109,8 @@ fn an_error_names_the_notifier_and_the_way_out_and_no_secret() {
         ("[{kind: slack, jobs: true}]", "has the key jobs, which only webhooks have"),
         ("[{kind: slack, window: 601}]", "may have a window of 1 to 600 seconds"),
         ("[{kind: slack, window: 0}]", "may have a window of 1 to 600 seconds"),
-        ("[{kind: slack, most: 0}]", "and 1 or more as most"),
+        ("[{kind: slack, most: 0}]", "and 1 to 1000 as most"),
+        ("[{kind: slack, most: 1001}]", "and 1 to 1000 as most"),
     ] {
         let said = project(notifiers).unwrap_err();
         assert!(said.contains(error), "{notifiers}: {said}");

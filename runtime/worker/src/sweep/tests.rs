@@ -10,7 +10,7 @@ use runtime::project::values;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::tests::sink::Sink;
+use crate::tests::sink::{Death, Sink};
 
 const NOW: Rules = Rules {
     age: None,
@@ -512,7 +512,7 @@ async fn who_has_not_been_told_how_a_build_ended_is_told_once() {
     let untold = world.started(&[ended[0], ended[1], (annotation::FINISHED, &finished)]).await;
     for (noted, finished) in [
         (r#"{"webhook": {"told": "failed"}}"#, &finished),
-        (r#"{"webhook": {"failed": "failed"}}"#, &finished),
+        (r#"{"webhook": {"lost": "failed"}}"#, &finished),
         ("nobody", &finished),
         ("{}", &long_ago),
     ] {
@@ -547,4 +547,27 @@ async fn a_build_whose_worker_may_still_tell_of_it_is_left_to_that() {
     world.started(&notes).await;
     world.sweep(&young).await;
     assert_eq!(sink.types(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_waits_is_started_before_anybody_is_told() {
+    let sink = Sink::new().await;
+    let world = World::new(&format!("{{maxBuilds: 1}}\n{}", sink.values(""))).await;
+    let (first, second) = (world.create().await, world.create().await);
+    world.sweep(&NOW).await;
+    assert_eq!(world.names::<Pod>().await, [first.name()]);
+    let finished = Timestamp::now().to_string();
+    let notes = [(annotation::PHASE, "Failed"), (annotation::FINISHED, finished.as_str())];
+    let notes = notes.map(|(name, note)| (name.to_owned(), note.to_owned()));
+    world.cluster.note("default", first.id, &notes.into()).await.unwrap();
+    world.cluster.delete_pod("default", &first.name()).await.unwrap();
+    // Who is told does not answer.
+    let silence = Death::new(0, false);
+    sink.die(Some(silence.clone()));
+    tokio::select! {
+        biased;
+        () = silence.came() => {}
+        report = world.sweep(&NOW) => panic!("{report:?}"),
+    }
+    assert_eq!(world.names::<Pod>().await, [second.name()]);
 }
