@@ -243,10 +243,10 @@ async fn a_dry_run_prints_what_would_be_sent() {
     }
     // Where nothing would be, it says why.
     let build = json!({"build": "b", "project": "a", "repository": "ocean/brig", "event": "push",
-        "provider": "github", "moment": "failed", "phase": "Failed"});
+        "provider": "gitlab", "moment": "failed", "phase": "Failed"});
     let json = json!({"build": build}).to_string();
     let notified = told(&["github", "--dry-run"], &[("NOTIFICATION", &json)]).await;
-    assert_eq!(notified.said, ["told GitHub nothing: it is of no commit"]);
+    assert_eq!(notified.said, ["told GitHub nothing: its repository is not on GitHub"]);
 }
 
 #[tokio::test]
