@@ -73,6 +73,8 @@ impl Folder {
             ));
         }
         let values = folder.join(file.file_name().unwrap_or_default());
+        let notifiers = project.notifiers.all().iter();
+        warnings.extend(notifiers.flat_map(notify::reporter::unknown_settings));
         Ok(Folder { path: folder, values, project, warnings })
     }
 

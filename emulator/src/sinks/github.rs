@@ -268,8 +268,12 @@ fn check(
     let sha: String = text(&check, "/head_sha").chars().take(7).collect();
     let log = text(body, "/output/text");
     let log = if log.is_empty() { "" } else { ", with a log" };
+    let notes = match body.pointer("/output/annotations").and_then(Value::as_array) {
+        Some(notes) if !notes.is_empty() => format!(", with {} annotations", notes.len()),
+        _ => String::new(),
+    };
     let said = format!(
-        "{repository}@{sha} check {}: {stands}, {}{log}",
+        "{repository}@{sha} check {}: {stands}, {}{log}{notes}",
         text(&check, "/name"),
         text(&check, "/output/title"),
     );
