@@ -32,6 +32,7 @@ secrets:
   TEAMS_WEBHOOK: https://ocean.webhook.office.example/aye
   WEBHOOK_URL: https://ocean.example/events
 kubernetes: {eventFilters: [{action: accept}]}
+notifiers: [{kind: github, on: []}]
 slack: {signingSecret: aye aye}
 ";
 
