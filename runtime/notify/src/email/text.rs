@@ -29,20 +29,27 @@ pub(super) struct Said {
 }
 
 pub(super) fn said(notification: &Notification) -> Said {
-    let message = &notification.message;
-    let message = &message[..message.floor_char_boundary(16 * MESSAGE)];
-    let title = match short(&notification.title, 200) {
-        title if title.is_empty() => "Brigantine".to_owned(),
-        title => title,
-    };
-    let fields = notification.fields.iter().take(FIELDS.0);
     let report = notification.build.as_deref();
+    // What is not said is said of the build.
+    let message = match report {
+        Some(report) if notification.message.trim().is_empty() => report.words(),
+        _ => &notification.message,
+    };
+    let message = &message[..message.floor_char_boundary(16 * MESSAGE)];
+    let title = match (short(&notification.title, 200), report) {
+        (title, Some(report)) if title.is_empty() => short(&report.headline(), 200),
+        (title, None) if title.is_empty() => "Brigantine".to_owned(),
+        (title, _) => title,
+    };
+    let of_build = report.filter(|_| notification.fields.is_empty()).map(|report| report.values());
+    let fields = notification.fields.iter().chain(of_build.iter().flatten()).take(FIELDS.0);
     let jobs = report.iter().flat_map(|report| &report.jobs);
     let logs = jobs.map(|job| (job.name.as_str(), job.log.as_str()));
     let script = report
         .filter(|_| notification.tone == Tone::Bad)
         .map(|report| ("The script", report.log.as_str()));
     let logs = logs.chain(script).filter(|(_, log)| !log.trim().is_empty());
+    let url = notification.url.as_ref().or(report.and_then(|report| report.url.as_ref()));
     let is_web = |url: &&String| {
         url.len() <= URL && (url.starts_with("https://") || url.starts_with("http://"))
     };
@@ -53,7 +60,7 @@ pub(super) fn said(notification: &Notification) -> Said {
             .map(|field| (short(&field.name, 100), short(&field.value, FIELDS.1)))
             .collect(),
         logs: logs.take(LOGS.0).map(|(name, log)| (short(name, 200), end(log))).collect(),
-        url: notification.url.as_ref().filter(is_web).map(|url| short(url, URL)),
+        url: url.filter(is_web).map(|url| short(url, URL)),
         color: color(notification),
     }
 }
@@ -139,4 +146,24 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[test]
+fn what_is_not_said_is_said_of_the_build() {
+    let bare = crate::sample::failed();
+    let text = said(&bare).plain();
+    for words in ["acme/app: push of main has failed", "exit code 2", "Event: push", "Ref: main"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(text.contains("https://ci.example/builds/"), "{text}");
+    let field = crate::Field { name: "Crew".to_owned(), value: "Ada".to_owned() };
+    let own = Notification {
+        title: "Ahoy".to_owned(),
+        message: "all hands".to_owned(),
+        fields: vec![field],
+        ..bare
+    };
+    let text = said(&own).plain();
+    assert!(text.starts_with("Ahoy\n\nall hands\n\nCrew: Ada\n"), "{text}");
+    assert!(!text.contains("Event: push"), "{text}");
 }
