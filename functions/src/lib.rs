@@ -6,6 +6,7 @@ use axum::{Router, middleware};
 
 pub use crate::app::{App, Tasks, Workers};
 pub use crate::builds::resume;
+pub use crate::program::play;
 use crate::rejection::Rejection;
 use runtime::project::NotifierKind;
 
@@ -20,6 +21,7 @@ mod filter;
 mod host;
 mod lenient;
 mod notifiers;
+mod program;
 mod proof;
 mod receivers;
 mod rejection;

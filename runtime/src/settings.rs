@@ -12,9 +12,15 @@ use secrecy::SecretString;
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
+pub use cluster::ClusterSettings;
+pub use host::HostSettings;
 pub use notify::{NoticeSettings, NotifySettings};
+pub use telemetry::TelemetrySettings;
 
+mod cluster;
+mod host;
 mod notify;
+mod telemetry;
 
 /// The longest span of time that a setting may be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -51,6 +57,8 @@ pub struct Settings {
     /// `CHECK_SUITE_ON_PR`: asks GitHub for a check suite of the App when a pull request is opened
     /// or its commits change, which only pushes have by themselves. Default: true.
     pub check_suite_on_pr: bool,
+    /// Which cluster is spoken to, and as whom.
+    pub cluster: ClusterSettings,
     /// `COMMENT_COMMAND`: what the comment or the review of a trusted author must begin with to run a
     /// pull request from GitHub that would not be built without it, such as `/brig`. Default: none,
     /// since in Brigade any does.
@@ -73,6 +81,8 @@ pub struct Settings {
     /// `GITHUB_TWO_BUILDS`: makes two builds of an event with an action, `<event>` and
     /// `<event>:<action>`, as Brigade does, instead of one that fires both names. Default: false.
     pub github_two_builds: bool,
+    /// Where requests come from.
+    pub host: HostSettings,
     /// `INLINE`: `never` sends every build through a worker pod. Default: `auto`.
     pub inline: Inline,
     /// `JOB_SERVICE_ACCOUNT`, Brigade's `BRIGADE_JOB_SERVICE_ACCOUNT`: the service account of jobs
@@ -112,6 +122,8 @@ pub struct Settings {
     /// `SLACK_BUDGET`: how long a request of Slack's may take, in seconds. Default: 2.5, since Slack
     /// gives up after 3.
     pub slack_budget: Duration,
+    /// What the program says of itself, beside its log.
+    pub telemetry: TelemetrySettings,
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
     /// Default: `ghcr.io/brigantine/worker:latest`.
     pub worker_image: String,
@@ -444,6 +456,7 @@ impl Settings {
                 "CHECK_SUITE_ON_PR",
                 get("CHECK_SUITE_ON_PR").or_else(|| Some("true".to_owned())),
             )?,
+            cluster: ClusterSettings::read(get)?,
             comment_command: get("COMMENT_COMMAND").map(|command| command.trim().to_owned()),
             default_shared_secret: get("DEFAULT_SHARED_SECRET").unwrap_or_default().into(),
             events: list(&either(["EVENTS", "BRIGADE_EVENTS"], "*")),
@@ -451,6 +464,7 @@ impl Settings {
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             github_hosts: list(&get("GITHUB_HOSTS").unwrap_or_default().to_ascii_lowercase()),
             github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
+            host: HostSettings::read(get)?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
                 Some("never") => Inline::Never,
@@ -497,6 +511,7 @@ impl Settings {
             })?,
             notify: NotifySettings::read(get)?,
             slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
+            telemetry: TelemetrySettings::read(get)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
                 "ghcr.io/brigantine/worker:latest",

@@ -10,6 +10,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use std::net::SocketAddr;
+
 use super::*;
 
 /// A server, whose `/slow` answers when it is told to.

@@ -1,0 +1,1 @@
+//! Azure Functions with a custom handler.

@@ -1,0 +1,1 @@
+//! AWS Lambda: its Runtime API, and what stands in front of it.
