@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
-pub use cluster::ClusterSettings;
+pub use cluster::{AwsSettings, AzureSettings, ClusterSettings, GoogleSettings};
 pub use host::HostSettings;
 pub use notify::{NoticeSettings, NotifySettings};
 pub use telemetry::TelemetrySettings;
