@@ -13,7 +13,7 @@ use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
 pub use cluster::{AwsSettings, AzureSettings, ClusterSettings, GoogleSettings};
-pub use host::HostSettings;
+pub use host::{HostSettings, LambdaSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use telemetry::TelemetrySettings;
 
