@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use pipeline::script::{Fetcher, Repository};
 use runtime::cluster::Cluster;
 use runtime::serve::{self, Host};
@@ -14,10 +14,20 @@ use runtime::telemetry;
 
 use crate::{App, Function, Workers, router};
 
-/// Receives webhooks and makes builds of them, in the cluster that the kubeconfig names.
+mod check;
+
+/// Receives webhooks and makes builds of them, in the cluster that the settings name
 #[derive(Parser)]
 #[command(name = "functions", version, after_long_help = HELP)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(check::Arguments),
+}
 
 const HELP: &str = "\
 Everything is set by environment variables, because that is what every host has:
@@ -25,7 +35,9 @@ Everything is set by environment variables, because that is what every host has:
   FUNCTIONS                 which functions to serve: github,registry (default: all)
   NAMESPACE                 where the projects are (default: default)
   HOST, PORT                where to serve (default: 0.0.0.0 and 8080)
-  KUBECONFIG                the cluster; without it the one that this program runs in
+  KUBECONFIG_TEXT, KUBECONFIG, KUBE_CONTEXT, EKS_CLUSTER, AKS_CLUSTER, GKE_CLUSTER
+                            the cluster; without them the one that this program runs in
+  CHECK_TOKEN               serves what `functions check` says at /healthz/cluster, to its bearer
   DEFAULT_SHARED_SECRET     proves GitHub webhooks of projects that have no sharedSecret
   ALLOWED_AUTHORS           whose pull requests from forks are built
                             (default: COLLABORATOR,OWNER,MEMBER)
@@ -75,10 +87,13 @@ pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     })
 }
 
-async fn begin(Arguments {}: Arguments) -> Result<ExitCode> {
+async fn begin(Arguments { command }: Arguments) -> Result<ExitCode> {
     let settings = Settings::from_environment()?;
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
+    if let Some(Command::Check(arguments)) = command {
+        return check::run(&arguments, &settings).await;
+    }
     let which = functions(&settings.functions)?;
     let cluster = Cluster::connect(&settings.cluster, &settings.namespace)?;
     let repository = if settings.script_fetch_budget.is_zero() {
