@@ -122,6 +122,8 @@ pub struct Settings {
     /// `SLACK_BUDGET`: how long a request of Slack's may take, in seconds. Default: 2.5, since Slack
     /// gives up after 3.
     pub slack_budget: Duration,
+    /// What is kept by the pods that a timer has sweep.
+    pub sweep: SweepSettings,
     /// What the program says of itself, beside its log.
     pub telemetry: TelemetrySettings,
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
@@ -511,6 +513,7 @@ impl Settings {
             })?,
             notify: NotifySettings::read(get)?,
             slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
+            sweep: SweepSettings::read(get)?,
             telemetry: TelemetrySettings::read(get)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
