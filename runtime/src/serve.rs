@@ -3,28 +3,36 @@
 //! The router is the same everywhere; a host is a way for requests to reach it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use axum::Router;
-use tokio::net::TcpListener;
 
-use crate::settings::Settings;
+use crate::settings::{AzureSettings, PlainSettings, Settings};
 
 pub use plain::http;
 
+mod azure;
 mod plain;
 
 /// Where requests come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Host {
-    /// Plain HTTP/1.1 on an address: a container, Knative, a laptop.
-    Http(SocketAddr),
+    /// Azure Functions, whose host speaks to its custom handler on this machine.
+    Azure(AzureSettings),
+    /// HTTP on an address or a socket: a container, Knative, a laptop.
+    Plain(PlainSettings),
 }
+
+/// The host's own name of the request, for the log. Nothing proves it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invocation(pub String);
 
 impl Host {
     /// The host that the settings tell of.
     pub fn detect(settings: &Settings) -> Host {
-        Host::Http(settings.listen)
+        match &settings.host.azure {
+            Some(azure) => Host::Azure(azure.clone()),
+            None => Host::Plain(settings.host.plain.clone()),
+        }
     }
 }
 
@@ -35,12 +43,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     match host {
-        Host::Http(address) => {
-            let listener = TcpListener::bind(address).await?;
-            tracing::info!(server.address = %listener.local_addr()?, "serving plain HTTP");
-            http(router, listener, shutdown).await;
-            Ok(())
-        }
+        Host::Azure(settings) => azure::serve(router, &settings, shutdown).await,
+        Host::Plain(settings) => plain::serve(router, &settings, shutdown).await,
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! A setting that is not understood stops the program with an error that names its variable.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
 pub use cluster::ClusterSettings;
-pub use host::HostSettings;
+pub use host::{AzureSettings, HostSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use telemetry::TelemetrySettings;
 
@@ -95,8 +94,6 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `NAMESPACE`, Brigade's `BRIGADE_NAMESPACE`: where the projects are. Default: `default`.
     pub namespace: String,
-    /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
-    pub listen: SocketAddr,
     /// How notifiers are told.
     pub notify: NotifySettings,
     /// `NPM_REGISTRY`: where workers fetch the packages of scripts, the URL of a registry that
@@ -464,7 +461,7 @@ impl Settings {
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             github_hosts: list(&get("GITHUB_HOSTS").unwrap_or_default().to_ascii_lowercase()),
             github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
-            host: HostSettings::read(get)?,
+            host: HostSettings::read(&variable)?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
                 Some("never") => Inline::Never,
@@ -481,20 +478,6 @@ impl Settings {
                 Some(_) => return Err(wrong("LOG_FORMAT", "json or text")),
             },
             namespace: either(["NAMESPACE", "BRIGADE_NAMESPACE"], "default"),
-            listen: SocketAddr::new(
-                match get("HOST") {
-                    None => Ipv4Addr::UNSPECIFIED.into(),
-                    Some(host) => host.parse::<IpAddr>().map_err(|_unparsed| {
-                        wrong("HOST", "an IP address of this machine, such as 127.0.0.1")
-                    })?,
-                },
-                match get("PORT") {
-                    None => 8080,
-                    Some(port) => port
-                        .parse()
-                        .map_err(|_unparsed| wrong("PORT", "a port number from 0 to 65535"))?,
-                },
-            ),
             npm_registry: get("NPM_REGISTRY")
                 .unwrap_or_else(|| "https://registry.npmjs.org".to_owned()),
             package_cache: get("PACKAGE_CACHE")
@@ -745,5 +728,5 @@ fn an_empty_environment_is_closed() {
     let settings = Settings::default();
     assert!(!settings.registry_allow_unsigned && !settings.github_allow_sha1);
     assert!(settings.github_hosts.is_empty());
-    assert_eq!(settings.listen.port(), 8080);
+    assert_eq!(settings.host.plain.listen.port(), 8080);
 }
