@@ -66,7 +66,13 @@ Try it, with a project `ocean/brig` in the cluster whose sharedSecret is in $SEC
 pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let arguments = Arguments::parse_from(given);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(begin(arguments))
+    runtime.block_on(async {
+        let ended = begin(arguments).await;
+        if let Err(error) = &ended {
+            serve::failed(&format!("{error:#}")).await;
+        }
+        ended
+    })
 }
 
 async fn begin(Arguments {}: Arguments) -> Result<ExitCode> {

@@ -12,7 +12,7 @@ use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
 pub use cluster::ClusterSettings;
-pub use host::{AzureSettings, HostSettings, PlainSettings};
+pub use host::{AzureSettings, HostSettings, LambdaSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use telemetry::TelemetrySettings;
 

@@ -98,8 +98,8 @@ pub(super) async fn serve(
         _ => None,
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let (listener, _bound) = if settings.listen_fds > 0 {
-        let listener = systemd::listener()?;
+    let handed = if settings.listen_fds > 0 { systemd::listener()? } else { None };
+    let (listener, _bound) = if let Some(listener) = handed {
         tracing::info!(server.scheme = scheme, "serving the socket that systemd has handed over");
         (listener, None)
     } else if let Some(path) = &settings.unix_socket {

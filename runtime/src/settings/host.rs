@@ -8,13 +8,21 @@ use secrecy::SecretString;
 
 use super::{SettingsError, seconds, wrong};
 
+#[cfg(test)]
+mod tests;
+
 /// What the environment says of the host that the program is on.
 #[derive(Clone, Debug)]
 pub struct HostSettings {
     /// What Azure Functions says of itself, where the program is its custom handler.
     pub azure: Option<AzureSettings>,
+    /// AWS Lambda, if that is the host.
+    pub lambda: Option<LambdaSettings>,
     /// How plain HTTP is served.
     pub plain: PlainSettings,
+    /// `SWEEPER_SERVICE_ACCOUNT`: the service account of the pods that a timer of the host has sweep,
+    /// as `worker sweep` does. Default: `brigantine-sweeper`.
+    pub sweeper_service_account: String,
 }
 
 /// What Azure Functions tells its custom handler.
@@ -41,6 +49,19 @@ pub struct AzureSettings {
     /// list of `<function>=<path>`, with the token in the path where the path needs one:
     /// `acr=/eventgrid/{project}/{token}`. Default: nowhere.
     pub triggers: Vec<(String, SecretString)>,
+}
+
+/// What the environment says on AWS Lambda.
+#[derive(Clone, Debug)]
+pub struct LambdaSettings {
+    /// `AWS_LAMBDA_RUNTIME_API`: where invocations are fetched from, `host:port`; Lambda sets it, and
+    /// `AWS_LAMBDA_FUNCTION_NAME`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` and `AWS_LAMBDA_FUNCTION_VERSION`
+    /// with it. Default: none, since the host is another one.
+    pub runtime_api: String,
+    /// `MESSAGE_PATH`: where the messages of queues, topics and buses are posted that name no `path`
+    /// of their own, a path with the token that proves them, such as
+    /// `/events/webhook/org/repository?token=...`. Default: nowhere, so that such messages are dropped.
+    pub message_path: Option<SecretString>,
 }
 
 /// How plain HTTP is served.
@@ -72,14 +93,21 @@ pub struct PlainSettings {
     pub unix_socket_mode: u32,
 }
 
+/// What is wrong where Lambda did not set what it always sets.
+const BY_LAMBDA: &str = "set, as Lambda sets it beside AWS_LAMBDA_RUNTIME_API";
+
 impl HostSettings {
     /// Reads variables. An empty one is one that is not set.
     pub(super) fn read(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<HostSettings, SettingsError> {
+        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         Ok(HostSettings {
             azure: AzureSettings::read(&variable)?,
+            lambda: LambdaSettings::read(get)?,
             plain: PlainSettings::read(&variable)?,
+            sweeper_service_account: get("SWEEPER_SERVICE_ACCOUNT")
+                .unwrap_or_else(|| "brigantine-sweeper".to_owned()),
         })
     }
 }
@@ -155,6 +183,42 @@ impl AzureSettings {
     }
 }
 
+impl LambdaSettings {
+    /// Lambda's address for what goes wrong before there are settings.
+    pub fn address() -> Option<String> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        let address = std::env::var("AWS_LAMBDA_RUNTIME_API").ok();
+        address.filter(|address| !address.trim().is_empty())
+    }
+
+    fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<LambdaSettings>, SettingsError> {
+        let Some(runtime_api) = get("AWS_LAMBDA_RUNTIME_API") else { return Ok(None) };
+        // The crate that speaks to Lambda reads them again, and panics where they are wrong.
+        let is_address = |text: &str| {
+            let authority = text.parse::<http::uri::Authority>();
+            authority.is_ok_and(|authority| !authority.as_str().contains('@'))
+        };
+        if !is_address(&runtime_api) {
+            return Err(wrong("AWS_LAMBDA_RUNTIME_API", "a host and a port"));
+        }
+        for name in ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION"] {
+            get(name).ok_or(wrong(name, BY_LAMBDA))?;
+        }
+        let name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+        let memory = get(name).ok_or(wrong(name, BY_LAMBDA))?;
+        memory.parse::<i32>().map_err(|_unparsed| wrong(name, "a number of megabytes"))?;
+        let message_path = get("MESSAGE_PATH").map(|path| path.trim().to_owned());
+        if message_path.as_ref().is_some_and(|path| !is_path(path)) {
+            return Err(wrong("MESSAGE_PATH", "a path that begins with a slash"));
+        }
+        Ok(Some(LambdaSettings { runtime_api, message_path: message_path.map(Into::into) }))
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok()
+}
+
 fn port(name: &'static str, value: Option<String>) -> Result<Option<u16>, SettingsError> {
     let parse = |port: String| {
         port.trim().parse().map_err(|_unparsed| wrong(name, "a port number from 0 to 65535"))
@@ -178,89 +242,9 @@ fn triggers(text: &str) -> Result<Vec<(String, SecretString)>, SettingsError> {
         let (function, path) = (function.trim(), path.trim());
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let is_name = !function.is_empty() && function.chars().all(fits);
-        let is_path = path.starts_with('/') && path.parse::<http::Uri>().is_ok();
+        let is_path = is_path(path);
         (is_name && is_path).then(|| (function.to_owned(), path.into()))
     };
     let expected = "a list of <function>=<path>, such as acr=/eventgrid/{project}/{token}";
     items.map(|item| trigger(item).ok_or(wrong("AZURE_TRIGGERS", expected))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    fn read(variables: &[(&str, &str)]) -> Result<HostSettings, SettingsError> {
-        HostSettings::read(|wanted| {
-            let found = variables.iter().find(|(name, _)| *name == wanted);
-            found.map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    #[test]
-    fn an_empty_environment_is_a_plain_host() {
-        let HostSettings { azure, plain: settings, .. } = read(&[]).unwrap();
-        assert!(azure.is_none() && settings.tls_cert.is_none());
-        assert_eq!(settings.listen.to_string(), "0.0.0.0:8080");
-        assert_eq!((settings.listen_fds, settings.unix_socket_mode), (0, 0o660));
-    }
-
-    #[test]
-    fn the_port_of_azures_host_is_known_by_both_names() {
-        for (variables, port) in [
-            (&[("FUNCTIONS_CUSTOMHANDLER_PORT", "7071")][..], 7071),
-            (&[("FUNCTIONS_HTTPWORKER_PORT", " 7072 ")], 7072),
-            (&[("FUNCTIONS_HTTPWORKER_PORT", "1"), ("FUNCTIONS_CUSTOMHANDLER_PORT", "2")], 2),
-        ] {
-            assert_eq!(read(variables).unwrap().azure.unwrap().port, port);
-        }
-    }
-
-    #[test]
-    fn what_azure_is_told_is_read() {
-        let name = "AzureFunctionsJobHost__extensions__http__routePrefix";
-        let azure = read(&[
-            ("FUNCTIONS_CUSTOMHANDLER_PORT", "7071"),
-            ("AZURE_ROUTE_PREFIX", "/hooks/"),
-            ("AZURE_TRIGGERS", "acr=/eventgrid/p/t0ken%2C, queue = /simpleevents/v1/p/s"),
-            (name, ""),
-        ]);
-        let azure = azure.unwrap().azure.unwrap();
-        assert_eq!(azure.prefix.as_deref(), Some("hooks"));
-        assert_eq!(azure.host_prefix.as_deref(), Some(""));
-        let triggers: Vec<(&str, &str)> = azure
-            .triggers
-            .iter()
-            .map(|(name, path)| (name.as_str(), path.expose_secret()))
-            .collect();
-        let expected = [("acr", "/eventgrid/p/t0ken%2C"), ("queue", "/simpleevents/v1/p/s")];
-        assert_eq!(triggers, expected);
-        assert!(!format!("{azure:?}").contains("t0ken"));
-    }
-
-    #[test]
-    fn what_is_not_understood_is_named() {
-        let azure = ("FUNCTIONS_CUSTOMHANDLER_PORT", "7071");
-        for (name, value, expected) in [
-            ("HOST", "localhost", "an IP address of this machine, such as 127.0.0.1"),
-            ("FUNCTIONS_HTTPWORKER_PORT", "x", "a port number from 0 to 65535"),
-            ("AZURE_ROUTE_PREFIX", "a b", "the beginning of a path like api, or / for none"),
-            (
-                "AZURE_TRIGGERS",
-                "acr",
-                "a list of <function>=<path>, such as acr=/eventgrid/{project}/{token}",
-            ),
-            ("UNIX_SOCKET_MODE", "999", "octal digits like 660"),
-            ("UNIX_SOCKET_MODE", "1777", "octal digits like 660"),
-            ("LISTEN_FDS", "-1", "a number of sockets, as systemd sets it"),
-        ] {
-            let of_azure = (name.starts_with("AZURE")).then_some(azure);
-            let variables: Vec<_> = of_azure.into_iter().chain([(name, value)]).collect();
-            let error = read(&variables).unwrap_err().to_string();
-            assert_eq!(error, format!("the variable {name} must be {expected}"));
-        }
-        let error = read(&[("TLS_CERT", "/tls/tls.crt")]).unwrap_err().to_string();
-        assert_eq!(error, "the variable TLS_KEY must be set with TLS_CERT: a file with its key");
-    }
 }

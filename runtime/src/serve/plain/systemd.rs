@@ -12,22 +12,22 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::Listener;
 
-/// The socket that was handed over: of TCP, or a Unix socket.
-pub(super) fn listener() -> io::Result<Listener> {
+/// The socket that was handed to this process, of TCP or a Unix socket, if any was.
+pub(super) fn listener() -> io::Result<Option<Listener>> {
     // It looks at LISTEN_PID, too: what was handed to another process is nobody's here.
     let mut handed = ListenFd::from_env();
+    if handed.is_empty() {
+        return Ok(None);
+    }
     if let Ok(Some(listener)) = handed.take_tcp_listener(0) {
         listener.set_nonblocking(true)?;
-        return Ok(Listener::Tcp(TcpListener::from_std(listener)?));
+        return Ok(Some(Listener::Tcp(TcpListener::from_std(listener)?)));
     }
     if let Ok(Some(listener)) = handed.take_unix_listener(0) {
         listener.set_nonblocking(true)?;
-        return Ok(Listener::Unix(UnixListener::from_std(listener)?));
+        return Ok(Some(Listener::Unix(UnixListener::from_std(listener)?)));
     }
-    Err(io::Error::other(
-        "LISTEN_FDS is set, but systemd has handed this process no socket that listens for streams: \
-         unset it, or see to LISTEN_PID and ListenStream=",
-    ))
+    Err(io::Error::other("the first socket of systemd is none of streams: use ListenStream="))
 }
 
 /// Tells systemd, if it wants to be told.
