@@ -16,7 +16,7 @@ use super::Listener;
 pub(super) fn listener() -> io::Result<Option<Listener>> {
     // It looks at LISTEN_PID, too: what was handed to another process is nobody's here.
     let mut handed = ListenFd::from_env();
-    if handed.is_empty() {
+    if handed.len() == 0 {
         return Ok(None);
     }
     if let Ok(Some(listener)) = handed.take_tcp_listener(0) {
