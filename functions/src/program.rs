@@ -80,12 +80,11 @@ async fn begin(Arguments {}: Arguments) -> Result<ExitCode> {
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     let which = functions(&settings.functions)?;
-    let cluster = Cluster::connect(&settings.namespace).await?;
+    let cluster = Cluster::connect(&settings.cluster, &settings.namespace)?;
     let repository = if settings.script_fetch_budget.is_zero() {
         Repository::Clone
     } else {
-        let fetcher = Fetcher::new(settings.script_fetch_budget);
-        Repository::Fetch(Box::new(fetcher.context("GitHub cannot be spoken to")?))
+        Repository::Fetch(Box::new(Fetcher::new(settings.script_fetch_budget)))
     };
     let host = Host::detect(&settings);
     let app = App {

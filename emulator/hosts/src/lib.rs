@@ -5,4 +5,4 @@
 //! the hosts and nothing of the programs.
 
 mod azure;
-mod lambda;
+pub mod lambda;

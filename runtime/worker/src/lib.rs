@@ -94,7 +94,7 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
                 }
                 worker => worker?,
             };
-            let cluster = Cluster::connect(&worker.home).await?;
+            let cluster = Cluster::connect(&settings.cluster, &worker.home)?;
             run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
         }
         Role::Notify(arguments) => {
@@ -104,7 +104,8 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
         }
         Role::Sweep(arguments) => {
             let environment = SweepSettings::from_environment()?;
-            let cluster = Cluster::connect(sweep::namespace(&arguments, &settings)).await?;
+            let cluster =
+                Cluster::connect(&settings.cluster, sweep::namespace(&arguments, &settings))?;
             sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
         }
     }
