@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::project::ScriptLimits;
 
 pub use clone::CloneSettings;
-pub use cluster::ClusterSettings;
+pub use cluster::{AksSettings, AwsSettings, ClusterSettings, GoogleSettings};
 pub use host::{AzureSettings, HostSettings, LambdaSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use sweep::SweepSettings;
