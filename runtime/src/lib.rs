@@ -18,3 +18,7 @@ pub mod telemetry;
 pub mod template;
 pub mod units;
 pub mod worker_pod;
+
+mod version;
+
+pub use version::version;
