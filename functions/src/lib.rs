@@ -26,6 +26,7 @@ mod proof;
 mod receivers;
 mod rejection;
 mod revision;
+mod sweeping;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -131,6 +132,7 @@ pub fn router(app: App, which: &[Function]) -> Router {
     let wanted = Function::ALL.iter().filter(|function| which.contains(function));
     let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
     functions
+        .merge(sweeping::routes())
         .route("/healthz", get(healthy))
         .route("/livez", get(healthy))
         .route("/readyz", get(healthy))
