@@ -182,8 +182,13 @@ impl Azure {
     pub async fn message(&self, function: &str, message: &str) -> Result<(), Failure> {
         // The host writes a text as JSON, into JSON.
         let written = Value::String(Value::from(message).to_string());
-        self.invoke(function, Kind::Other, written, json!({"MessageId": uuid::Uuid::new_v4().to_string()}))
-            .await
+        self.invoke(
+            function,
+            Kind::Other,
+            written,
+            json!({"MessageId": uuid::Uuid::new_v4().to_string()}),
+        )
+        .await
     }
 
     async fn invoke(
