@@ -28,11 +28,14 @@ use tokio::time::Instant;
 use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
+use connect::Connection;
 
+pub use check::{Allowed, Found, Problem, Report, Weight};
 pub use collections::Collection;
 pub use connect::{ConnectError, client};
 pub use control::{Cancelled, JobCounts, Slot};
 
+mod check;
 mod collections;
 mod connect;
 mod control;
@@ -65,6 +68,8 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     deadline: Option<Instant>,
+    /// What the client goes through, if it was made here.
+    connection: Option<Arc<Connection>>,
 }
 
 /// What became of a build that was to be created.
@@ -140,7 +145,7 @@ pub enum ClusterError {
 impl Cluster {
     /// A cluster whose projects are in `namespace`.
     pub fn new(client: Client, namespace: &str) -> Cluster {
-        Cluster { client, namespace: namespace.to_owned(), deadline: None }
+        Cluster { client, namespace: namespace.to_owned(), deadline: None, connection: None }
     }
 
     /// The same cluster, whose calls are not tried beyond this moment.

@@ -7,17 +7,23 @@
 
 use kube::{Client, Config};
 
-use self::lazy::Connection;
 use self::way::Way;
 use super::Cluster;
 use crate::settings::ClusterSettings;
 
 pub use self::error::ConnectError;
+pub(super) use self::error::chain;
+pub(super) use self::lazy::Connection;
 
+mod aks;
+mod eks;
 mod error;
+mod extension;
+mod gke;
 mod kubeconfig;
 mod lazy;
 mod once;
+mod outside;
 mod plugin;
 mod pod;
 mod source;
@@ -30,7 +36,8 @@ impl Cluster {
     /// it yet; it is an error only if there is no way to any.
     pub fn connect(settings: &ClusterSettings, namespace: &str) -> Result<Cluster, ConnectError> {
         let connection = Connection::new(Way::of(settings)?);
-        Ok(Cluster::new(connection.client(), namespace))
+        let cluster = Cluster::new(connection.client(), namespace);
+        Ok(Cluster { connection: Some(connection), ..cluster })
     }
 }
 

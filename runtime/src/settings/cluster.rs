@@ -21,6 +21,8 @@ pub struct ClusterSettings {
     pub kubeconfig: Vec<PathBuf>,
     /// `KUBE_CONTEXT`: the context of the kubeconfig. Default: its current one.
     pub context: Option<String>,
+    /// `PATH`: where the programs are that a kubeconfig asks for a token. Default: nowhere.
+    pub path: Option<String>,
     /// `HOME`: where `.kube/config` is looked for. Default: nowhere.
     pub home: Option<PathBuf>,
     /// `KUBERNETES_SERVICE_HOST` and `KUBERNETES_SERVICE_PORT`: the cluster that this program runs in,
@@ -38,7 +40,7 @@ pub struct ClusterSettings {
     /// Amazon's clusters.
     pub aws: AwsSettings,
     /// Azure's clusters.
-    pub azure: AzureSettings,
+    pub azure: AksSettings,
     /// Google's clusters.
     pub google: GoogleSettings,
 }
@@ -95,7 +97,7 @@ pub struct AwsSettings {
 
 /// What the environment says of a cluster of AKS, and of who asks Azure.
 #[derive(Clone, Debug, Default)]
-pub struct AzureSettings {
+pub struct AksSettings {
     /// `AKS_CLUSTER`: the resource id of a cluster of AKS,
     /// `/subscriptions/.../managedClusters/<name>`. Default: none.
     pub cluster: Option<String>,
@@ -183,6 +185,12 @@ impl ClusterSettings {
             let expected = "a name like projects/<project>/locations/<location>/clusters/<name>";
             return Err(wrong("GKE_CLUSTER", expected));
         }
+        let region = either(["AWS_REGION", "AWS_DEFAULT_REGION"]);
+        match (get("EKS_CLUSTER"), get("EKS_ENDPOINT"), &region) {
+            (None, Some(_), _) => return Err(wrong("EKS_CLUSTER", "set with EKS_ENDPOINT")),
+            (Some(_), _, None) => return Err(wrong("AWS_REGION", "set with EKS_CLUSTER")),
+            _ => {}
+        }
         let service_port = port("KUBERNETES_SERVICE_PORT", 443)?;
         let files = get("KUBECONFIG").unwrap_or_default();
         let files = files.split(':').filter(|file| !file.is_empty());
@@ -190,6 +198,7 @@ impl ClusterSettings {
             kubeconfig_text: text.into(),
             kubeconfig: files.map(PathBuf::from).collect(),
             context: get("KUBE_CONTEXT"),
+            path: get("PATH"),
             home: get("HOME").map(PathBuf::from),
             service: get("KUBERNETES_SERVICE_HOST").map(|host| (host, service_port)),
             proxy: either(["HTTPS_PROXY", "https_proxy"]).unwrap_or_default().into(),
@@ -200,7 +209,7 @@ impl ClusterSettings {
                 endpoint: address("EKS_ENDPOINT")?,
                 authority: get("EKS_CA"),
                 role: get("EKS_ROLE_ARN"),
-                region: either(["AWS_REGION", "AWS_DEFAULT_REGION"]),
+                region,
                 key: get("AWS_ACCESS_KEY_ID"),
                 secret: secret("AWS_SECRET_ACCESS_KEY"),
                 session: secret("AWS_SESSION_TOKEN"),
@@ -219,7 +228,7 @@ impl ClusterSettings {
                 sts_api: address("AWS_ENDPOINT_URL_STS")?,
                 extension_port: port("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", 2773)?,
             },
-            azure: AzureSettings {
+            azure: AksSettings {
                 cluster: aks,
                 endpoint: address("AKS_ENDPOINT")?,
                 authority: get("AKS_CA"),

@@ -168,7 +168,7 @@ fn certificate(server: String, problem: &CertificateError) -> ConnectError {
 }
 
 /// An error and what caused it, in one line; some repeat their causes by themselves.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(in crate::cluster) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -74,7 +75,7 @@ pub(super) fn of_text(place: &str, text: &str) -> Result<Source, ConnectError> {
 /// The cluster and the user of a context.
 pub(super) fn target(
     Source { place, kubeconfig }: Source,
-    settings: &ClusterSettings,
+    settings: &Arc<ClusterSettings>,
 ) -> Result<Target, ConnectError> {
     let missing = |kind, name: &str, known: Vec<&str>| ConnectError::Missing {
         place: place.clone(),
@@ -123,7 +124,7 @@ pub(super) fn target(
         let unknown = || ConnectError::Proxy { what: what("server") };
         config.proxy_url = Some(proxy.parse().map_err(|_unparsed| unknown())?);
     }
-    let source = plugin::replaced(&place, &mut user, settings)?;
+    let source = plugin::replaced(&place, &server, &mut user, settings)?;
     if let Some(plugin) = &mut user.exec
         && plugin.provide_cluster_info
     {

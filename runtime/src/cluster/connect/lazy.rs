@@ -19,7 +19,7 @@ use super::way::Way;
 const UNKNOWN: i64 = i64::MIN;
 
 /// A way to a cluster, and the connection once there is one.
-pub(super) struct Connection {
+pub(in crate::cluster) struct Connection {
     way: Way,
     made: Once<Arc<Made>>,
     skew: AtomicI64,
@@ -52,8 +52,14 @@ impl Connection {
         Client::new(service, "default")
     }
 
-    pub(super) fn way(&self) -> &Way {
-        &self.way
+    /// The name of the way, as it is shown to people.
+    pub(in crate::cluster) fn name(&self) -> String {
+        self.way.name()
+    }
+
+    /// The address of the API server, if that is known.
+    pub(in crate::cluster) async fn server(&self) -> Option<String> {
+        self.made().await.ok().map(|made| made.server.clone())
     }
 
     /// The connection, made now if there is none.
@@ -64,7 +70,7 @@ impl Connection {
     }
 
     /// By how many seconds this machine's clock is ahead of the cluster's, if that is known.
-    pub(super) fn skew(&self) -> Option<i64> {
+    pub(in crate::cluster) fn skew(&self) -> Option<i64> {
         Some(self.skew.load(Ordering::Relaxed)).filter(|skew| *skew != UNKNOWN)
     }
 

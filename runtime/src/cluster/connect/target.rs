@@ -18,8 +18,8 @@ use super::source::Source;
 use super::token::Tokens;
 use crate::settings::ClusterSettings;
 
-/// How long it may take to reach the API server.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long it may take to reach the API server: less than one try of a call may.
+const CONNECT: Duration = Duration::from_millis(2500);
 
 /// An API server and who asks it.
 pub(super) struct Target {
