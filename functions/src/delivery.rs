@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use runtime::serve::{Deadline, Invocation};
 use tokio::time::Instant;
 use tracing::Instrument;
 use ulid::Ulid;
@@ -46,6 +47,13 @@ tokio::task_local! {
 struct About {
     project: String,
     event: String,
+    /// When the host gives the request up.
+    deadline: Option<Instant>,
+}
+
+/// When the host gives up the request that this task answers, if it does.
+pub(crate) fn deadline() -> Option<Instant> {
+    ABOUT.try_with(|about| about.borrow().deadline).ok().flatten()
 }
 
 /// Notes, for the line in the log, which project this request is about.
@@ -62,13 +70,16 @@ pub(crate) fn about_event(kind: &str) {
 pub(crate) async fn record(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let invocation = request.extensions().get::<Invocation>().map(|Invocation(id)| id.as_str());
     let span = tracing::info_span!(
         "delivery",
+        faas.invocation_id = invocation,
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
         http.route = route.as_deref().unwrap_or("none"),
     );
     let begun = Instant::now();
+    let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
     let answer = async {
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| Rejection::Broken.into_response());
@@ -81,7 +92,8 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     };
-    ABOUT.scope(RefCell::default(), answer).instrument(span).await
+    let about = About { deadline, ..About::default() };
+    ABOUT.scope(RefCell::new(about), answer).instrument(span).await
 }
 
 fn note(note: impl FnOnce(&mut About)) {

@@ -17,3 +17,7 @@ pub mod telemetry;
 pub mod template;
 pub mod units;
 pub mod worker_pod;
+
+mod version;
+
+pub use version::version;

@@ -3,28 +3,73 @@
 //! The router is the same everywhere; a host is a way for requests to reach it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use jiff::Timestamp;
+use tokio::time::Instant;
 
-use crate::settings::Settings;
+use crate::settings::{AzureSettings, HostSettings, LambdaSettings, PlainSettings, Settings};
 
 pub use plain::http;
 
+mod azure;
+mod lambda;
 mod plain;
 
 /// Where requests come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Host {
-    /// Plain HTTP/1.1 on an address: a container, Knative, a laptop.
-    Http(SocketAddr),
+    /// Azure Functions, whose host speaks to its custom handler on this machine.
+    Azure(AzureSettings),
+    /// AWS Lambda.
+    Lambda(LambdaSettings),
+    /// HTTP on an address or a socket: a container, Knative, a laptop.
+    Plain(PlainSettings),
 }
+
+/// What a request has among its extensions that did not come over HTTP but from the host itself.
+///
+/// No client can add it, so it is a proof: what only the host may ask for is answered only with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trigger {
+    /// A timer of the host.
+    Schedule {
+        /// The time that it was set for, if it says so.
+        time: Option<Timestamp>,
+    },
+    /// A message of a queue, a topic or a bus; what it says proves itself as a request does.
+    Message {
+        /// What it has of a name, the same whenever it is delivered.
+        id: String,
+    },
+}
+
+/// The host's own name of the request, for the log. Nothing proves it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invocation(pub String);
+
+/// What a request has among its extensions if the host gives it up at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// The path that the host's timers ask to sweep at, with a [`Trigger::Schedule`].
+pub const SWEEP: &str = "/triggers/sweep";
 
 impl Host {
     /// The host that the settings tell of.
     pub fn detect(settings: &Settings) -> Host {
-        Host::Http(settings.listen)
+        match &settings.host {
+            HostSettings { lambda: Some(lambda), .. } => Host::Lambda(lambda.clone()),
+            HostSettings { azure: Some(azure), .. } => Host::Azure(azure.clone()),
+            HostSettings { plain, .. } => Host::Plain(plain.clone()),
+        }
+    }
+}
+
+/// Tells the host, where it asks for that, why the program cannot begin.
+pub async fn failed(error: &str) {
+    if let Some(address) = LambdaSettings::address() {
+        lambda::failed(&address, error).await;
     }
 }
 
@@ -35,12 +80,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     match host {
-        Host::Http(address) => {
-            let listener = TcpListener::bind(address).await?;
-            tracing::info!(server.address = %listener.local_addr()?, "serving plain HTTP");
-            http(router, listener, shutdown).await;
-            Ok(())
-        }
+        Host::Azure(settings) => azure::serve(router, &settings, shutdown).await,
+        Host::Lambda(settings) => lambda::serve(router, &settings, shutdown).await,
+        Host::Plain(settings) => plain::serve(router, &settings, shutdown).await,
     }
 }
 

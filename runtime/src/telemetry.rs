@@ -35,6 +35,8 @@ where
         ("hyper_util", LevelFilter::WARN),
         ("kube_client", LevelFilter::OFF),
         ("kube_runtime", LevelFilter::ERROR),
+        // It traces events as they are, with what proves them.
+        ("lambda_runtime", LevelFilter::WARN),
         ("tower", LevelFilter::WARN),
     ]);
     let asked: Targets = log.parse()?;
