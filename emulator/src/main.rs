@@ -1,6 +1,7 @@
 //! The command `emulator`.
 
 use std::io::{IsTerminal, stderr, stdout};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -15,7 +16,7 @@ use runtime::telemetry;
 /// least `project: org/repository` and a `sharedSecret`) and a brigade.js, then run
 /// `emulator up DIR` and send it a webhook: `emulator replay FILE.http`.
 #[derive(Parser)]
-#[command(name = "emulator", version, max_term_width = 100)]
+#[command(name = "emulator", version = runtime::version(), max_term_width = 100)]
 struct Arguments {
     /// What is logged, to standard error: a level, or levels by target (info,functions=debug)
     /// [default: the variable LOG, else warn for demo and info otherwise]
@@ -49,6 +50,12 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder, which there must be
+        folder: PathBuf,
     },
     /// What stand-ins run inside pods
     #[command(hide = true, name = "stand-in")]
@@ -109,6 +116,10 @@ async fn play() -> Result<ExitCode> {
         Command::Fire(options) => fire::run(&options, &mut out).await?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "emulator", &mut out);
+        }
+        Command::Man { folder } => {
+            let written = clap_mangen::generate_to(Arguments::command(), &folder);
+            written.with_context(|| format!("no pages can be written to {}", folder.display()))?;
         }
         Command::StandIn { .. } => {}
     }

@@ -25,6 +25,7 @@ mod proof;
 mod receivers;
 mod rejection;
 mod revision;
+mod sweeping;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -131,6 +132,7 @@ pub fn router(app: App, which: &[Function]) -> Router {
     let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
     functions
         .merge(health::routes())
+        .merge(sweeping::routes())
         .fallback(async || Rejection::NotFound)
         .method_not_allowed_fallback(async || Rejection::MethodNotAllowed)
         .layer(middleware::from_fn(delivery::record))

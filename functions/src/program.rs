@@ -1,15 +1,17 @@
 //! The program: it serves the functions on whatever host it finds itself.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pipeline::script::{Fetcher, Repository};
 use runtime::cluster::Cluster;
 use runtime::serve::{self, Host};
 use runtime::settings::Settings;
+use runtime::settings::help::{self, Program};
 use runtime::telemetry;
 
 use crate::{App, Function, Workers, router};
@@ -17,8 +19,11 @@ use crate::{App, Function, Workers, router};
 mod check;
 
 /// Receives webhooks and makes builds of them, in the cluster that the settings name
+///
+/// Without a command it serves, on the host that it finds itself on: plain HTTP for containers, and
+/// the clouds' own functions.
 #[derive(Parser)]
-#[command(name = "functions", version, after_long_help = HELP)]
+#[command(name = "functions", version = runtime::version(), max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -27,43 +32,20 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder, which there must be
+        folder: PathBuf,
+    },
 }
 
-const HELP: &str = "\
-Everything is set by environment variables, because that is what every host has:
-
-  FUNCTIONS                 which functions to serve: github,registry (default: all)
-  NAMESPACE                 where the projects are (default: default)
-  HOST, PORT                where to serve (default: 0.0.0.0 and 8080)
-  KUBECONFIG_TEXT, KUBECONFIG, KUBE_CONTEXT, EKS_CLUSTER, AKS_CLUSTER, GKE_CLUSTER
-                            the cluster; without them the one that this program runs in
-  CHECK_TOKEN               serves what `functions check` says at /healthz/cluster, to its bearer
-  DEFAULT_SHARED_SECRET     proves GitHub webhooks of projects that have no sharedSecret
-  ALLOWED_AUTHORS           whose pull requests from forks are built
-                            (default: COLLABORATOR,OWNER,MEMBER)
-  EVENTS                    which events of git hosts are built, as *, <event> or <event>:<action>,
-                            in projects that do not say so themselves (default: *)
-  APP_ID, APP_KEY           a GitHub App and its private key in PEM, or APP_KEY_FILE with it
-                            (default: /etc/brigade-github-app/key.pem)
-  CHECK_SUITE_ON_PR         false asks GitHub for no check suite of the App for pull requests
-  COMMENT_COMMAND           what the comments of trusted authors begin with that run a pull request,
-                            such as /brig (default: any comment does)
-  GITHUB_HOSTS              the GitHub Enterprise servers that the App may prove itself to, beside
-                            api.github.com (default: none)
-  GITHUB_TWO_BUILDS         true makes a build for <event> and one for <event>:<action>, as Brigade
-  GITHUB_ALLOW_SHA1         true takes the signatures of old GitHub Enterprise servers
-  REGISTRY_ALLOW_UNSIGNED   true takes registry webhooks without a token: whoever can reach this
-                            program can then start builds
-  INLINE                    never starts scripts only in worker pods (default: auto)
-  REQUEST_BUDGET            seconds until a request is answered (default: 8)
-  SCRIPT_FETCH_BUDGET       seconds to wait for a script from GitHub; 0 always clones (default: 3)
-  SCRIPT_LIMITS             the most that projects may let scripts have (default:
-                            memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000)
-  WORKER_IMAGE, WORKER_PULL_POLICY, WORKER_SERVICE_ACCOUNT, JOB_SERVICE_ACCOUNT
-  NOTIFY_ALLOWED_HOSTS, NOTIFY_BUDGET, NOTIFY_DRY_RUN, NOTIFY_RELAY, NOTIFY_SMTP_RELAY, BUILD_URL
-                            how messages are sent: they are given to the pods that send them
-  LOG, LOG_FORMAT           what is logged (default: info) and how: json or text
-
+const EXAMPLE: &str = "\
 Try it, with a project `ocean/brig` in the cluster whose sharedSecret is in $SECRET:
 
   functions &
@@ -76,24 +58,54 @@ Try it, with a project `ocean/brig` in the cluster whose sharedSecret is in $SEC
 /// Does what the arguments ask for, of which the first is the program's name; ends the process where
 /// they are not understood.
 pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
-    let arguments = Arguments::parse_from(given);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let ended = begin(arguments).await;
-        if let Err(error) = &ended {
-            serve::failed(&format!("{error:#}")).await;
+    let given: Vec<OsString> = given.collect();
+    // Hosts start the program without arguments, and wait for it.
+    let asked = match given.len() {
+        0 | 1 => None,
+        _ => Arguments::from_arg_matches(&command().get_matches_from(given))?.command,
+    };
+    match asked {
+        None => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let ended = begin().await;
+                if let Err(error) = &ended {
+                    serve::failed(&format!("{error:#}")).await;
+                }
+                ended
+            })
         }
-        ended
-    })
+        Some(Command::Check(arguments)) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(check::run(&arguments))
+        }
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut command(), "functions", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Man { folder }) => {
+            let written = clap_mangen::generate_to(command(), &folder);
+            written.with_context(|| format!("no pages can be written to {}", folder.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
-async fn begin(Arguments { command }: Arguments) -> Result<ExitCode> {
+/// The command line, with what is said of every setting.
+fn command() -> clap::Command {
+    let settings = help::text(Program::Functions);
+    Arguments::command()
+        .after_help("Everything is set by environment variables: --help says which.")
+        .after_long_help(format!(
+            "Everything is set by environment variables, because that is what every host has.\n\n\
+             {settings}\n{EXAMPLE}"
+        ))
+}
+
+async fn begin() -> Result<ExitCode> {
     let settings = Settings::from_environment()?;
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
-    if let Some(Command::Check(arguments)) = command {
-        return check::run(&arguments, &settings).await;
-    }
     let which = functions(&settings.functions)?;
     let cluster = Cluster::connect(&settings.cluster, &settings.namespace)?;
     let repository = if settings.script_fetch_budget.is_zero() {
@@ -124,4 +136,16 @@ fn functions(names: &[String]) -> Result<Vec<Function>> {
             .with_context(|| format!("the variable FUNCTIONS names {name:?}; there are: {known}"))
     };
     names.iter().map(function).collect()
+}
+
+#[test]
+fn help_says_every_setting_and_an_example() {
+    let help = command().render_long_help().to_string();
+    for group in Program::Functions.groups() {
+        for setting in group.settings {
+            assert!(help.contains(setting.names[0]), "{}", setting.names[0]);
+        }
+    }
+    assert!(help.contains("curl localhost:8080/events/github"), "{help}");
+    command().debug_assert();
 }

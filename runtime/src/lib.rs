@@ -13,7 +13,12 @@ pub mod project;
 pub mod serve;
 pub mod settings;
 pub mod signature;
+pub mod sweep_pod;
 pub mod telemetry;
 pub mod template;
 pub mod units;
 pub mod worker_pod;
+
+mod version;
+
+pub use version::version;

@@ -2,35 +2,96 @@
 //!
 //! A setting that is not understood stops the program with an error that names its variable.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::event::{Event, LogLevel, Revision};
 use crate::project::ScriptLimits;
 
-pub use cluster::{AwsSettings, AzureSettings, ClusterSettings, GoogleSettings};
-pub use host::{HostSettings, LambdaSettings};
+pub use clone::CloneSettings;
+pub use cluster::{AksSettings, AwsSettings, ClusterSettings, GoogleSettings};
+pub use host::{AzureSettings, HostSettings, LambdaSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
+pub use sweep::SweepSettings;
 pub use telemetry::TelemetrySettings;
+pub use worker::WorkerSettings;
 
+mod clone;
 mod cluster;
+pub mod help;
 mod host;
 mod notify;
+mod sweep;
+mod table;
 mod telemetry;
+mod worker;
+
+#[cfg(test)]
+mod tests;
 
 /// The longest span of time that a setting may be.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the environment says.
+///
+/// What is said of a setting is said here, in the comment of its field, which is its names, what it is
+/// and its default; the lines with `#` are the groups, and the programs that they are for.
+/// `SETTINGS.md`, `--help` and the manual pages are made from it (`tests/table.rs`).
 #[derive(Clone, Debug)]
 pub struct Settings {
+    // # Serving (functions)
+    /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
+    pub functions: Vec<String>,
+    /// Where requests come from.
+    pub host: HostSettings,
+    /// `REQUEST_BUDGET`: how long a request may take before it is answered with what is certain by
+    /// then, in seconds. Default: 8, since GitHub gives up after 10.
+    pub request_budget: Duration,
+    /// `SLACK_BUDGET`: how long a request of Slack's may take, in seconds. Default: 2.5, since Slack
+    /// gives up after 3.
+    pub slack_budget: Duration,
+
+    // # The cluster (functions, run, sweep)
+    /// `NAMESPACE`, Brigade's `BRIGADE_NAMESPACE`: where the projects are. Default: `default`.
+    pub namespace: String,
+    /// Which cluster is spoken to, and as whom.
+    pub cluster: ClusterSettings,
+
+    // # Who is believed (functions)
+    /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
+    pub default_shared_secret: SecretString,
+    /// `REGISTRY_ALLOW_UNSIGNED`: takes the webhooks of registries without a token, as Brigade's
+    /// own URLs need. Anybody who can reach the function can then start builds of branches and
+    /// tags, with a payload of their own. Default: false.
+    pub registry_allow_unsigned: bool,
+    /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
+    /// old GitHub Enterprise servers do. Default: false.
+    pub github_allow_sha1: bool,
+    /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
+    /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
+    pub bitbucket_allow_hook_uuid: bool,
+
+    // # What is built (functions)
+    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of GitHub, GitLab, Gitea and Bitbucket become
+    /// builds in projects that do not say so themselves, a list of `*`, `<event>` and
+    /// `<event>:<action>`. Default: `*`.
+    pub events: Vec<String>,
     /// `ALLOWED_AUTHORS`, Brigade's `BRIGADE_AUTHORS`: whose pull requests from forks are built, a
     /// list of GitHub's author associations. Default: `COLLABORATOR,OWNER,MEMBER`.
     pub allowed_authors: Vec<String>,
+    /// `COMMENT_COMMAND`: what the comment or the review of a trusted author must begin with to run a
+    /// pull request from GitHub that would not be built without it, such as `/brig`. Default: none,
+    /// since in Brigade any does.
+    pub comment_command: Option<String>,
+    /// `CHECK_SUITE_ON_PR`: asks GitHub for a check suite of the App when a pull request is opened
+    /// or its commits change, which only pushes have by themselves. Default: true.
+    pub check_suite_on_pr: bool,
+    /// `GITHUB_TWO_BUILDS`: makes two builds of an event with an action, `<event>` and
+    /// `<event>:<action>`, as Brigade does, instead of one that fires both names. Default: false.
+    pub github_two_builds: bool,
+
+    // # The GitHub App (functions, run, notify, sweep)
     /// `APP_ID`: the GitHub App whose checks are built and that asks GitHub for tokens and check
     /// suites. Default: none.
     pub app_id: Option<u64>,
@@ -45,73 +106,14 @@ pub struct Settings {
     /// installed in. Jobs, clones, and workers whose image or command is a project's do not.
     /// Default: none, so that projects have their own credentials.
     pub app_secret: Option<String>,
-    /// `BITBUCKET_ALLOW_HOOK_UUID`: takes a Bitbucket delivery without a signature whose
-    /// `X-Hook-UUID` is the project's secret, as Brigade did. Default: false.
-    pub bitbucket_allow_hook_uuid: bool,
-    /// `DEFAULT_BUILD_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
-    /// shared storage in projects that name none. Default: the cluster's.
-    pub build_storage_class: String,
-    /// `DEFAULT_CACHE_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
-    /// caches in projects that name none. Default: the cluster's.
-    pub cache_storage_class: String,
-    /// `CHECK_SUITE_ON_PR`: asks GitHub for a check suite of the App when a pull request is opened
-    /// or its commits change, which only pushes have by themselves. Default: true.
-    pub check_suite_on_pr: bool,
-    /// Which cluster is spoken to, and as whom.
-    pub cluster: ClusterSettings,
-    /// `COMMENT_COMMAND`: what the comment or the review of a trusted author must begin with to run a
-    /// pull request from GitHub that would not be built without it, such as `/brig`. Default: none,
-    /// since in Brigade any does.
-    pub comment_command: Option<String>,
-    /// `DEFAULT_SHARED_SECRET`: signs the webhooks of projects that have no secret. Default: none.
-    pub default_shared_secret: SecretString,
-    /// `EVENTS`, Brigade's `BRIGADE_EVENTS`: which events of GitHub, GitLab, Gitea and Bitbucket become
-    /// builds in projects that do not say so themselves, a list of `*`, `<event>` and
-    /// `<event>:<action>`. Default: `*`.
-    pub events: Vec<String>,
-    /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
-    pub functions: Vec<String>,
-    /// `GITHUB_ALLOW_SHA1`: takes a signature by SHA-1 where the sender sends no better one, as
-    /// old GitHub Enterprise servers do. Default: false.
-    pub github_allow_sha1: bool,
     /// `GITHUB_HOSTS`: the servers beside api.github.com and this machine that are sent what proves
     /// the App of `APP_ID`, a list of names without ports: those of the App's own GitHub. Whatever
     /// other server a project names could ask GitHub for tokens with it. Default: none.
     pub github_hosts: Vec<String>,
-    /// `GITHUB_TWO_BUILDS`: makes two builds of an event with an action, `<event>` and
-    /// `<event>:<action>`, as Brigade does, instead of one that fires both names. Default: false.
-    pub github_two_builds: bool,
-    /// Where requests come from.
-    pub host: HostSettings,
+
+    // # Scripts (functions, run)
     /// `INLINE`: `never` sends every build through a worker pod. Default: `auto`.
     pub inline: Inline,
-    /// `JOB_SERVICE_ACCOUNT`, Brigade's `BRIGADE_JOB_SERVICE_ACCOUNT`: the service account of jobs
-    /// in projects that name none. Default: `brigade-worker`.
-    pub job_service_account: String,
-    /// `LOG`: what is logged, by level or by target: `debug`, `info,functions=debug`.
-    /// Default: `info`.
-    pub log: String,
-    /// `LOG_FORMAT`: `json` or `text`. Default: `json`.
-    pub log_format: LogFormat,
-    /// `NAMESPACE`, Brigade's `BRIGADE_NAMESPACE`: where the projects are. Default: `default`.
-    pub namespace: String,
-    /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
-    pub listen: SocketAddr,
-    /// How notifiers are told.
-    pub notify: NotifySettings,
-    /// `NPM_REGISTRY`: where workers fetch the packages of scripts, the URL of a registry that
-    /// speaks npm's protocol. Default: `https://registry.npmjs.org`.
-    pub npm_registry: String,
-    /// `PACKAGE_CACHE`: the folder where workers keep packages, which nobody else writes to.
-    /// Default: `/tmp/brigantine/packages`.
-    pub package_cache: PathBuf,
-    /// `REGISTRY_ALLOW_UNSIGNED`: takes the webhooks of registries without a token, as Brigade's
-    /// own URLs need. Anybody who can reach the function can then start builds of branches and
-    /// tags, with a payload of their own. Default: false.
-    pub registry_allow_unsigned: bool,
-    /// `REQUEST_BUDGET`: how long a request may take before it is answered with what is certain by
-    /// then, in seconds. Default: 8, since GitHub gives up after 10.
-    pub request_budget: Duration,
     /// `SCRIPT_FETCH_BUDGET`: how long the repository's script is waited for, in seconds; then a
     /// worker clones it. Default: 3; 0 never fetches it.
     pub script_fetch_budget: Duration,
@@ -119,11 +121,14 @@ pub struct Settings {
     /// `time`, `output`, `jobs` and `timers`. Default:
     /// `memory=256Mi,time=1m,output=16Mi,jobs=5000,timers=10000`.
     pub script_limits: ScriptLimits,
-    /// `SLACK_BUDGET`: how long a request of Slack's may take, in seconds. Default: 2.5, since Slack
-    /// gives up after 3.
-    pub slack_budget: Duration,
-    /// What the program says of itself, beside its log.
-    pub telemetry: TelemetrySettings,
+    /// `NPM_REGISTRY`: where workers fetch the packages of scripts, the URL of a registry that
+    /// speaks npm's protocol. Default: `https://registry.npmjs.org`.
+    pub npm_registry: String,
+    /// `PACKAGE_CACHE`: the folder where workers keep packages, which nobody else writes to.
+    /// Default: `/tmp/brigantine/packages`.
+    pub package_cache: PathBuf,
+
+    // # The pods that are made (functions, run, sweep)
     /// `WORKER_IMAGE`, Brigade's `BRIGADE_WORKER_IMAGE`: the image of worker pods.
     /// Default: `ghcr.io/brigantine/worker:latest`.
     pub worker_image: String,
@@ -133,227 +138,34 @@ pub struct Settings {
     /// `WORKER_SERVICE_ACCOUNT`, Brigade's `BRIGADE_WORKER_SERVICE_ACCOUNT`: the service account of
     /// worker pods. Default: `brigade-worker`.
     pub worker_service_account: String,
-}
+    /// `JOB_SERVICE_ACCOUNT`, Brigade's `BRIGADE_JOB_SERVICE_ACCOUNT`: the service account of jobs
+    /// in projects that name none. Default: `brigade-worker`.
+    pub job_service_account: String,
+    /// `DEFAULT_BUILD_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
+    /// shared storage in projects that name none. Default: the cluster's.
+    pub build_storage_class: String,
+    /// `DEFAULT_CACHE_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
+    /// caches in projects that name none. Default: the cluster's.
+    pub cache_storage_class: String,
+    /// What the pods delete that sweep because a timer asks for it.
+    pub sweep: SweepSettings,
 
-/// What a worker's pod tells the worker, in Brigade's own variables and folders.
-#[derive(Clone, Debug)]
-pub struct WorkerSettings {
-    /// `BRIGADE_BUILD_ID`: the build's id. Required.
-    pub build: String,
-    /// `BRIGADE_PROJECT_NAMESPACE`: where the build is. Required.
-    pub namespace: String,
-    /// `BRIGADE_PROJECT_ID`: the project's id. Required.
-    pub project: String,
-    /// `NAMESPACE`, also with Brigade's prefix `BRIGADE_`: where the project is. Default: where
-    /// the build is, as Brigade has it.
-    pub home: String,
-    /// Whether the build is in a Secret if it was not deleted, as it is where Brigantine made the
-    /// pod: `BRIGADE_NAMESPACE` is set there, and by nobody else.
-    pub stored: bool,
-    /// `BRIGADE_LOG_LEVEL`: the level of the worker's own lines. Default: the build's.
-    pub log_level: Option<LogLevel>,
-    /// `BRIGADE_EVENT_TYPE`, `BRIGADE_EVENT_PROVIDER`, `BRIGADE_COMMIT_ID`, `BRIGADE_COMMIT_REF` and
-    /// `BRIGADE_REMOTE_URL`: the event, for a build that is not in the cluster.
-    pub event: Event,
-    /// `BRIGADE_CONFIG`: the file that names what the script depends on, before any other.
-    /// Default: none.
-    pub config: Option<PathBuf>,
-    /// `BRIGADE_SCRIPT`: the file of the script, before any other but the event's own. Default: none.
-    pub script: Option<PathBuf>,
-    /// `BRIGADE_SERVICE_ACCOUNT`: the service account of jobs that name none. Default: that of
-    /// `JOB_SERVICE_ACCOUNT`.
-    pub service_account: String,
-    /// `BRIGADE_SERVICE_ACCOUNT_REGEX`: what that must match somewhere. Default: anything.
-    pub service_account_regex: Option<String>,
-    /// `BRIGADE_WORKSPACE`: where the repository was cloned to, if it was. Default: `/vcs`.
-    pub workspace: PathBuf,
-    /// Where the build's Secret is mounted: `/etc/brigade`.
-    pub build_folder: PathBuf,
-    /// Where the project's Secret is mounted: `/etc/brigade-project`.
-    pub project_folder: PathBuf,
-}
+    // # Telling others (functions, run, notify, sweep)
+    /// How notifiers are told.
+    pub notify: NotifySettings,
 
-impl WorkerSettings {
-    /// Reads the environment of this process.
-    pub fn from_environment() -> Result<WorkerSettings, SettingsError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        WorkerSettings::read(|name| std::env::var(name).ok())
-    }
-
-    /// Reads variables. An empty one is one that is not set.
-    pub fn read(
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<WorkerSettings, SettingsError> {
-        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let text = |name: &str| get(name).unwrap_or_default();
-        let required = |name| get(name).ok_or(wrong(name, MISSING));
-        // In Brigade's order, so that the same one is named.
-        let project = required("BRIGADE_PROJECT_ID")?;
-        let namespace = required("BRIGADE_PROJECT_NAMESPACE")?;
-        let kind = get("BRIGADE_EVENT_TYPE").unwrap_or_else(|| "ping".to_owned());
-        let provider = get("BRIGADE_EVENT_PROVIDER").unwrap_or_else(|| "unknown".to_owned());
-        let event = Event {
-            revision: Revision {
-                commit: text("BRIGADE_COMMIT_ID"),
-                reference: text("BRIGADE_COMMIT_REF"),
-            },
-            clone_url: get("BRIGADE_REMOTE_URL"),
-            ..Event::new(&provider, &kind, "")
-        };
-        Ok(WorkerSettings {
-            build: required("BRIGADE_BUILD_ID")?,
-            home: get("NAMESPACE")
-                .or_else(|| get("BRIGADE_NAMESPACE"))
-                .unwrap_or_else(|| namespace.clone()),
-            stored: get("BRIGADE_NAMESPACE").is_some(),
-            namespace,
-            project,
-            // Brigade takes a level that it does not know as none at all, and says nothing then.
-            log_level: get("BRIGADE_LOG_LEVEL").and_then(|name| LogLevel::parse(name.trim())),
-            event,
-            config: get("BRIGADE_CONFIG").map(Into::into),
-            script: get("BRIGADE_SCRIPT").map(Into::into),
-            service_account: match get("BRIGADE_SERVICE_ACCOUNT") {
-                Some(account) => account,
-                None => Settings::read(&variable)?.job_service_account,
-            },
-            service_account_regex: get("BRIGADE_SERVICE_ACCOUNT_REGEX"),
-            workspace: get("BRIGADE_WORKSPACE").unwrap_or_else(|| "/vcs".to_owned()).into(),
-            build_folder: "/etc/brigade".into(),
-            project_folder: "/etc/brigade-project".into(),
-        })
-    }
-}
-
-/// What the environment says of sweeping, in the variables of Brigade's vacuum.
-#[derive(Clone, Debug)]
-pub struct SweepSettings {
-    /// `VACUUM_AGE`: builds that are older are deleted. Default: no limit.
-    pub age: Option<Duration>,
-    /// `VACUUM_MAX_BUILDS`: so many builds of a namespace are kept. Default: no limit, as 0 and -1.
-    pub max_builds: Option<i64>,
-    /// `VACUUM_SKIP_RUNNING_BUILDS`: whether running builds are kept. Default: true.
-    pub skip_running: bool,
-}
-
-impl SweepSettings {
-    /// Reads the environment of this process.
-    pub fn from_environment() -> Result<SweepSettings, SettingsError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        SweepSettings::read(|name| std::env::var(name).ok())
-    }
-
-    /// Reads variables. An empty one is one that is not set.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<SweepSettings, SettingsError> {
-        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let age = |text: String| {
-            crate::units::duration(&text).ok_or(wrong("VACUUM_AGE", "a span of time like 720h"))
-        };
-        let count = |text: String| {
-            let count = text.trim().parse().ok().filter(|count| *count >= -1);
-            count.ok_or(wrong("VACUUM_MAX_BUILDS", "a whole number; 0 and -1 are no limit"))
-        };
-        let skip = "VACUUM_SKIP_RUNNING_BUILDS";
-        Ok(SweepSettings {
-            age: get("VACUUM_AGE").map(age).transpose()?,
-            max_builds: get("VACUUM_MAX_BUILDS").map(count).transpose()?,
-            skip_running: truth(skip, get(skip).or_else(|| Some("true".to_owned())))?,
-        })
-    }
-}
-
-/// What an init container that clones is told, in the variables of Brigade's git-sidecar.
-#[derive(Clone, Debug)]
-pub struct CloneSettings {
-    /// `BRIGADE_REMOTE_URL`: the repository. Required.
-    pub remote: String,
-    /// `BRIGADE_COMMIT_ID`: the commit. Default: the one that the reference names.
-    pub commit: String,
-    /// `BRIGADE_COMMIT_REF`: the branch, the tag or the reference. Default: the commit's id, or the
-    /// repository's own branch.
-    pub reference: String,
-    /// `BRIGADE_WORKSPACE`: the folder that it is cloned to. Default: `/src`.
-    pub workspace: PathBuf,
-    /// `BRIGADE_SUBMODULES`: whether its submodules are cloned too. Default: false.
-    pub submodules: bool,
-    /// `BRIGADE_REPO_KEY`: the SSH key, whose lines may be separated by `$`. Default: none.
-    pub key: SecretString,
-    /// `BRIGADE_REPO_SSH_CERT`: the certificate of that key, likewise. Default: none.
-    pub certificate: SecretString,
-    /// `BRIGADE_REPO_AUTH_TOKEN`: the password for HTTPS. Default: none.
-    pub token: SecretString,
-    /// `CLONE_KNOWN_HOSTS`: the lines of a file `known_hosts`; only hosts in it are spoken to by
-    /// SSH. Default: any host, as long as its key stays the same during the clone.
-    pub known_hosts: String,
-    /// `CLONE_DEPTH`: how many commits of history are fetched; 0 is all, and the tags.
-    /// Default: 1.
-    pub depth: Option<NonZeroU32>,
-    /// `CLONE_TIMEOUT`: how long all of it may take, in seconds. Default: 1800.
-    pub time_limit: Duration,
-    /// What git needs to be found and to reach the network: `PATH`, the proxies' and the
-    /// certificates' variables, as they are here.
-    pub environment: Vec<(&'static str, String)>,
-}
-
-impl CloneSettings {
-    /// Reads the environment of this process.
-    pub fn from_environment() -> Result<CloneSettings, SettingsError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        CloneSettings::read(|name| std::env::var(name).ok())
-    }
-
-    /// Reads variables. An empty one is one that is not set.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<CloneSettings, SettingsError> {
-        let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let text = |name: &str| get(name).unwrap_or_default();
-        let trimmed = |name: &str| text(name).trim().to_owned();
-        let remote = trimmed("BRIGADE_REMOTE_URL");
-        if remote.is_empty() {
-            let expected = "set to the repository's URL: the project or the event names none";
-            return Err(wrong("BRIGADE_REMOTE_URL", expected));
-        }
-        let depth = get("CLONE_DEPTH").unwrap_or_else(|| "1".to_owned());
-        Ok(CloneSettings {
-            remote,
-            commit: trimmed("BRIGADE_COMMIT_ID"),
-            reference: trimmed("BRIGADE_COMMIT_REF"),
-            workspace: get("BRIGADE_WORKSPACE").unwrap_or_else(|| "/src".to_owned()).into(),
-            submodules: truth("BRIGADE_SUBMODULES", get("BRIGADE_SUBMODULES"))?,
-            key: text("BRIGADE_REPO_KEY").into(),
-            certificate: text("BRIGADE_REPO_SSH_CERT").into(),
-            token: trimmed("BRIGADE_REPO_AUTH_TOKEN").into(),
-            known_hosts: text("CLONE_KNOWN_HOSTS"),
-            depth: NonZeroU32::new(
-                depth.trim().parse().map_err(|_unparsed| {
-                    wrong("CLONE_DEPTH", "a number of commits, or 0 for all")
-                })?,
-            ),
-            time_limit: seconds("CLONE_TIMEOUT", get("CLONE_TIMEOUT"), 1800.0)?,
-            environment: PASSED.into_iter().filter_map(|name| Some((name, get(name)?))).collect(),
-        })
-    }
+    // # What it says of itself (functions, run, clone, notify, sweep)
+    /// `LOG`: what is logged, by level or by target: `debug`, `info,functions=debug`.
+    /// Default: `info`.
+    pub log: String,
+    /// `LOG_FORMAT`: `json` or `text`. Default: `json`.
+    pub log_format: LogFormat,
+    /// What the program says of itself, beside its log.
+    pub telemetry: TelemetrySettings,
 }
 
 /// What a variable must be that every worker's pod has.
 const MISSING: &str = "set, as it is in a worker's pod";
-
-/// What is passed on to git, which is given nothing else of the environment.
-const PASSED: [&str; 14] = [
-    "ALL_PROXY",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "PATH",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-    "all_proxy",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
 
 /// Whether scripts are started in the function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -464,7 +276,7 @@ impl Settings {
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             github_hosts: list(&get("GITHUB_HOSTS").unwrap_or_default().to_ascii_lowercase()),
             github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
-            host: HostSettings::read(get)?,
+            host: HostSettings::read(&variable)?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
                 Some("never") => Inline::Never,
@@ -481,20 +293,6 @@ impl Settings {
                 Some(_) => return Err(wrong("LOG_FORMAT", "json or text")),
             },
             namespace: either(["NAMESPACE", "BRIGADE_NAMESPACE"], "default"),
-            listen: SocketAddr::new(
-                match get("HOST") {
-                    None => Ipv4Addr::UNSPECIFIED.into(),
-                    Some(host) => host.parse::<IpAddr>().map_err(|_unparsed| {
-                        wrong("HOST", "an IP address of this machine, such as 127.0.0.1")
-                    })?,
-                },
-                match get("PORT") {
-                    None => 8080,
-                    Some(port) => port
-                        .parse()
-                        .map_err(|_unparsed| wrong("PORT", "a port number from 0 to 65535"))?,
-                },
-            ),
             npm_registry: get("NPM_REGISTRY")
                 .unwrap_or_else(|| "https://registry.npmjs.org".to_owned()),
             package_cache: get("PACKAGE_CACHE")
@@ -511,6 +309,7 @@ impl Settings {
             })?,
             notify: NotifySettings::read(get)?,
             slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
+            sweep: SweepSettings::read(get)?,
             telemetry: TelemetrySettings::read(get)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],
@@ -596,154 +395,4 @@ fn seconds(
 
 fn wrong(variable: &'static str, expected: &'static str) -> SettingsError {
     SettingsError { variable, expected }
-}
-
-#[cfg(test)]
-fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-    Settings::read(|wanted| {
-        let found = variables.iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, value)| (*value).to_owned())
-    })
-}
-
-#[test]
-fn brigades_own_variables_are_read() {
-    let settings = read(&[
-        ("BRIGADE_NAMESPACE", "brigade"),
-        ("BRIGADE_AUTHORS", "owner, contributor"),
-        ("BRIGADE_WORKER_IMAGE", "w:1"),
-    ])
-    .unwrap();
-    assert_eq!(settings.namespace, "brigade");
-    assert_eq!(settings.allowed_authors, ["OWNER", "CONTRIBUTOR"]);
-    assert_eq!(settings.worker_image, "w:1");
-}
-
-#[test]
-fn a_setting_that_is_not_understood_is_named() {
-    for (name, value, error) in [
-        ("PORT", "http", "the variable PORT must be a port number from 0 to 65535"),
-        ("PORT", "70000", "the variable PORT must be a port number from 0 to 65535"),
-        ("INLINE", "sometimes", "the variable INLINE must be auto or never"),
-        (
-            "REGISTRY_ALLOW_UNSIGNED",
-            "maybe",
-            "the variable REGISTRY_ALLOW_UNSIGNED must be true or false",
-        ),
-        (
-            "REQUEST_BUDGET",
-            "-1",
-            "the variable REQUEST_BUDGET must be a number of seconds, a day's at most",
-        ),
-        (
-            "SCRIPT_FETCH_BUDGET",
-            "1e18",
-            "the variable SCRIPT_FETCH_BUDGET must be a number of seconds, a day's at most",
-        ),
-    ] {
-        assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), error);
-    }
-}
-
-#[test]
-fn an_app_has_a_key_as_a_text_or_in_a_file() {
-    let key = "-----BEGIN RSA PRIVATE KEY-----\\nMII\\n-----END RSA PRIVATE KEY-----";
-    let settings = read(&[("APP_ID", "7"), ("APP_KEY", key), ("CHECK_SUITE_ON_PR", "")]).unwrap();
-    let text = secrecy::ExposeSecret::expose_secret(&settings.app_key);
-    assert_eq!(text.lines().count(), 3);
-    assert_eq!((settings.app_id, settings.check_suite_on_pr), (Some(7), true));
-    let settings = read(&[("APP_ID", "0"), ("CHECK_SUITE_ON_PR", "false")]).unwrap();
-    assert_eq!((settings.app_id, settings.check_suite_on_pr), (None, false));
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    for (app, problem) in [
-        (&[("APP_ID", "ours"), ("APP_KEY", key)][..], "APP_ID must be the number of a GitHub App"),
-        (&[("APP_ID", "7"), ("APP_KEY", "s3cret")], "APP_KEY must be a private key in PEM, as"),
-    ] {
-        let variable = |name: &str| {
-            let found = app.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        assert!(Settings::read(variable).is_err());
-        let settings = Settings::read_for_worker(variable).unwrap();
-        assert_eq!(settings.app_id, None);
-        let said = settings.app_problem.unwrap();
-        assert!(said.starts_with(&format!("the variable {problem}")), "{said}");
-    }
-    let settings = read(&[("APP_SECRET", " our-app.v1 ")]).unwrap();
-    assert_eq!(settings.app_secret.as_deref(), Some("our-app.v1"));
-    for name in ["Our", "a/b", "-a", "a_b", &"a".repeat(254)] {
-        let error = read(&[("APP_SECRET", name)]).unwrap_err().to_string();
-        assert_eq!(error, "the variable APP_SECRET must be the name of a Secret");
-    }
-    for (name, value, error) in [
-        ("APP_ID", "x", "the variable APP_ID must be the number of a GitHub App"),
-        ("APP_KEY", "x", "the variable APP_KEY must be a private key in PEM"),
-        ("APP_KEY_FILE", file, "the variable APP_KEY must be a private key in PEM"),
-        ("APP_KEY_FILE", "/none/such", "the variable APP_KEY must be set with APP_ID"),
-    ] {
-        let error_there =
-            read(&[("APP_ID", if name == "APP_ID" { value } else { "7" }), (name, value)]);
-        let error_there = error_there.unwrap_err().to_string();
-        assert!(error_there.starts_with(error), "{error_there}");
-    }
-}
-
-#[test]
-fn a_worker_says_which_variable_is_missing() {
-    let error = WorkerSettings::read(|_name| None).unwrap_err();
-    assert_eq!(error.missing(), Some("BRIGADE_PROJECT_ID"));
-    let error = error.to_string();
-    assert_eq!(error, "the variable BRIGADE_PROJECT_ID must be set, as it is in a worker's pod");
-}
-
-#[test]
-fn a_worker_is_told_as_brigades_controller_tells_it() {
-    let read = |variables: &[(&str, &str)]| {
-        let found = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted);
-        WorkerSettings::read(|wanted| found(wanted).map(|(_, value)| (*value).to_owned())).unwrap()
-    };
-    let required = [
-        ("BRIGADE_BUILD_ID", "01hf"),
-        ("BRIGADE_PROJECT_ID", "brigade-1"),
-        ("BRIGADE_PROJECT_NAMESPACE", "ci"),
-    ];
-    // Brigade's worker is not told where the projects are: they are where the builds are.
-    let worker = read(&required);
-    assert_eq!((worker.home.as_str(), worker.service_account.as_str()), ("ci", "brigade-worker"));
-    assert!(!worker.stored);
-    assert_eq!((worker.event.kind.as_str(), worker.event.provider.as_str()), ("ping", "unknown"));
-    for (level, expected) in
-        [("", None), ("warn", Some(LogLevel::Warn)), ("NONE", Some(LogLevel::None)), ("loud", None)]
-    {
-        let variables = [&required[..], &[("BRIGADE_LOG_LEVEL", level)]].concat();
-        assert_eq!(read(&variables).log_level, expected, "{level}");
-    }
-    let variables = [&required[..], &[("BRIGADE_NAMESPACE", "projects")]].concat();
-    let worker = read(&variables);
-    assert_eq!((worker.home.as_str(), worker.stored), ("projects", true));
-}
-
-#[test]
-fn a_clone_says_which_variable_is_missing_or_wrong() {
-    let read = |variables: &[(&str, &str)]| {
-        let found = |wanted: &str| variables.iter().find(|(name, _)| *name == wanted);
-        CloneSettings::read(|wanted| found(wanted).map(|(_, value)| (*value).to_owned()))
-    };
-    let error = read(&[]).unwrap_err().to_string();
-    assert!(error.starts_with("the variable BRIGADE_REMOTE_URL must be set"), "{error}");
-    let url = ("BRIGADE_REMOTE_URL", "https://example.com/app.git");
-    let error = read(&[url, ("CLONE_DEPTH", "-1")]).unwrap_err().to_string();
-    assert_eq!(error, "the variable CLONE_DEPTH must be a number of commits, or 0 for all");
-    let settings = read(&[url, ("CLONE_DEPTH", "0"), ("PATH", "/bin"), ("HOME", "/root")]).unwrap();
-    assert_eq!((settings.depth, settings.submodules), (None, false));
-    assert_eq!(settings.environment, [("PATH", "/bin".to_owned())]);
-    assert_eq!(settings.workspace.to_str(), Some("/src"));
-}
-
-#[test]
-fn an_empty_environment_is_closed() {
-    let settings = Settings::default();
-    assert!(!settings.registry_allow_unsigned && !settings.github_allow_sha1);
-    assert!(settings.github_hosts.is_empty());
-    assert_eq!(settings.listen.port(), 8080);
 }

@@ -3,10 +3,11 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use runtime::cluster::rights::Part;
 use runtime::cluster::{Cluster, ConnectError, Report, Weight};
-use runtime::settings::Settings;
+use runtime::settings::{LogFormat, Settings};
+use runtime::telemetry;
 
 /// Asks the cluster that the settings name who asks, and what they may do
 ///
@@ -36,7 +37,10 @@ enum Program {
 }
 
 /// Checks, and writes what there is.
-pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<ExitCode> {
+pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let settings = &Settings::from_environment()?;
+    telemetry::init(&settings.log, LogFormat::Text, false, std::io::stderr)
+        .context("the variable LOG is not understood")?;
     let part = match arguments.program {
         Program::Functions => Part::Functions,
         Program::Worker => Part::Worker,

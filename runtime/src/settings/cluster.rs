@@ -40,7 +40,7 @@ pub struct ClusterSettings {
     /// Amazon's clusters.
     pub aws: AwsSettings,
     /// Azure's clusters.
-    pub azure: AzureSettings,
+    pub azure: AksSettings,
     /// Google's clusters.
     pub google: GoogleSettings,
 }
@@ -97,7 +97,7 @@ pub struct AwsSettings {
 
 /// What the environment says of a cluster of AKS, and of who asks Azure.
 #[derive(Clone, Debug, Default)]
-pub struct AzureSettings {
+pub struct AksSettings {
     /// `AKS_CLUSTER`: the resource id of a cluster of AKS,
     /// `/subscriptions/.../managedClusters/<name>`. Default: none.
     pub cluster: Option<String>,
@@ -228,7 +228,7 @@ impl ClusterSettings {
                 sts_api: address("AWS_ENDPOINT_URL_STS")?,
                 extension_port: port("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", 2773)?,
             },
-            azure: AzureSettings {
+            azure: AksSettings {
                 cluster: aks,
                 endpoint: address("AKS_ENDPOINT")?,
                 authority: get("AKS_CA"),

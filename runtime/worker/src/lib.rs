@@ -9,19 +9,20 @@ mod sweep;
 mod tests;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
+use runtime::settings::help::{self, Program};
 use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
 use runtime::telemetry;
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
 #[derive(Parser)]
-#[command(name = "worker", version, max_term_width = 100)]
+#[command(name = "worker", version = runtime::version(), max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     role: Role,
@@ -61,21 +62,52 @@ enum Role {
     ///
     /// It is tried for NOTIFY_BUDGET seconds, 300 by default. Ends with 0 if they were told, with 1
     /// if they cannot be, and with 75 if they could not be told now, and may be later.
-    #[command(verbatim_doc_comment, after_long_help = notify::EXAMPLES)]
+    #[command(verbatim_doc_comment)]
     Notify(notify::Arguments),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder, which there must be
+        folder: PathBuf,
+    },
 }
 
 /// Plays the role that the arguments name, of which the first is the program's name; ends the process
 /// where they are not understood.
 pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let matches = command().get_matches_from(arguments(given));
+    let role = Arguments::from_arg_matches(&matches)?.role;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(begin(Arguments::parse_from(arguments(given))));
+    let ended = runtime.block_on(begin(role));
     // A script that does not stop must not keep a process whose work is done.
     runtime.shutdown_background();
     ended
 }
 
-async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
+/// The command line, with what is said of the settings of every role.
+fn command() -> clap::Command {
+    let roles = [
+        (Program::Run, "run"),
+        (Program::Clone, "clone"),
+        (Program::Notify, "notify"),
+        (Program::Sweep, "sweep"),
+    ];
+    roles.into_iter().fold(Arguments::command(), |command, (program, name)| {
+        command.mut_subcommand(name, |role| {
+            let examples = if program == Program::Notify { notify::EXAMPLES } else { "" };
+            let settings = help::text(program);
+            let said = format!("{examples}\n\nIt is set by environment variables.\n\n{settings}");
+            role.after_long_help(said.trim_start().to_owned())
+        })
+    })
+}
+
+async fn begin(role: Role) -> Result<ExitCode> {
+    if let Role::Man { folder } = &role {
+        let written = clap_mangen::generate_to(command(), folder);
+        written.with_context(|| format!("no pages can be written to {}", folder.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let settings = Settings::of_worker()?;
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
@@ -108,6 +140,7 @@ async fn begin(Arguments { role }: Arguments) -> Result<ExitCode> {
                 Cluster::connect(&settings.cluster, sweep::namespace(&arguments, &settings))?;
             sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
         }
+        Role::Man { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -129,6 +162,14 @@ fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
         _ => return given,
     };
     arguments.iter().map(Into::into).collect()
+}
+
+#[test]
+fn help_says_every_setting_of_a_role() {
+    let mut command = command();
+    let help = command.find_subcommand_mut("clone").unwrap().render_long_help().to_string();
+    assert!(help.contains("CLONE_DEPTH") && help.contains("LOG_FORMAT"), "{help}");
+    command.debug_assert();
 }
 
 #[test]
