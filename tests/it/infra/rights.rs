@@ -10,6 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use runtime::cluster::rights::Part;
 use serde_json::{Value, json};
 
 use super::charts::{chart, helm, objects, template};
@@ -365,6 +366,23 @@ async fn a_delivery_makes_its_pods_with_the_rights_that_helm_installs() {
         }
     }
     world.end().await.unwrap();
+}
+
+#[test]
+fn the_roles_are_what_the_cluster_calls() {
+    let Some(manifests) = Manifests::render("ci") else { return };
+    let accounts = [
+        (Part::Functions, "brigantine-functions"),
+        (Part::Worker, "brigade-worker"),
+        (Part::Sweeper, "brigantine-sweeper"),
+    ];
+    for (part, account) in accounts {
+        let rights = part.rights().iter().flat_map(|right| {
+            let pairs = right.verbs.iter().map(|verb| (*verb, right.resource));
+            pairs.map(|(verb, resource)| (verb.to_owned(), resource.to_owned()))
+        });
+        assert_eq!(manifests.rights()[account], rights.collect(), "{account}");
+    }
 }
 
 /// How many clusters there are at once.
