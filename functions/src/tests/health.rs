@@ -41,3 +41,18 @@ async fn who_bears_the_token_is_told_of_the_cluster_and_others_the_same_words() 
     let told = world.send(request(Some("Bearer watch"))).await;
     assert_eq!((told.code, &told.body["problems"][0]["weight"]), (503, &json!("noCluster")));
 }
+
+#[tokio::test]
+async fn a_delivery_that_meets_no_cluster_is_to_come_again_and_is_told_nothing_of_it() {
+    let read = |name: &str| (name == "KUBECONFIG").then(|| "/none/such".to_owned());
+    let settings = Settings::read(read).unwrap();
+    let app = App {
+        cluster: Cluster::connect(&settings.cluster, "default").unwrap(),
+        repository: Arc::new(Repository::Ignore),
+        settings: Arc::new(settings),
+        workers: Workers::Pods,
+    };
+    let told = told(router(app, Function::ALL), (first_source().sample)(1).proved()).await;
+    assert_eq!((told.code, &told.headers["retry-after"]), (503, &"5".parse().unwrap()));
+    assert!(!told.body.to_string().contains("/none"), "{:?}", told.body);
+}
