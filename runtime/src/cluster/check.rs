@@ -17,6 +17,9 @@ use super::rights::{Part, Place};
 use super::{Cluster, ClusterError};
 use crate::settings::Settings;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a cluster may take to say anything at all.
 const FIRST: Duration = Duration::from_secs(6);
 
