@@ -21,13 +21,13 @@ use runtime::cluster::Cluster;
 use runtime::project::values;
 use runtime::signature;
 
-const BODY: &str = r#"{"ref": "refs/heads/main", "after": "1", "repository": {"full_name": "acme/app"}}"#;
+const BODY: &str =
+    r#"{"ref": "refs/heads/main", "after": "1", "repository": {"full_name": "acme/app"}}"#;
 
 /// How many requests are sent before the memory is looked at, and on how many connections at once.
 const LOAD: (usize, usize) = (20_000, 16);
 
-const NODE: &str =
-    "require('http').createServer((_, answer) => answer.end('OK')).listen(process.env.PORT, '127.0.0.1')";
+const NODE: &str = "require('http').createServer((_, answer) => answer.end('OK')).listen(process.env.PORT, '127.0.0.1')";
 
 #[tokio::main]
 async fn main() {
@@ -36,8 +36,7 @@ async fn main() {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1).cloned()
     };
-    let program =
-        after("--program").unwrap_or_else(|| env!("CARGO_BIN_EXE_functions").to_owned());
+    let program = after("--program").unwrap_or_else(|| env!("CARGO_BIN_EXE_functions").to_owned());
     let times = after("--times").map_or(50, |number| number.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = cluster(folder.path()).await;

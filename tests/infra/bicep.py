@@ -15,4 +15,4 @@ while nodes:
         line, column = node.start_point
         wrong.append(f"{sys.argv[1]}:{line + 1}:{column + 1}: this is no Bicep")
     nodes.extend(node.children)
-sys.exit("\n".join(wrong))
+sys.exit("\n".join(wrong) or 0)

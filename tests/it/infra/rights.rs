@@ -239,8 +239,18 @@ async fn cancel(world: &World, build: &str) -> Result<()> {
     Ok(())
 }
 
+/// What belongs to something that was deleted goes with that, and may be gone.
+fn gone<T>(deleted: kube::Result<T>) -> Result<()> {
+    match deleted {
+        Err(error) if !matches!(&error, kube::Error::Api(status) if status.is_not_found()) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn delete_pod(world: &World, name: &str) -> Result<()> {
-    pods(world).delete(name, &DeleteParams::default().grace_period(0)).await?;
+    gone(pods(world).delete(name, &DeleteParams::default().grace_period(0)).await)?;
     world.pod_until(name, |pod| pod.is_none()).await
 }
 
@@ -252,12 +262,7 @@ async fn delete_build(world: &World, name: &str) -> Result<()> {
     let own = kube::api::ListParams::default().labels(&own);
     for secret in secrets(world).list(&own).await? {
         let name = secret.metadata.name.context("it has a name")?;
-        // Whatever belongs to another one goes with that, and may be gone.
-        if let Err(error) = secrets(world).delete(&name, &DeleteParams::default()).await
-            && !matches!(&error, kube::Error::Api(status) if status.is_not_found())
-        {
-            return Err(error.into());
-        }
+        gone(secrets(world).delete(&name, &DeleteParams::default()).await)?;
     }
     delete_pod(world, name).await
 }
