@@ -155,7 +155,9 @@ impl Lambda {
 
     /// The ids of the processes that wait for an invocation.
     pub fn idle(&self) -> Vec<u32> {
-        self.pool.idle().iter().filter_map(Environment::id).collect()
+        let mut idle = self.pool.idle();
+        let alive = idle.iter_mut().filter_map(|it| it.id().filter(|_| it.is_alive()));
+        alive.collect()
     }
 
     /// Stops serving and kills the processes, as Lambda does with those that it no longer needs.

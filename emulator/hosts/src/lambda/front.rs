@@ -18,6 +18,9 @@ use super::{Failure, Pool};
 mod answer;
 mod event;
 
+/// How much of a body is read at all, in bytes.
+const READ: usize = 64 * 1024 * 1024;
+
 /// What stands in front of a function.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Front {
@@ -120,8 +123,10 @@ async fn answer(State(pool): State<Arc<Pool>>, request: Request) -> Response {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return told(status, "Request Header Fields Too Large");
     }
-    let Ok(body) = to_bytes(body, front.largest()).await else {
-        return too_large();
+    // It is read to its end, so that the client hears why it is refused.
+    let body = match to_bytes(body, READ).await {
+        Ok(body) if body.len() <= front.largest() => body,
+        _too_large => return too_large(),
     };
     let Some(event) = event::event(&front, &parts, &body) else {
         return match front {
