@@ -117,7 +117,7 @@ pub(super) async fn serve(pool: Arc<Pool>, listener: TcpListener) {
 }
 
 async fn answer(State(pool): State<Arc<Pool>>, request: Request) -> Response {
-    let front = pool.options.front.clone();
+    let (front, patience) = (pool.options.front.clone(), pool.options.patience);
     let (parts, body) = request.into_parts();
     if head(&parts.headers) > front.largest_head() {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
@@ -135,7 +135,8 @@ async fn answer(State(pool): State<Arc<Pool>>, request: Request) -> Response {
         };
     };
     let invoked = pool.invoke(event.to_string().into());
-    match tokio::time::timeout(front.patience(), invoked).await {
+    let patience = patience.unwrap_or(front.patience());
+    match tokio::time::timeout(patience, invoked).await {
         Ok(Ok(answer)) => answer::answer(&front, &answer).unwrap_or_else(|| {
             tracing::warn!("the function's answer is not of the form that its front reads");
             front.broken()
