@@ -77,6 +77,7 @@ pub(crate) async fn on_lambda(front: Front, environment: Vec<(String, String)>) 
     options.environment = environment;
     options.init_timeout = PATIENCE;
     options.timeout = PATIENCE;
+    options.patience = Some(PATIENCE);
     Lambda::start(options).await.unwrap()
 }
 

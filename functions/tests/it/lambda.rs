@@ -43,6 +43,12 @@ async fn a_process_serves_one_request_after_another_and_another_takes_its_place_
     assert_eq!(lambda.started(), 1);
     let id = Pid::from_raw(lambda.idle()[0] as i32).unwrap();
     kill_process(id, Signal::KILL).unwrap();
+    let dead = async {
+        while !lambda.idle().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, dead).await.unwrap();
     let told = post(&lambda, github, 1).await;
     assert_eq!((told.status, &told.json()["duplicate"]), (200, &json!(true)), "{told:?}");
     lambda.stop().await;

@@ -81,7 +81,12 @@ fn own(told: &Told) -> String {
             let _always = write!(text, "\n{name}: {}", value.to_str().unwrap());
         }
     }
-    let body = String::from_utf8_lossy(&told.body);
+    let mut body = String::from_utf8_lossy(&told.body).into_owned();
+    let mut json = told.json();
+    // What Azure's envelopes add to a refusal.
+    if json.as_object_mut().is_some_and(|members| members.remove("host").is_some()) {
+        body = json.to_string();
+    }
     let mut words = body.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
     let _always = write!(text, "\n\n");
     words.by_ref().for_each(|word| {
@@ -111,6 +116,9 @@ async fn every_host_tells_every_sender_the_same() {
             for ((step, wanted), found) in steps.iter().zip(expected).zip(&run[place]) {
                 if own(wanted) != own(found) {
                     differs.push(*step);
+                    if name.contains("HTTP API") && (source.sample)(1).uri.contains("%2F") {
+                        continue;
+                    }
                     let (wanted, found) = (own(wanted), own(found));
                     let _always = writeln!(
                         notes,
@@ -129,7 +137,10 @@ async fn every_host_tells_every_sender_the_same() {
         // The same words for a missing and a wrong proof, and nothing but the proof is looked at.
         assert_eq!(expected[4].status, source.unproved, "{}", source.name);
     }
-    let sizes = sizes(&all).await;
+    let sizes = match notes.is_empty() {
+        true => sizes(&all).await,
+        false => String::new(),
+    };
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
     let line = "|---".repeat(names.len() + 1);
     let mut table = String::from(INTRODUCTION);
@@ -144,7 +155,7 @@ async fn every_host_tells_every_sender_the_same() {
 /// the program has read all of it.
 async fn sizes(all: &[(&'static str, Host)]) -> String {
     let mut columns = Vec::new();
-    let kilobytes = [900, 2 * 1024, 7 * 1024, 26 * 1024];
+    let kilobytes = [900, 2 * 1024, 7 * 1024, 24 * 1024];
     for (_, host) in all {
         let world = World::new().await;
         let source = sources::all().next().unwrap();
@@ -191,5 +202,5 @@ A body that is larger than a host takes does not reach the program.
 const DIFFERENCES: &str = "
 A load balancer takes 1 MB, a function URL and the APIs what Lambda takes, 6 MB with all that is around the body, so that a binary one is at most 4.5 MB; GitHub sends up to 25 MB.
 An HTTP API decodes paths: `%2F` arrives as a slash there, and what comes after `%3F` not at all, so addresses that need them have the project's id in the place of its name.
-Azure's envelopes have the body as text: what is no UTF-8 does not arrive as it was sent, and its signature is wrong.
+Azure's envelopes have the body as text: what is no UTF-8 does not arrive as it was sent, and its signature is wrong; a delivery that is not proved is told so there, as `host`, beside what it is told everywhere.
 ";
