@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use runtime::serve::{Deadline, Invocation};
+use runtime::serve::{Deadline, FrontRequest, Invocation};
 use tokio::time::Instant;
 use tracing::Instrument;
 use ulid::Ulid;
@@ -71,9 +71,11 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let invocation = request.extensions().get::<Invocation>().map(|Invocation(id)| id.as_str());
+    let front = request.extensions().get::<FrontRequest>().map(|FrontRequest(id)| id.as_str());
     let span = tracing::info_span!(
         "delivery",
         faas.invocation_id = invocation,
+        front.request_id = front,
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
         http.route = route.as_deref().unwrap_or("none"),

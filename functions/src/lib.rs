@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-use axum::http::StatusCode;
-use axum::routing::get;
 use axum::{Router, middleware};
 
 pub use crate::app::{App, Tasks, Workers};
@@ -18,6 +16,7 @@ mod builds;
 mod cloudevent;
 mod delivery;
 mod filter;
+mod health;
 mod host;
 mod lenient;
 mod notifiers;
@@ -26,6 +25,7 @@ mod proof;
 mod receivers;
 mod rejection;
 mod revision;
+mod sweeping;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -131,16 +131,10 @@ pub fn router(app: App, which: &[Function]) -> Router {
     let wanted = Function::ALL.iter().filter(|function| which.contains(function));
     let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
     functions
-        .route("/healthz", get(healthy))
-        .route("/livez", get(healthy))
-        .route("/readyz", get(healthy))
+        .merge(health::routes())
+        .merge(sweeping::routes())
         .fallback(async || Rejection::NotFound)
         .method_not_allowed_fallback(async || Rejection::MethodNotAllowed)
         .layer(middleware::from_fn(delivery::record))
         .with_state(app)
-}
-
-/// Ready means able to answer: a delivery that meets no cluster is answered, too, by 503.
-async fn healthy() -> (StatusCode, &'static str) {
-    (StatusCode::OK, "OK")
 }

@@ -32,6 +32,7 @@ mod eventgrid;
 mod explained;
 mod generic;
 mod github;
+mod health;
 mod hook;
 mod hosts;
 mod kubernetes;
@@ -43,6 +44,7 @@ mod recorded;
 mod registry;
 mod scripts;
 mod serving;
+mod swept;
 
 /// A cluster in memory, and the functions before it.
 struct World {

@@ -10,12 +10,15 @@ use super::*;
 use crate::settings::help::Program;
 
 /// The files of the settings, the first of which has the groups of those that are nested in it.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 11] = [
     ("Settings", include_str!("../../settings.rs")),
     ("WorkerSettings", include_str!("../worker.rs")),
     ("CloneSettings", include_str!("../clone.rs")),
     ("SweepSettings", include_str!("../sweep.rs")),
     ("ClusterSettings", include_str!("../cluster.rs")),
+    ("AwsSettings", include_str!("../cluster.rs")),
+    ("AksSettings", include_str!("../cluster.rs")),
+    ("GoogleSettings", include_str!("../cluster.rs")),
     ("HostSettings", include_str!("../host.rs")),
     ("NotifySettings", include_str!("../notify.rs")),
     ("TelemetrySettings", include_str!("../telemetry.rs")),
