@@ -195,7 +195,24 @@ mod tests {
         };
         let mut out = Vec::new();
         write(&mut out, &report, false).unwrap();
-        expect![[""]].assert_eq(&String::from_utf8(out).unwrap());
+        expect![[r#"
+            found by     KUBECONFIG_TEXT
+            server       https://10.0.0.1:6443
+            version      v1.36.0
+            user         lambda[2J
+            groups       system:authenticated
+            clock        3 s behind the cluster's
+            namespace    ci
+            projects     1
+            worker image ghcr.io/brigantine/worker:latest
+            rights
+              ci/pods                                     create get  not delete
+              ci/configmaps                               get
+
+            missing: in the namespace ci, pods must be allowed: delete
+              kubectl ...
+        "#]]
+        .assert_eq(&String::from_utf8(out).unwrap());
         assert_eq!(code(&report), ExitCode::from(1));
         assert_eq!(code(&Report::default()), ExitCode::SUCCESS);
         let nothing = nowhere(&ConnectError::Unconfigured, &Settings::default());

@@ -33,7 +33,7 @@ pub(super) fn replaced(
                 let application = provider.config.get("apiserver-id").map(String::as_str);
                 Source::Aks(Aks::new(application, settings))
             }
-            "gcp" if provider.config.get("cmd-path").is_none() => Source::Gke(Gke::new(settings)),
+            "gcp" if !provider.config.contains_key("cmd-path") => Source::Gke(Gke::new(settings)),
             _ => return Ok(None),
         };
         user.auth_provider = None;
