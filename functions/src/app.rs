@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use notify::Outbox;
 use pipeline::script::Repository;
@@ -51,12 +52,18 @@ pub struct Tasks {
 impl App {
     /// When a request that begins now must be answered.
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.settings.request_budget
+        App::within(self.settings.request_budget)
     }
 
     /// The same for a sender who waits only so many seconds where others wait ten.
     pub(crate) fn deadline_within(&self, seconds: u32) -> Instant {
-        Instant::now() + self.settings.request_budget * seconds.min(10) / 10
+        App::within(self.settings.request_budget * seconds.min(10) / 10)
+    }
+
+    /// So long from now, or less if the host gives the request up earlier.
+    fn within(budget: Duration) -> Instant {
+        let end = Instant::now() + budget;
+        delivery::deadline().map_or(end, |deadline| end.min(deadline))
     }
 
     /// The project of this name or id.

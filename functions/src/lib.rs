@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, middleware};
 
@@ -129,7 +130,14 @@ impl Function {
 /// The routes of these functions, and those of every host: `/livez`, `/readyz`, `/healthz`.
 pub fn router(app: App, which: &[Function]) -> Router {
     let wanted = Function::ALL.iter().filter(|function| which.contains(function));
-    let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
+    let functions = wanted.fold(Router::new(), |router, function| {
+        let answered = delivery::Answered(function.name());
+        let mark = middleware::map_response(move |mut response: Response| async move {
+            response.extensions_mut().insert(answered);
+            response
+        });
+        router.merge(function.routes().route_layer(mark))
+    });
     functions
         .route("/healthz", get(healthy))
         .route("/livez", get(healthy))

@@ -64,7 +64,13 @@ pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     match asked {
         None => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(serve())
+            runtime.block_on(async {
+                let ended = serve().await;
+                if let Err(error) = &ended {
+                    serve::failed(&format!("{error:#}")).await;
+                }
+                ended
+            })
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut command(), "functions", &mut std::io::stdout());

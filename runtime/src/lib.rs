@@ -15,6 +15,7 @@ pub mod settings;
 pub mod signature;
 pub mod telemetry;
 pub mod template;
+pub mod trace;
 pub mod units;
 pub mod worker_pod;
 

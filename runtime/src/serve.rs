@@ -6,25 +6,64 @@ use std::io;
 use std::net::SocketAddr;
 
 use axum::Router;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
-use crate::settings::Settings;
+use crate::settings::{LambdaSettings, Settings};
 
 pub use plain::http;
 
+mod lambda;
 mod plain;
 
 /// Where requests come from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Host {
     /// Plain HTTP/1.1 on an address: a container, Knative, a laptop.
     Http(SocketAddr),
+    /// AWS Lambda.
+    Lambda(LambdaSettings),
 }
+
+/// What a request has among its extensions that did not come over HTTP but from the host itself.
+///
+/// No client can add it, so it is a proof: what only the host may ask for is answered only with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Trigger {
+    /// A timer of the host.
+    Schedule {
+        /// The time that it was set for, if it says so.
+        time: Option<Timestamp>,
+    },
+    /// A message of a queue, a topic or a bus; what it says proves itself as a request does.
+    Message {
+        /// What it has of a name, the same whenever it is delivered.
+        id: String,
+    },
+}
+
+/// What a request has among its extensions if the host gives it up at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// The path that the host's timers ask to sweep at, with a [`Trigger::Schedule`].
+pub const SWEEP: &str = "/triggers/sweep";
 
 impl Host {
     /// The host that the settings tell of.
     pub fn detect(settings: &Settings) -> Host {
-        Host::Http(settings.listen)
+        match &settings.host.lambda {
+            Some(lambda) => Host::Lambda(lambda.clone()),
+            None => Host::Http(settings.listen),
+        }
+    }
+}
+
+/// Tells the host, where it asks for that, why the program cannot begin.
+pub async fn failed(error: &str) {
+    if let Some(address) = LambdaSettings::address() {
+        lambda::failed(&address, error).await;
     }
 }
 
@@ -41,6 +80,7 @@ pub async fn serve(
             http(router, listener, shutdown).await;
             Ok(())
         }
+        Host::Lambda(settings) => lambda::serve(router, &settings, shutdown).await,
     }
 }
 

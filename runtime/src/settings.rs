@@ -12,10 +12,10 @@ use crate::project::ScriptLimits;
 
 pub use clone::CloneSettings;
 pub use cluster::ClusterSettings;
-pub use host::HostSettings;
+pub use host::{HostSettings, LambdaSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use sweep::SweepSettings;
-pub use telemetry::TelemetrySettings;
+pub use telemetry::{MetricsAt, OtlpSettings, Sampler, TelemetrySettings};
 pub use worker::WorkerSettings;
 
 mod clone;

@@ -1,0 +1,1 @@
+//! Events of every shape, in the form of AWS documentation.
