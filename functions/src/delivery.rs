@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use runtime::serve::Deadline;
+use runtime::serve::{Deadline, Invocation};
 use runtime::telemetry::{self, Span, metrics};
 use runtime::trace::{self, TraceContext};
 use tokio::time::Instant;
@@ -85,8 +85,10 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     let route = route.as_deref().unwrap_or("none");
     let mut traced = Span::server("", traceparent(request.headers()));
     let place = traced.as_ref().map(Span::place);
+    let invocation = request.extensions().get::<Invocation>().map(|Invocation(id)| id.as_str());
     let span = tracing::info_span!(
         "delivery",
+        faas.invocation_id = invocation,
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
         http.route = route,

@@ -21,6 +21,7 @@ mod delivery;
 mod filter;
 mod host;
 mod lenient;
+mod metrics;
 mod notifiers;
 mod program;
 mod proof;

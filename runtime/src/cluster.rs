@@ -5,6 +5,7 @@
 //! had already created is met as 409 and taken as done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncBufRead, Stream, StreamExt};
@@ -29,15 +30,20 @@ use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
 use crate::telemetry::metrics;
 
+use connect::Connection;
+
+pub use check::{Allowed, Found, Problem, Report, Weight};
 pub use collections::Collection;
 pub use connect::{ConnectError, client};
 pub use control::{Cancelled, JobCounts, Slot};
 
+mod check;
 mod collections;
 mod connect;
 mod control;
 mod jobs;
 mod pods;
+pub mod rights;
 
 #[cfg(test)]
 mod tests;
@@ -64,6 +70,8 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     deadline: Option<Instant>,
+    /// What the client goes through, if it was made here.
+    connection: Option<Arc<Connection>>,
 }
 
 /// What became of a build that was to be created.
@@ -106,6 +114,9 @@ pub enum ClusterError {
     /// It did not answer in time.
     #[error("the cluster did not answer in time")]
     Late,
+    /// There is no connection to it, or it does not know who asks.
+    #[error(transparent)]
+    Unconnected(Arc<ConnectError>),
     /// It refused, and will refuse again.
     #[error("the cluster refused to {action}: {}", .status.message)]
     Refused {
@@ -136,7 +147,7 @@ pub enum ClusterError {
 impl Cluster {
     /// A cluster whose projects are in `namespace`.
     pub fn new(client: Client, namespace: &str) -> Cluster {
-        Cluster { client, namespace: namespace.to_owned(), deadline: None }
+        Cluster { client, namespace: namespace.to_owned(), deadline: None, connection: None }
     }
 
     /// The same cluster, whose calls are not tried beyond this moment.
@@ -502,6 +513,14 @@ impl Cluster {
                 Ok(Err(kube::Error::Api(status))) if !is_passing(&status) => {
                     return Err(ClusterError::Refused { action: action.to_owned(), status });
                 }
+                Ok(Err(error)) if let Some(unconnected) = unconnected(&error) => {
+                    let is_passing = unconnected.is_passing();
+                    let error = ClusterError::Unconnected(unconnected);
+                    if !is_passing {
+                        return Err(error);
+                    }
+                    (error, pause)
+                }
                 Ok(Err(error)) if is_passing_error(&error) => {
                     let wait = asked_to_wait(&error).unwrap_or(pause);
                     (ClusterError::Away(Box::new(error)), wait)
@@ -523,7 +542,7 @@ impl Cluster {
 impl ClusterError {
     /// Whether the same call may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, ClusterError::Away(_) | ClusterError::Late)
+        matches!(self, ClusterError::Away(_) | ClusterError::Late | ClusterError::Unconnected(_))
     }
 
     fn is_conflict(&self) -> bool {
@@ -564,6 +583,12 @@ fn is_passing_error(error: &kube::Error) -> bool {
         kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_) => true,
         _ => false,
     }
+}
+
+/// Why there is no connection, if that is what the error says.
+fn unconnected(error: &kube::Error) -> Option<Arc<ConnectError>> {
+    let kube::Error::Service(error) = error else { return None };
+    error.downcast_ref::<Arc<ConnectError>>().cloned()
 }
 
 fn asked_to_wait(error: &kube::Error) -> Option<Duration> {

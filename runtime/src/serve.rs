@@ -3,27 +3,28 @@
 //! The router is the same everywhere; a host is a way for requests to reach it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use axum::Router;
 use jiff::Timestamp;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use crate::settings::{LambdaSettings, Settings};
+use crate::settings::{AzureSettings, HostSettings, LambdaSettings, PlainSettings, Settings};
 
 pub use plain::http;
 
+mod azure;
 mod lambda;
 mod plain;
 
 /// Where requests come from.
 #[derive(Clone, Debug)]
 pub enum Host {
-    /// Plain HTTP/1.1 on an address: a container, Knative, a laptop.
-    Http(SocketAddr),
+    /// Azure Functions, whose host speaks to its custom handler on this machine.
+    Azure(AzureSettings),
     /// AWS Lambda.
     Lambda(LambdaSettings),
+    /// HTTP on an address or a socket: a container, Knative, a laptop.
+    Plain(PlainSettings),
 }
 
 /// What a request has among its extensions that did not come over HTTP but from the host itself.
@@ -43,6 +44,10 @@ pub enum Trigger {
     },
 }
 
+/// The host's own name of the request, for the log. Nothing proves it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invocation(pub String);
+
 /// What a request has among its extensions if the host gives it up at some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
@@ -53,9 +58,10 @@ pub const SWEEP: &str = "/triggers/sweep";
 impl Host {
     /// The host that the settings tell of.
     pub fn detect(settings: &Settings) -> Host {
-        match &settings.host.lambda {
-            Some(lambda) => Host::Lambda(lambda.clone()),
-            None => Host::Http(settings.listen),
+        match &settings.host {
+            HostSettings { lambda: Some(lambda), .. } => Host::Lambda(lambda.clone()),
+            HostSettings { azure: Some(azure), .. } => Host::Azure(azure.clone()),
+            HostSettings { plain, .. } => Host::Plain(plain.clone()),
         }
     }
 }
@@ -74,13 +80,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     match host {
-        Host::Http(address) => {
-            let listener = TcpListener::bind(address).await?;
-            tracing::info!(server.address = %listener.local_addr()?, "serving plain HTTP");
-            http(router, listener, shutdown).await;
-            Ok(())
-        }
+        Host::Azure(settings) => azure::serve(router, &settings, shutdown).await,
         Host::Lambda(settings) => lambda::serve(router, &settings, shutdown).await,
+        Host::Plain(settings) => plain::serve(router, &settings, shutdown).await,
     }
 }
 

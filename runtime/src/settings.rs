@@ -2,7 +2,6 @@
 //!
 //! A setting that is not understood stops the program with an error that names its variable.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use secrecy::SecretString;
 use crate::project::ScriptLimits;
 
 pub use clone::CloneSettings;
-pub use cluster::ClusterSettings;
-pub use host::{HostSettings, LambdaSettings};
+pub use cluster::{AksSettings, AwsSettings, ClusterSettings, GoogleSettings};
+pub use host::{AzureSettings, HostSettings, LambdaSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use sweep::SweepSettings;
 pub use telemetry::{MetricsAt, OtlpSettings, Sampler, TelemetrySettings};
@@ -44,8 +43,6 @@ pub struct Settings {
     // # Serving (functions)
     /// `FUNCTIONS`: which functions are served, a list of their names. Default: all.
     pub functions: Vec<String>,
-    /// `HOST` and `PORT`: where plain HTTP is served. Default: `0.0.0.0` and 8080.
-    pub listen: SocketAddr,
     /// Where requests come from.
     pub host: HostSettings,
     /// `REQUEST_BUDGET`: how long a request may take before it is answered with what is certain by
@@ -277,7 +274,7 @@ impl Settings {
             github_allow_sha1: truth("GITHUB_ALLOW_SHA1", get("GITHUB_ALLOW_SHA1"))?,
             github_hosts: list(&get("GITHUB_HOSTS").unwrap_or_default().to_ascii_lowercase()),
             github_two_builds: truth("GITHUB_TWO_BUILDS", get("GITHUB_TWO_BUILDS"))?,
-            host: HostSettings::read(get)?,
+            host: HostSettings::read(&variable)?,
             inline: match get("INLINE").as_deref() {
                 None | Some("auto") => Inline::Auto,
                 Some("never") => Inline::Never,
@@ -294,20 +291,6 @@ impl Settings {
                 Some(_) => return Err(wrong("LOG_FORMAT", "json or text")),
             },
             namespace: either(["NAMESPACE", "BRIGADE_NAMESPACE"], "default"),
-            listen: SocketAddr::new(
-                match get("HOST") {
-                    None => Ipv4Addr::UNSPECIFIED.into(),
-                    Some(host) => host.parse::<IpAddr>().map_err(|_unparsed| {
-                        wrong("HOST", "an IP address of this machine, such as 127.0.0.1")
-                    })?,
-                },
-                match get("PORT") {
-                    None => 8080,
-                    Some(port) => port
-                        .parse()
-                        .map_err(|_unparsed| wrong("PORT", "a port number from 0 to 65535"))?,
-                },
-            ),
             npm_registry: get("NPM_REGISTRY")
                 .unwrap_or_else(|| "https://registry.npmjs.org".to_owned()),
             package_cache: get("PACKAGE_CACHE")

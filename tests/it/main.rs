@@ -5,4 +5,6 @@ mod deliveries;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod infra;
+#[cfg(test)]
 mod tidy;

@@ -4,5 +4,5 @@
 //! A player starts a program, speaks to it as the host does, and serves HTTP in front of it. It knows
 //! the hosts and nothing of the programs.
 
-mod azure;
-mod lambda;
+pub mod azure;
+pub mod lambda;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -117,7 +117,7 @@ type Named = (String, String);
 /// Fetches scripts from GitHub, and remembers those of a commit.
 #[derive(Debug)]
 pub struct Fetcher {
-    http: reqwest::Client,
+    http: OnceLock<reqwest::Client>,
     budget: Duration,
     api: String,
     cache: Mutex<HashMap<String, Option<Fetched>>>,
@@ -250,18 +250,27 @@ pub async fn find(
 
 impl Fetcher {
     /// A fetcher that waits no longer than this for a script.
-    pub fn new(budget: Duration) -> reqwest::Result<Fetcher> {
+    pub fn new(budget: Duration) -> Fetcher {
         Fetcher::with_api(budget, "https://api.github.com")
     }
 
-    fn with_api(budget: Duration, api: &str) -> reqwest::Result<Fetcher> {
+    fn with_api(budget: Duration, api: &str) -> Fetcher {
+        Fetcher { http: OnceLock::new(), budget, api: api.to_owned(), cache: Mutex::default() }
+    }
+
+    /// The client, made when a script is fetched first: it reads whom the host trusts.
+    fn http(&self) -> Result<&reqwest::Client, String> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
         // Installed once for the process; a second time changes nothing.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
-            .timeout(budget)
+            .timeout(self.budget)
             .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Fetcher { http, budget, api: api.to_owned(), cache: Mutex::default() })
+            .build();
+        let http = http.map_err(|_unusable| "there is no client for GitHub".to_owned())?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// The script, or `None` where the repository has none; an error is a reason to clone it.
@@ -374,7 +383,7 @@ impl Fetcher {
             reqwest::Url::parse(&url).map_err(|_unparsed| "its URL is none".to_owned())?;
         url.query_pairs_mut().append_pair("ref", at);
         let mut request = self
-            .http
+            .http()?
             .get(url)
             .header(ACCEPT, "application/vnd.github.raw+json")
             .header("X-GitHub-Api-Version", "2022-11-28")

@@ -1,39 +1,52 @@
-//! Makes the client of a cluster: the one that the kubeconfig names, or the one that this pod is in.
+//! Makes the client of a cluster, when it is needed first.
+//!
+//! A cluster is found by the first of these that is set, see [`ClusterSettings`]: `KUBECONFIG_TEXT`,
+//! `KUBECONFIG`, `EKS_...`, `AKS_...`, `GKE_...`, the user's own `~/.kube/config`, and at last what a
+//! pod is told of the cluster that it runs in. Nothing is read or asked before the first call, so
+//! that a program starts in no time; what fails then is tried again by the next call.
 
-use kube::config::InferConfigError;
 use kube::{Client, Config};
 
+use self::way::Way;
 use super::Cluster;
+use crate::settings::ClusterSettings;
 
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Neither a kubeconfig nor a pod's own files say where a cluster is.
-    #[error("there is no cluster to speak to")]
-    Unknown(#[source] Box<InferConfigError>),
-    /// They do, and what they say is of no use.
-    #[error("the cluster cannot be spoken to")]
-    Unusable(#[source] Box<kube::Error>),
-}
+pub use self::error::ConnectError;
+pub(super) use self::error::chain;
+pub(super) use self::lazy::Connection;
+
+mod aks;
+mod eks;
+mod error;
+mod extension;
+mod gke;
+mod kubeconfig;
+mod lazy;
+mod once;
+mod outside;
+mod plugin;
+mod pod;
+mod source;
+mod target;
+mod token;
+mod way;
 
 impl Cluster {
-    /// The cluster that the environment names, and whose projects are in `namespace`. Nothing is
-    /// asked of it yet.
-    pub async fn connect(namespace: &str) -> Result<Cluster, ConnectError> {
-        let config = Config::infer().await.map_err(|error| ConnectError::Unknown(error.into()))?;
-        Ok(Cluster::new(client(config)?, namespace))
+    /// The cluster that the settings name, and whose projects are in `namespace`. Nothing is asked of
+    /// it yet; it is an error only if there is no way to any.
+    pub fn connect(settings: &ClusterSettings, namespace: &str) -> Result<Cluster, ConnectError> {
+        let connection = Connection::new(Way::of(settings)?);
+        let cluster = Cluster::new(connection.client(), namespace);
+        Ok(Cluster { connection: Some(connection), ..cluster })
     }
 }
 
-/// The client of this configuration.
+/// The client of a configuration of which everything is known.
 pub fn client(mut config: Config) -> Result<Client, ConnectError> {
-    // Installed once for the process; a second time changes nothing.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    // Nobody is to be believed without TLS, and the host's list of those who are takes 10 ms to read.
     if config.cluster_url.scheme_str() == Some("http") {
         config.root_cert.get_or_insert_default();
     }
-    Client::try_from(config).map_err(|error| ConnectError::Unusable(error.into()))
+    target::client(config).map_err(|error| ConnectError::Client { problem: error::chain(&error) })
 }
 
 #[tokio::test]

@@ -98,5 +98,5 @@ fn an_empty_environment_is_closed() {
     let settings = Settings::default();
     assert!(!settings.registry_allow_unsigned && !settings.github_allow_sha1);
     assert!(settings.github_hosts.is_empty());
-    assert_eq!(settings.listen.port(), 8080);
+    assert_eq!(settings.host.plain.listen.port(), 8080);
 }

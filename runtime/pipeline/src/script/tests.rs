@@ -54,7 +54,7 @@ async fn what_cannot_be_fetched_is_cloned() {
     github.reset().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
     Mock::given(method("GET")).respond_with(slow).mount(&github).await;
-    let hasty = Fetcher::with_api(Duration::from_millis(500), &github.uri()).unwrap();
+    let hasty = Fetcher::with_api(Duration::from_millis(500), &github.uri());
     let fetched = hasty.fetch(&project(""), &build(COMMIT)).await;
     assert_eq!(fetched.unwrap_err(), "GitHub did not answer in time");
     github.reset().await;
@@ -166,7 +166,7 @@ async fn a_script_that_was_kept_with_the_build_keeps_its_name() {
 
 #[test]
 fn a_repository_is_found_by_its_clone_url() {
-    let fetcher = Fetcher::new(Duration::from_secs(1)).unwrap();
+    let fetcher = Fetcher::new(Duration::from_secs(1));
     let base = "github: {baseURL: \"https://ghe.example.com/api/v3/\"}";
     for (url, more, expected) in [
         ("https://github.com/acme/app.git", "", Some(("https://api.github.com", "acme/app"))),
@@ -224,7 +224,7 @@ fn unreachable_cluster() -> Cluster {
 }
 
 fn fetcher(github: &MockServer) -> Fetcher {
-    Fetcher::with_api(Duration::from_secs(60), &github.uri()).unwrap()
+    Fetcher::with_api(Duration::from_secs(60), &github.uri())
 }
 
 fn project(more: &str) -> Project {

@@ -1,0 +1,1 @@
+//! The host against a handler that says what it was asked.

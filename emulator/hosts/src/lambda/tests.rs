@@ -1,0 +1,1 @@
+//! The player against programs of a few lines.

@@ -1,0 +1,142 @@
+//! The charts, by real helm: what they render, and what they refuse.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use expect_test::{ExpectFile, expect, expect_file};
+use serde_json::Value;
+
+use super::{infra, printed, refused, root, tool};
+
+/// `helm`, if there is one, with nothing of this machine.
+pub(super) fn helm() -> Option<Command> {
+    let mut helm = Command::new(tool("helm")?);
+    helm.env_remove("KUBECONFIG").env("HELM_NO_PLUGINS", "1");
+    Some(helm)
+}
+
+/// A chart of ours.
+pub(super) fn chart(name: &str) -> PathBuf {
+    infra().join("charts").join(name)
+}
+
+/// What a chart is with these arguments.
+pub(super) fn template(helm: Command, release: &str, name: &str, arguments: &[&str]) -> Command {
+    let mut helm = helm;
+    helm.args(["template", release]).arg(chart(name)).args(["--namespace", "ci"]).args(arguments);
+    helm
+}
+
+/// The objects in a stream of YAML.
+pub(super) fn objects(yaml: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_saphyr::from_multiple(yaml).expect("helm writes YAML");
+    all.into_iter().filter(|each| !each.is_null()).collect()
+}
+
+#[test]
+fn helm_finds_nothing_wrong_with_the_charts() {
+    for (name, more) in
+        [("brigantine", "rbac.enabled=true"), ("brigantine-project", "project=acme/app")]
+    {
+        let Some(mut helm) = helm() else { return };
+        helm.args(["lint", "--strict", "--set", more]).arg(chart(name));
+        assert!(printed(&mut helm).contains("0 chart(s) failed"));
+    }
+}
+
+#[test]
+fn the_charts_are_as_they_were() {
+    let full = root().join("tests/infra/full.yaml").display().to_string();
+    let demo = root().join("emulator/demo/project.yaml").display().to_string();
+    let check = |name, arguments: &[&str], expected: ExpectFile| {
+        let Some(helm) = helm() else { return };
+        expected.assert_eq(&printed(&mut template(helm, "ship", name, arguments)));
+    };
+    check("brigantine", &[], expect_file!["../../infra/default.snapshot.yaml"]);
+    check("brigantine", &["--values", &full], expect_file!["../../infra/full.snapshot.yaml"]);
+    check(
+        "brigantine-project",
+        &["--values", &demo],
+        expect_file!["../../infra/project.snapshot.yaml"],
+    );
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_with_the_way_out() {
+    let mut told = String::new();
+    for value in [
+        "controller.enabled=true",
+        "api.enabled=true",
+        "kashti.enabled=true",
+        "gw.enabled=true",
+        "worker.command=yarn",
+        "vacuum.tag=v1.5.0",
+        "cr.name=brigade-cr-gateway",
+        "genericGateway.serviceAccount.name=x",
+        "brigade-github-app.livenessProbe.periodSeconds=1",
+        "functions.settings.APP_KEY=x",
+        "secrets.APP_ID=1",
+        "nonsense=1",
+        "functions.replicas=many",
+        "ingress.enabled=true",
+        "functions.settings.log=debug",
+    ] {
+        let Some(helm) = helm() else { return };
+        let error = refused(&mut template(helm, "ship", "brigantine", &["--set", value]));
+        let line = error.lines().rfind(|line| !line.is_empty() && !line.starts_with("Use --debug"));
+        let line = line.unwrap_or_default();
+        let reason = line.split_once(": ").filter(|_| line.starts_with("Error: ex"));
+        let reason = reason.and_then(|(_, rest)| rest.split_once(": ")).map_or(line, |it| it.1);
+        told += &format!("{value}\n    {reason}\n");
+    }
+    expect![[r#"
+        controller.enabled=true
+            controller cannot be honoured: there is no controller: functions start builds; resources of workers are a LimitRange's
+        api.enabled=true
+            api.enabled cannot be honoured: there is no brigade-api: brig, kubectl and Kubernetes' own API tell of builds; set it to false
+        kashti.enabled=true
+            kashti.enabled cannot be honoured: there is no dashboard in the cluster; set it to false
+        gw.enabled=true
+            gw.enabled cannot be honoured: the OAuth gateway is gone; brigade-github-app.enabled serves the same URL, /events/github
+        worker.command=yarn
+            worker.command cannot be honoured: set workerCommand in the project's values
+        vacuum.tag=v1.5.0
+            vacuum.tag cannot be honoured: it is swept by the worker's image: image.registry and image.tag
+        cr.name=brigade-cr-gateway
+            cr.name cannot be honoured: the functions have one image: image.registry and image.tag
+        genericGateway.serviceAccount.name=x
+            genericGateway.serviceAccount cannot be honoured: the functions have one service account: functions.serviceAccount
+        brigade-github-app.livenessProbe.periodSeconds=1
+            brigade-github-app.livenessProbe cannot be honoured: the functions have their own probes
+        functions.settings.APP_KEY=x
+            functions.settings.APP_KEY is secret, and settings are written into the Deployment for all to see: use secrets.APP_KEY or secrets.existing
+        secrets.APP_ID=1
+            a GitHub App needs both secrets.APP_ID and secrets.APP_KEY (brigade-github-app.github.appID and .key)
+        nonsense=1
+            - at '': additional properties 'nonsense' not allowed
+        functions.replicas=many
+            - at '/functions/replicas': got string, want integer
+        ingress.enabled=true
+            an Ingress needs a host: set ingress.hosts
+        functions.settings.log=debug
+              - at '': 'log' does not match pattern '^[A-Z][A-Z0-9_]*$'
+    "#]].assert_eq(&told);
+}
+
+#[test]
+fn a_gateway_of_brigades_that_is_switched_off_is_not_served() {
+    let known: Vec<&str> = functions::Function::ALL.iter().map(|each| each.name()).collect();
+    for (value, without) in [
+        ("cr.enabled=false", &["registry"][..]),
+        ("genericGateway.enabled=false", &["generic", "cloudevents"]),
+        ("brigade-github-app.enabled=false", &["github"]),
+    ] {
+        let Some(helm) = helm() else { return };
+        let text = printed(&mut template(helm, "ship", "brigantine", &["--set", value]));
+        let line = text.lines().find(|line| line.contains("name: FUNCTIONS"));
+        let served = line.and_then(|line| line.split('"').nth(1)).unwrap_or_default();
+        let wanted: Vec<&str> =
+            known.iter().copied().filter(|name| !without.contains(name)).collect();
+        assert_eq!(served.split(',').collect::<Vec<_>>(), wanted, "{value}");
+    }
+}

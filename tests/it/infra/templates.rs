@@ -1,0 +1,1 @@
+//! The templates for AWS and Azure, and the manifests for Knative.
