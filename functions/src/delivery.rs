@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use runtime::serve::{Deadline, Invocation};
+use runtime::serve::{Deadline, FrontRequest, Invocation};
 use runtime::telemetry::{self, Span, metrics};
 use runtime::trace::{self, TraceContext};
 use tokio::time::Instant;
@@ -86,9 +86,11 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
     let mut traced = Span::server("", traceparent(request.headers()));
     let place = traced.as_ref().map(Span::place);
     let invocation = request.extensions().get::<Invocation>().map(|Invocation(id)| id.as_str());
+    let front = request.extensions().get::<FrontRequest>().map(|FrontRequest(id)| id.as_str());
     let span = tracing::info_span!(
         "delivery",
         faas.invocation_id = invocation,
+        front.request_id = front,
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
         http.route = route,

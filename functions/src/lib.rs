@@ -28,6 +28,7 @@ mod proof;
 mod receivers;
 mod rejection;
 mod revision;
+mod sweeping;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -140,6 +141,7 @@ pub fn router(app: App, which: &[Function]) -> Router {
         router.merge(function.routes().route_layer(mark))
     });
     functions
+        .merge(sweeping::routes())
         .route("/healthz", get(healthy))
         .route("/livez", get(healthy))
         .route("/readyz", get(healthy))

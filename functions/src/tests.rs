@@ -43,6 +43,7 @@ mod recorded;
 mod registry;
 mod scripts;
 mod serving;
+mod swept;
 
 /// A cluster in memory, and the functions before it.
 struct World {

@@ -306,6 +306,12 @@ impl Cluster {
         self.create(&namespace, pod).await.map(drop)
     }
 
+    /// Creates a pod that sweeps, if it does not exist; whether it did not.
+    pub async fn create_sweeper(&self, pod: &Pod) -> Result<bool, ClusterError> {
+        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
+        Ok(self.create(&namespace, pod).await?.is_some())
+    }
+
     /// Creates a claim for storage, if it does not exist.
     pub async fn create_claim(&self, claim: &PersistentVolumeClaim) -> Result<(), ClusterError> {
         let namespace = claim.namespace().unwrap_or_else(|| self.namespace.clone());

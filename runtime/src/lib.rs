@@ -13,6 +13,7 @@ pub mod project;
 pub mod serve;
 pub mod settings;
 pub mod signature;
+pub mod sweep_pod;
 pub mod telemetry;
 pub mod template;
 pub mod trace;

@@ -48,6 +48,10 @@ pub enum Trigger {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invocation(pub String);
 
+/// The name that what stands in front of the host has for the request, for the log, too.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FrontRequest(pub String);
+
 /// What a request has among its extensions if the host gives it up at some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);

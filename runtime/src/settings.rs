@@ -147,6 +147,8 @@ pub struct Settings {
     /// `DEFAULT_CACHE_STORAGE_CLASS`, also with Brigade's prefix `BRIGADE_`: the storage class of
     /// caches in projects that name none. Default: the cluster's.
     pub cache_storage_class: String,
+    /// What the pods delete that sweep because a timer asks for it.
+    pub sweep: SweepSettings,
 
     // # Telling others (functions, run, notify, sweep)
     /// How notifiers are told.
@@ -307,6 +309,7 @@ impl Settings {
             })?,
             notify: NotifySettings::read(get)?,
             slack_budget: seconds("SLACK_BUDGET", get("SLACK_BUDGET"), 2.5)?,
+            sweep: SweepSettings::read(get)?,
             telemetry: TelemetrySettings::read(get)?,
             worker_image: either(
                 ["WORKER_IMAGE", "BRIGADE_WORKER_IMAGE"],

@@ -179,12 +179,12 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
 }
 
 /// A variable.
-fn text(name: &str, value: &str) -> EnvVar {
+pub(crate) fn text(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
 /// A variable that is a key of a Secret, if there is one.
-fn secret(name: &str, secret: &str, key: &str) -> EnvVar {
+pub(crate) fn secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: None,
@@ -279,7 +279,7 @@ fn sidecar_resources(project: &Project) -> Option<ResourceRequirements> {
 }
 
 /// What a worker, which only speaks to the API server, and git, which only writes files, need.
-fn confined() -> SecurityContext {
+pub(crate) fn confined() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
@@ -300,7 +300,7 @@ fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn texts<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+pub(crate) fn texts<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 

@@ -17,6 +17,7 @@ use super::{Cluster, ClusterError, Object};
 use crate::build::{self, ABOUT, Build, BuildError, BuildId, ENDED, Head, Phase, annotation};
 use crate::outcome::{self, Standing};
 use crate::project::{self, Project, ProjectError};
+use crate::sweep_pod;
 
 /// The type of a slot's Secret.
 const SLOT_TYPE: &str = "brigantine.dev/slot";
@@ -243,6 +244,11 @@ impl Cluster {
     /// All pods of builds and of jobs in a namespace.
     pub async fn build_pods(&self, namespace: &str) -> Result<Vec<Pod>, ClusterError> {
         self.list(namespace, "heritage=brigade,component in (build, job)").await
+    }
+
+    /// The pods that sweep, or have, in the namespace of the projects.
+    pub async fn sweepers(&self) -> Result<Vec<Pod>, ClusterError> {
+        self.list(&self.namespace, sweep_pod::SELECTOR).await
     }
 
     /// Waits until a build is cancelled, and says why, by a watch of its metadata alone.

@@ -37,6 +37,7 @@ use self::layout::Layout;
 
 mod envelope;
 mod layout;
+mod trigger;
 
 #[cfg(test)]
 mod tests;

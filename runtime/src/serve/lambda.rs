@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::Deadline;
+use super::{Deadline, FrontRequest, Invocation};
 use crate::settings::LambdaSettings;
 use answer::Answer;
 use event::Front;
@@ -130,12 +130,15 @@ async fn invoked(
     let span = tracing::info_span!(
         "invocation",
         faas.invocation_id = context.request_id,
-        front.request_id = front_id.unwrap_or_default(),
+        front.request_id = front_id.as_deref(),
     );
     let answer = async {
         match event::request(front, event.get()) {
             Ok(request) => {
-                let request = request.map(Body::from);
+                let mut request = request.map(Body::from);
+                if let Some(id) = front_id {
+                    request.extensions_mut().insert(FrontRequest(id));
+                }
                 let answer = answered(router, request, context, deadline).await;
                 Answer::of(front, answer).await
             }
@@ -161,6 +164,7 @@ async fn answered(
     deadline: Deadline,
 ) -> axum::response::Response {
     request.extensions_mut().insert(deadline);
+    request.extensions_mut().insert(Invocation(context.request_id.clone()));
     if let Some(parent) = context.xray_trace_id.as_deref().and_then(event::traceparent)
         && !request.headers().contains_key("traceparent")
     {

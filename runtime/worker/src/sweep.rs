@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use runtime::build::{BuildId, Head, annotation};
 use runtime::cluster::{Cancelled, Cluster, ClusterError};
 use runtime::line::{self, GRACE};
@@ -175,6 +176,7 @@ pub(crate) async fn sweep(
     for Found { heads, kept, .. } in &all {
         swept.delete(heads, kept).await;
     }
+    swept.sweepers().await;
     Ok(report)
 }
 
@@ -332,6 +334,23 @@ impl<'a> Sweep<'a> {
                 Err(error) => {
                     self.report.fail(format!("start what waits in {}", project.name), &error);
                 }
+            }
+        }
+    }
+
+    /// Deletes the pods of earlier sweeps that a timer asked for.
+    async fn sweepers(&mut self) {
+        let ended = |pod: &Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            matches!(phase, Some("Succeeded" | "Failed"))
+        };
+        let pods = match self.cluster.sweepers().await {
+            Ok(pods) => pods,
+            Err(error) => return self.report.fail("list earlier sweeps".to_owned(), &error),
+        };
+        for pod in pods.iter().filter(|pod| ended(pod)).filter(|_| !self.rules.dry_run) {
+            if let Err(error) = self.cluster.delete_this_pod(pod).await {
+                self.report.fail(format!("delete {}", pod.name_any()), &error);
             }
         }
     }

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -25,16 +26,18 @@ events.on("simpleevent", () => {
 });
 "#;
 
-/// A script that a worker follows: storage, a job that ends, and one that takes too long.
+/// A script that a worker follows: storage, a cache, a log that is shown, a job that does not end.
 const AWAITED: &str = r#"
 const { events, Job } = require("brigadier");
 events.on("simpleevent", async () => {
   const writer = new Job("writer", "busybox:1.36", ["true"]);
   writer.storage.enabled = true;
   await writer.run();
-  const sleeper = new Job("sleeper", "busybox:1.36", ["sleep 600"]);
-  sleeper.timeout = 1000;
-  await sleeper.run().catch((error) => console.log(String(error)));
+  const reader = new Job("reader", "busybox:1.36", ["true"]);
+  reader.cache.enabled = true;
+  reader.streamLogs = true;
+  await reader.run();
+  await new Job("sleeper", "busybox:1.36", ["sleep 600"]).run();
 });
 "#;
 
@@ -52,7 +55,10 @@ fn projects() -> BTreeMap<&'static str, Value> {
             with(json!({"defaultScriptName": "script", "limits": {"maxBuilds": 1},
             "defaultConfigName": "script"})),
         ),
-        ("superseded", with(json!({"defaultScript": AWAITED, "limits": {"supersede": true}}))),
+        (
+            "superseded",
+            with(json!({"defaultScript": AWAITED, "limits": {"maxBuilds": 1, "supersede": true}})),
+        ),
         ("plain", with(json!({"defaultScript": AWAITED}))),
     ]);
     for (name, values) in &mut all {
@@ -255,16 +261,26 @@ async fn delete_build(world: &World, name: &str) -> Result<()> {
     delete_pod(world, name).await
 }
 
-/// Runs the worker of a build, as its pod would.
+/// Runs the worker of a build, as its pod would, until it is cancelled.
 async fn work(world: &World, build: &str) -> Result<()> {
     let pod = serde_json::to_value(pod(world, build).await?.context("it has a worker")?)?;
     let account = pod["spec"]["serviceAccountName"].as_str().context("it has an account")?;
     let container = &pod["spec"]["containers"][0];
     let arguments = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let arguments: Vec<&str> = std::iter::once("worker").chain(arguments).collect();
-    finish(world, account, &arguments, &World::variables(container)).await?;
-    let ended = phase(world, build).await?;
-    ensure!(ended.as_deref() == Some("Succeeded"), "the build has ended as {ended:?}");
+    let variables = World::variables(container);
+    let id = build.trim_start_matches("brigade-worker-");
+    let cancelled = async {
+        world.pod_until(&format!("sleeper-{id}"), |pod| pod.is_some()).await?;
+        world.called(account, "watch", "secrets").await?;
+        cancel(world, build).await
+    };
+    // It ends with the script's code, which has not ended well.
+    let (ended, cancelled) = tokio::join!(run(world, account, &arguments, &variables), cancelled);
+    cancelled?;
+    let told = ended?;
+    let phase = phase(world, build).await?;
+    ensure!(phase.as_deref() == Some("Cancelled"), "the build has ended as {phase:?}: {told:?}");
     Ok(())
 }
 
@@ -286,14 +302,23 @@ async fn finish(
     arguments: &[&str],
     variables: &[(String, String)],
 ) -> Result<()> {
+    let (succeeded, told) = run(world, account, arguments, variables).await?;
+    ensure!(succeeded, "{arguments:?}: {told}");
+    Ok(())
+}
+
+/// Runs a program to its end: whether it was a good one, and what it said.
+async fn run(
+    world: &World,
+    account: &str,
+    arguments: &[&str],
+    variables: &[(String, String)],
+) -> Result<(bool, String)> {
     let mut command = world.program(account, arguments, variables).await?;
     let output = tokio::time::timeout(PATIENCE, command.stdin(Stdio::null()).output());
     let output = output.await.with_context(|| format!("{arguments:?} does not end"))??;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if !output.status.success() {
-        bail!("{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
-    }
-    Ok(())
+    Ok((output.status.success(), text(&output.stdout) + &text(&output.stderr)))
 }
 
 /// A cluster with the charts' objects in it, or with these in the place of the first chart's.
@@ -342,24 +367,28 @@ async fn a_delivery_makes_its_pods_with_the_rights_that_helm_installs() {
     world.end().await.unwrap();
 }
 
+/// How many clusters there are at once.
+const AT_ONCE: usize = 4;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_right_that_is_taken_away_is_missed() {
     let Some(manifests) = Manifests::render("ci") else { return };
-    let mut tried = 0;
-    for (account, rights) in manifests.rights() {
-        for right in rights {
-            let fewer = manifests.without(&account, &right);
-            let world = installed(&manifests, &fewer).await.unwrap();
-            if !world.is_embedded() {
-                println!("skipped: what is refused is only noted by the embedded cluster");
-                return world.end().await.unwrap();
-            }
-            let ended = world.missed(play(&world, &manifests)).await;
-            let (verb, resource) = &right;
-            let missed = format!("{account} may not {verb} {resource}");
-            assert!(world.seen.refused().contains(&missed), "nothing misses {missed}: {ended:?}");
-            tried += 1;
+    let of_all = manifests.rights().into_iter();
+    let all: Vec<(String, Right)> = of_all
+        .flat_map(|(account, rights)| rights.into_iter().map(move |right| (account.clone(), right)))
+        .collect();
+    assert!(all.len() > 20, "only {} rights are tried", all.len());
+    let tried = futures::stream::iter(&all).map(async |(account, right)| {
+        let world = installed(&manifests, &manifests.without(account, right)).await.unwrap();
+        if !world.is_embedded() {
+            println!("skipped: what is refused is only noted by the embedded cluster");
+            return world.end().await.unwrap();
         }
-    }
-    assert!(tried > 20, "only {tried} rights were tried");
+        let ended = world.missed(play(&world, &manifests)).await;
+        let (verb, resource) = &right;
+        let missed = format!("{account} may not {verb} {resource}");
+        let refused = world.seen.refused();
+        assert!(refused.contains(&missed), "{missed}: {refused:?} {ended:?}");
+    });
+    tried.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Child;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// No step takes longer, however busy the machine is.
@@ -64,7 +65,9 @@ pub(super) struct Seen {
     calls: Arc<Mutex<BTreeMap<String, BTreeSet<Right>>>>,
     refused: Arc<Mutex<Vec<String>>>,
     /// Told when something is refused.
-    missed: Arc<tokio::sync::Notify>,
+    missed: Arc<Notify>,
+    /// Told whenever somebody calls.
+    called: Arc<Notify>,
 }
 
 impl Seen {
@@ -93,6 +96,7 @@ async fn note(State(seen): State<Seen>, request: Request, next: Next) -> Respons
             seen.missed.notify_one();
         }
         seen.calls.lock().unwrap().entry(account).or_default().insert(right);
+        seen.called.notify_waiters();
     }
     response
 }
@@ -133,6 +137,8 @@ impl Drop for World {
 impl World {
     /// The cluster that `CLUSTER` names, else the embedded one, with a new namespace.
     pub(super) async fn start() -> Result<World> {
+        // Once for the process; a second time changes nothing.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         #[expect(clippy::disallowed_methods, reason = "it chooses the cluster of the tests")]
         let context = std::env::var("CLUSTER").ok().filter(|name| !name.is_empty());
         let world = match context {
@@ -323,6 +329,24 @@ impl World {
             .await
             .with_context(|| format!("wait for {name}"))??;
         Ok(())
+    }
+
+    /// Waits until an account does something, where that is noted.
+    pub(super) async fn called(&self, account: &str, verb: &str, resource: &str) -> Result<()> {
+        let wanted = (verb.to_owned(), resource.to_owned());
+        let waited = async {
+            while self.is_embedded() {
+                let mut called = std::pin::pin!(self.seen.called.notified());
+                called.as_mut().enable();
+                if self.seen.of(account).contains(&wanted) {
+                    break;
+                }
+                called.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waited)
+            .await
+            .with_context(|| format!("{account} does not {verb} {resource}"))
     }
 
     /// Goes on until something is refused, or has ended.

@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::layout::{Function, Kind, Layout, member};
-use super::{Handler, Invocation, has_lost_its_body, pass};
+use super::{Handler, Invocation, has_lost_its_body, pass, trigger};
 
 /// The largest envelope, in bytes: a body of 25 MiB has quotes that are escaped.
 const LIMIT: usize = 64 * 1024 * 1024;
@@ -101,7 +101,10 @@ pub(super) async fn answer(handler: &Handler, function: Function, request: Reque
             let reason = "the envelope's Data has no request with Url and Method";
             refused(&function, StatusCode::BAD_REQUEST, reason)
         }
-        _ => StatusCode::NOT_FOUND.into_response(),
+        _ => {
+            let said = (&data, &metadata);
+            trigger::answer(handler, &function, said, trace, invocation).await
+        }
     }
 }
 

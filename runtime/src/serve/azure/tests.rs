@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::serve::{SWEEP, Trigger};
 
 /// A function app: its folder, and a handler of it whose routes say what they were asked.
 struct App {
@@ -48,7 +49,16 @@ fn routes() -> Router {
             "length": header("content-length"),
             "traceparent": header("traceparent"),
             "invocation": invocation,
+            "key": header("idempotency-key"),
+            "trigger": parts.extensions.get::<Trigger>().map(|trigger| format!("{trigger:?}")),
         }))
+    };
+    let swept = async |request: Request| match request.extensions().get::<Trigger>() {
+        Some(Trigger::Schedule { time: Some(time) }) if time.as_second() == 1_789_000_200 => {
+            StatusCode::OK
+        }
+        Some(Trigger::Schedule { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::NOT_FOUND,
     };
     let refused = async |_body: Bytes| {
         (StatusCode::UNAUTHORIZED, Json(json!({"status": "no", "reason": "not proved"})))
@@ -58,6 +68,7 @@ fn routes() -> Router {
         .route("/events/{source}", post(repeat))
         .route("/events/{source}/{token}", post(repeat))
         .route("/refused", post(refused))
+        .route(SWEEP, post(swept))
 }
 
 /// An app with these files.
@@ -324,4 +335,141 @@ async fn without_files_what_looks_like_an_envelope_is_one() {
     let described = json!({"Url": "http://x/api/events/x", "Method": "POST", "Body": "b"});
     assert_eq!(app.ask("github", described).await["body"]["body"], "b");
     assert_eq!(app.post("/github", &[], "no envelope").await.0, 404);
+}
+
+fn timer_function() -> Value {
+    json!({"bindings": [{"type": "timerTrigger", "direction": "in", "name": "timer",
+                         "schedule": "0 */10 * * * *"}]})
+}
+
+fn queue_function() -> Value {
+    json!({"bindings": [{"type": "eventGridTrigger", "direction": "in", "name": "event"}]})
+}
+
+/// What a timer brings whose time was this.
+fn timer(next: &str) -> String {
+    json!({
+        "Data": {"timer": {
+            "Schedule": {"AdjustForDST": true},
+            "ScheduleStatus": {"Last": "0001-01-01T00:00:00", "Next": next},
+            "IsPastDue": false,
+        }},
+        "Metadata": {"sys": {"MethodName": "sweep", "UtcNow": "2026-09-10T00:30:01.5Z"}},
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_timer_sweeps_at_its_time() {
+    let app = app(forwarding(None), &[("sweep", timer_function())]);
+    for next in ["2026-09-10T00:30:00Z", "2026-09-10T02:30:00+02:00", "2026-09-10T00:30:00"] {
+        let Answered(code, said) = app.post("/sweep", &[], timer(next)).await;
+        let log = &said["Logs"][0];
+        assert_eq!((code, log), (200, &json!("sweep was answered with 200")), "{next}");
+        assert_eq!((&said["Outputs"], &said["ReturnValue"]), (&json!({}), &Value::Null));
+    }
+    // What fails is to be tried again, so the host must hear of it.
+    assert_eq!(app.post("/sweep", &[], timer("2026-09-10T00:40:00Z")).await.0, 500);
+}
+
+#[tokio::test]
+async fn no_client_can_do_what_a_timer_does() {
+    let functions = [("http", http_function()), ("sweep", timer_function())];
+    let body = || timer("2026-09-10T00:30:00Z");
+    // Below the prefix there is nothing of the kind, whatever is posted.
+    let sealed = app(forwarding(None), &functions);
+    for path in ["/api/sweep", "/API/sweep", "/api//sweep", "/%73weep", "/sweep/", "//sweep"] {
+        assert_eq!(sealed.post(path, &[], body()).await.0, 404, "{path}");
+    }
+    assert_eq!(sealed.post(&format!("/api{SWEEP}"), &[], body()).await.0, 404);
+    assert_eq!(sealed.post(SWEEP, &[], body()).await.0, 404);
+    let inside = json!({"Url": format!("http://x/api{SWEEP}"), "Method": "POST"});
+    assert_eq!(sealed.ask("http", inside).await["statusCode"], 404);
+    // A request in the envelope of a timer is none of the timer's.
+    let described = json!({"Data": {"timer": {"Url": "http://x/api/events/x", "Method": "POST"}}});
+    assert_eq!(sealed.post("/http", &[], body()).await.1["Outputs"]["res"]["statusCode"], 400);
+    assert_ne!(
+        sealed.post("/sweep", &[], described.to_string()).await.1["Outputs"]["res"]["statusCode"],
+        200
+    );
+    // Without a prefix a client's own request has the path of a function.
+    for host in [forwarding(Some("")), forwarding(Some("/"))] {
+        let open = app(host, &functions);
+        let Answered(code, said) = open.post("/sweep", &[], body()).await;
+        assert_eq!(code, 404);
+        assert!(said["reason"].as_str().unwrap().contains("extensions.http.routePrefix"), "{said}");
+    }
+    let by_variable = AzureSettings { host_prefix: Some(String::new()), ..settings() };
+    let open = app_with(by_variable, forwarding(None), &functions);
+    assert_eq!(open.post("/sweep", &[], body()).await.0, 404);
+    let by_variable = AzureSettings { forwards: true, ..settings() };
+    let open = app_with(by_variable, enveloping(""), &functions);
+    assert_eq!(open.post("/sweep", &[], body()).await.0, 404);
+    // No client's request arrives as it was sent where all are put into envelopes.
+    assert_eq!(app(enveloping(""), &functions).post("/sweep", &[], body()).await.0, 200);
+    // A host.json that cannot be read may say anything.
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("sweep")).unwrap();
+    let file = folder.path().join("sweep/function.json");
+    std::fs::write(file, timer_function().to_string()).unwrap();
+    let unread = AzureSettings { root: Some(folder.path().to_owned()), ..settings() };
+    assert_eq!(bare(unread).post("/sweep", &[], body()).await.0, 404);
+}
+
+#[tokio::test]
+async fn without_files_the_usual_prefix_keeps_clients_out() {
+    let body = || timer("2026-09-10T00:30:00Z");
+    assert_eq!(bare(settings()).post("/sweep", &[], body()).await.0, 200);
+    let none = AzureSettings { prefix: Some(String::new()), ..settings() };
+    assert_eq!(bare(none).post("/sweep", &[], body()).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_message_is_posted_where_its_function_says() {
+    let functions = [("acr", queue_function()), ("other", queue_function())];
+    let app = app(forwarding(None), &functions);
+    let event = r#"{"id": "e1", "eventType": "x"}"#;
+    let once = Value::from(event);
+    let twice = Value::from(once.to_string());
+    let parsed: Value = serde_json::from_str(event).unwrap();
+    for (value, body) in [(once, event), (twice, event), (parsed, r#"{"eventType":"x","id":"e1"}"#)]
+    {
+        let metadata = json!({"MessageId": "m1"});
+        let envelope = json!({"Data": {"event": value}, "Metadata": metadata}).to_string();
+        let Answered(code, said) = app.post("/acr", &[], envelope).await;
+        assert_eq!((code, &said["Logs"][0]), (200, &json!("acr was answered with 200")), "{body}");
+    }
+    let envelope = json!({"Data": {"event": event}, "Metadata": {}}).to_string();
+    let Answered(code, said) = app.post("/other", &[], envelope).await;
+    assert_eq!(code, 404);
+    assert!(said["reason"].as_str().unwrap().starts_with("AZURE_TRIGGERS"), "{said}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_for_good_is_done_with() {
+    let triggers = vec![("acr".to_owned(), SecretString::from("/refused"))];
+    let settings = AzureSettings { triggers, ..settings() };
+    let app = app_with(settings, forwarding(None), &[("acr", queue_function())]);
+    let Answered(code, said) =
+        app.post("/acr", &[], json!({"Data": {"event": "{}"}}).to_string()).await;
+    assert_eq!((code, &said["Logs"][0]), (200, &json!("acr was answered with 401")));
+}
+
+#[test]
+fn a_message_is_what_the_host_was_given() {
+    let layout = Layout::read(&AzureSettings { root: None, ..settings() });
+    let function = layout.function("/acr").unwrap();
+    let data = |value: Value| [("event".to_owned(), value)].into();
+    for (value, id, kind) in [
+        (json!({"specversion": "1.0"}), "m1", "application/cloudevents+json"),
+        (json!("\"{\\\"id\\\": 1}\""), "m1", "application/json"),
+    ] {
+        let metadata = json!({"Id": "m1"});
+        let request = trigger::message(&layout, &function, &data(value), &metadata, None).unwrap();
+        assert_eq!(request.uri(), "/events/acr/t0ken");
+        assert_eq!(request.headers()["idempotency-key"], id);
+        assert_eq!(request.headers()["content-type"], kind);
+        let expected = Trigger::Message { id: id.to_owned() };
+        assert_eq!(request.extensions().get::<Trigger>(), Some(&expected));
+    }
 }

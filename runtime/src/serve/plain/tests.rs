@@ -14,6 +14,10 @@ use std::net::SocketAddr;
 
 use super::*;
 
+mod http2;
+mod sockets;
+mod tls;
+
 /// A server, whose `/slow` answers when it is told to.
 struct Served {
     address: SocketAddr,
@@ -24,6 +28,10 @@ struct Served {
 }
 
 async fn served() -> Served {
+    served_with(Limits::default()).await
+}
+
+async fn served_with(limits: Limits) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -37,11 +45,12 @@ async fn served() -> Served {
     };
     let router = Router::new()
         .route("/", get(async || "here"))
+        .route("/readyz", get(async || "OK"))
         .route("/length", post(async |body: Bytes| body.len().to_string()))
         .route("/slow", get(slow));
     let (shutdown, asked) = oneshot::channel::<()>();
     let asked = async { drop(asked.await) };
-    let ended = tokio::spawn(http(router, listener, asked));
+    let ended = tokio::spawn(run(router, Listener::Tcp(listener), limits, asked));
     Served { address, begun, go_on, shutdown, ended }
 }
 
@@ -64,7 +73,7 @@ async fn rest(mut stream: TcpStream) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_arrive_is_not_waited_for() {
     let served = served().await;
-    for head in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n"] {
+    for head in ["", "PRI * HT", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n"] {
         let start = Instant::now();
         let told = rest(served.send(head).await).await;
         assert!(!told.starts_with("HTTP/1.1 200"), "{head:?}: {told}");
@@ -138,4 +147,39 @@ async fn requests_that_never_end_do_not_hold_up_the_end() {
     served.shutdown.send(()).unwrap();
     served.ended.await.unwrap();
     assert!(start.elapsed() >= DRAIN && start.elapsed() < DRAIN * 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn before_the_end_it_says_that_it_is_not_ready_and_serves() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let served = served_with(Limits { drain_delay: day, ..Limits::default() }).await;
+    let address = served.address;
+    let ask = async |path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        rest(stream).await
+    };
+    let told = ask("/readyz").await;
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    served.shutdown.send(()).unwrap();
+    let unready = async {
+        while !ask("/readyz").await.starts_with("HTTP/1.1 503") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), unready).await.unwrap();
+    let told = ask("/").await;
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    assert!(!served.ended.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_delay_it_ends() {
+    let delay = Duration::from_secs(30);
+    let served = served_with(Limits { drain_delay: delay, ..Limits::default() }).await;
+    let start = Instant::now();
+    served.shutdown.send(()).unwrap();
+    served.ended.await.unwrap();
+    assert!(start.elapsed() >= delay && start.elapsed() < delay * 2, "{:?}", start.elapsed());
 }

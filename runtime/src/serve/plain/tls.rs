@@ -61,7 +61,7 @@ impl Tls {
     }
 
     /// What is served by now.
-    fn config(&self) -> Arc<ServerConfig> {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if now - current.looked >= INTERVAL {

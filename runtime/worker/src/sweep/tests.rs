@@ -571,3 +571,29 @@ async fn what_waits_is_started_before_anybody_is_told() {
     }
     assert_eq!(world.names::<Pod>().await, [second.name()]);
 }
+
+#[tokio::test]
+async fn pods_of_earlier_sweeps_are_deleted_when_they_have_ended() {
+    let world = World::new("{}").await;
+    let settings = Settings::default();
+    world.cluster.create_service_account("default", "brigantine-sweeper").await.unwrap();
+    let mut names = Vec::new();
+    for (minute, phase) in [(1, "Succeeded"), (2, "Failed"), (3, "Running"), (4, "Pending")] {
+        let time = format!("2026-05-04T07:0{minute}:00Z").parse().unwrap();
+        let pod = runtime::sweep_pod::pod(&settings, "default", time);
+        assert!(world.cluster.create_sweeper(&pod).await.unwrap());
+        assert!(!world.cluster.create_sweeper(&pod).await.unwrap(), "there is one for each time");
+        let patch = Patch::Merge(json!({"status": {"phase": phase}}));
+        let (pods, name) = (world.api::<Pod>(), pod.name_any());
+        pods.patch_status(&name, &PatchParams::default(), &patch).await.unwrap();
+        names.push(name);
+    }
+    let left = async || {
+        let pods = world.api::<Pod>().list(&ListParams::default()).await.unwrap();
+        pods.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+    };
+    world.sweep(&Rules { dry_run: true, ..NOW }).await;
+    assert_eq!(left().await, names);
+    world.sweep(&NOW).await;
+    assert_eq!(left().await, names[2..]);
+}
