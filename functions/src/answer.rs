@@ -134,7 +134,7 @@ impl IntoResponse for Answer {
                     build: Some(made.build.clone()),
                     jobs: made.jobs.len(),
                     reason: made.reason.clone(),
-                    error: None,
+                    ..Record::default()
                 };
                 let mut body = json!(made);
                 body["status"] = json!(status);
@@ -183,6 +183,7 @@ fn several(status: &'static str, results: Vec<Result<Made, Rejection>>) -> Respo
         jobs: made.iter().map(|made| made.jobs.len()).sum(),
         reason: format!("{} of {} events are builds", made.len(), results.len()),
         error: worst.and_then(Rejection::error),
+        unproved: false,
     };
     let helps = worst.is_some_and(|worst| worst.code().is_server_error());
     let mut response = match worst {

@@ -18,6 +18,8 @@ use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::{Cancelled, Cluster, ClusterError, Creation};
 use runtime::event::Event;
 use runtime::project::Project;
+use runtime::telemetry::{Kind, Span, metrics};
+use runtime::trace::TraceContext;
 use runtime::worker_pod;
 use tokio::time::Instant;
 
@@ -50,11 +52,26 @@ pub(crate) async fn make(
 ) -> Result<Made, Rejection> {
     delivery::about_event(&event.kind);
     let cluster = app.cluster.with_deadline(deadline);
-    let build = Build::new(project, event, Timestamp::now());
+    let mut build = Build::new(project, event, Timestamp::now());
+    let mut span = Span::here("create build", Kind::Client);
+    if let Some(span) = &mut span {
+        let place = span.place().to_string();
+        build.annotations.insert(annotation::TRACEPARENT.to_owned(), place);
+        span.set("cicd.pipeline.run.id", build.id.to_string());
+        span.set("k8s.namespace.name", build.namespace.as_str());
+    }
     let (build, duplicate) = match cluster.create_build(&build).await? {
-        Creation::Made(build) => (build, false),
+        Creation::Made(build) => {
+            metrics::built();
+            (build, false)
+        }
         Creation::Exists(build) => (build, true),
     };
+    if let Some((mut span, before)) = span.zip(TraceContext::of_build(&build).filter(|_| duplicate))
+    {
+        // The build is a part of the trace of the delivery that made it.
+        span.link(before);
+    }
     if duplicate
         && has_ended(&build)
         && !build.accepted

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -11,6 +12,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use runtime::serve::{Deadline, FrontRequest, Invocation};
+use runtime::telemetry::{self, Span, metrics};
+use runtime::trace::{self, TraceContext};
 use tokio::time::Instant;
 use tracing::Instrument;
 use ulid::Ulid;
@@ -26,7 +29,7 @@ const GITHUB_DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery")
 /// What the log says of a request, besides its route and its status.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
-    /// `made`, `duplicate`, `ignored` or `refused`.
+    /// `made`, `duplicate`, `ignored`, `refused` or `failed`.
     pub(crate) outcome: &'static str,
     /// The id of the build.
     pub(crate) build: Option<String>,
@@ -36,7 +39,16 @@ pub(crate) struct Record {
     pub(crate) reason: String,
     /// What the sender was not told.
     pub(crate) error: Option<String>,
+    /// Whether nothing proved who the sender is.
+    pub(crate) unproved: bool,
 }
+
+/// The name of the function that answered, among the extensions of the response.
+#[derive(Clone, Copy)]
+pub(crate) struct Answered(pub(crate) &'static str);
+
+/// How long an answer may wait until its spans are told, where the host stops this process after it.
+const TELLING: Duration = Duration::from_millis(500);
 
 tokio::task_local! {
     /// What the request that this task answers is about.
@@ -70,6 +82,9 @@ pub(crate) fn about_event(kind: &str) {
 pub(crate) async fn record(request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.as_deref().unwrap_or("none");
+    let mut traced = Span::server("", traceparent(request.headers()));
+    let place = traced.as_ref().map(Span::place);
     let invocation = request.extensions().get::<Invocation>().map(|Invocation(id)| id.as_str());
     let front = request.extensions().get::<FrontRequest>().map(|FrontRequest(id)| id.as_str());
     let span = tracing::info_span!(
@@ -78,16 +93,41 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
         front.request_id = front,
         request.id = id.to_str().unwrap_or_default(),
         http.method = %request.method(),
-        http.route = route.as_deref().unwrap_or("none"),
+        http.route = route,
+        trace_id = place.map(TraceContext::trace_id),
+        span_id = place.map(TraceContext::span_id),
     );
+    if let Some(traced) = &mut traced {
+        traced.rename(format!("{} {route}", request.method()));
+        traced.set("http.request.method", request.method().as_str());
+        traced.set("http.route", route);
+        traced.set("url.scheme", request.uri().scheme_str().unwrap_or("http"));
+    }
     let begun = Instant::now();
     let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
     let answer = async {
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| Rejection::Broken.into_response());
+        let status = response.status().as_u16();
         if let Some(record) = response.extensions_mut().remove::<Record>() {
-            let status = response.status().as_u16();
             ABOUT.with(|about| log(&record, &about.borrow(), status, begun));
+            let answered = response.extensions_mut().remove::<Answered>();
+            let function = answered.map_or("none", |Answered(name)| name);
+            let outcome = if record.error.is_some() { "failed" } else { record.outcome };
+            metrics::delivered(function, outcome, record.unproved, begun.elapsed());
+            if let Some(traced) = &mut traced {
+                ABOUT.with(|about| tell(traced, &record, &about.borrow(), function));
+            }
+        }
+        if let Some(mut traced) = traced {
+            traced.set("http.response.status_code", i64::from(status));
+            if status >= 500 {
+                traced.fail("");
+            }
+            drop(traced);
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            telemetry::flush_before_answer(left.map_or(TELLING, |left| TELLING.min(left / 2)))
+                .await;
         }
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
@@ -95,7 +135,27 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
         response
     };
     let about = About { deadline, ..About::default() };
-    ABOUT.scope(RefCell::new(about), answer).instrument(span).await
+    trace::within(place, ABOUT.scope(RefCell::new(about), answer)).instrument(span).await
+}
+
+/// The trace that the sender says the request is a part of; a CloudEvent may say it of itself.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    ["traceparent", "ce-traceparent"].into_iter().find_map(|name| headers.get(name)?.to_str().ok())
+}
+
+/// Says of a span what the log says.
+fn tell(traced: &mut Span, record: &Record, about: &About, function: &'static str) {
+    traced.set("faas.name", function);
+    traced.set("brigantine.outcome", record.outcome);
+    if !about.event.is_empty() {
+        traced.set("brigantine.event", about.event.as_str());
+    }
+    if !about.project.is_empty() {
+        traced.set("cicd.pipeline.name", about.project.as_str());
+    }
+    if let Some(build) = &record.build {
+        traced.set("cicd.pipeline.run.id", build.as_str());
+    }
 }
 
 fn note(note: impl FnOnce(&mut About)) {

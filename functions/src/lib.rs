@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+use axum::response::Response;
 use axum::{Router, middleware};
 
 pub use crate::app::{App, Tasks, Workers};
@@ -19,6 +20,7 @@ mod filter;
 mod health;
 mod host;
 mod lenient;
+mod metrics;
 mod notifiers;
 mod program;
 mod proof;
@@ -129,7 +131,14 @@ impl Function {
 /// The routes of these functions, and those of every host: `/livez`, `/readyz`, `/healthz`.
 pub fn router(app: App, which: &[Function]) -> Router {
     let wanted = Function::ALL.iter().filter(|function| which.contains(function));
-    let functions = wanted.fold(Router::new(), |router, function| router.merge(function.routes()));
+    let functions = wanted.fold(Router::new(), |router, function| {
+        let answered = delivery::Answered(function.name());
+        let mark = middleware::map_response(move |mut response: Response| async move {
+            response.extensions_mut().insert(answered);
+            response
+        });
+        router.merge(function.routes().route_layer(mark))
+    });
     functions
         .merge(health::routes())
         .merge(sweeping::routes())

@@ -4,17 +4,22 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pipeline::script::{Fetcher, Repository};
 use runtime::cluster::Cluster;
 use runtime::serve::{self, Host};
-use runtime::settings::Settings;
 use runtime::settings::help::{self, Program};
-use runtime::telemetry;
+use runtime::settings::{MetricsAt, Settings};
+use runtime::telemetry::{self, Life};
+use tokio::net::TcpListener;
 
-use crate::{App, Function, Workers, router};
+use crate::{App, Function, Workers, metrics, router};
+
+/// How long the program may take, once it has ended, to tell of its last spans.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 mod check;
 
@@ -104,6 +109,13 @@ fn command() -> clap::Command {
 
 async fn begin() -> Result<ExitCode> {
     let settings = Settings::from_environment()?;
+    let host = Host::detect(&settings);
+    let life = match host {
+        Host::Lambda(_) => Life::Lambda,
+        Host::Azure(_) => Life::Frozen,
+        Host::Plain(_) => Life::Long,
+    };
+    telemetry::begin(&settings.telemetry, life);
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
     let which = functions(&settings.functions)?;
@@ -113,14 +125,30 @@ async fn begin() -> Result<ExitCode> {
     } else {
         Repository::Fetch(Box::new(Fetcher::new(settings.script_fetch_budget)))
     };
-    let host = Host::detect(&settings);
+    // Elsewhere there is no port of ours, or the host sends whatever comes to it.
+    let metrics = match host {
+        Host::Plain(_) => settings.telemetry.metrics,
+        Host::Azure(_) | Host::Lambda(_) => MetricsAt::Off,
+    };
     let app = App {
         cluster,
         repository: Arc::new(repository),
         settings: Arc::new(settings),
         workers: Workers::Pods,
     };
-    serve::serve(router(app, &which), host, serve::interrupted()).await.context("serving ended")?;
+    let mut router = router(app, &which);
+    match metrics {
+        MetricsAt::Off => {}
+        MetricsAt::Here => router = router.merge(metrics::routes()),
+        MetricsAt::Address(address) => {
+            let listener = TcpListener::bind(address).await;
+            let listener =
+                listener.with_context(|| format!("METRICS: {address} cannot be listened at"))?;
+            tokio::spawn(serve::http(metrics::routes(), listener, serve::interrupted()));
+        }
+    }
+    serve::serve(router, host, serve::interrupted()).await.context("serving ended")?;
+    telemetry::flush(LAST_WORDS).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -164,6 +164,7 @@ impl IntoResponse for Rejection {
             build: self.build().cloned(),
             reason: self.words().1.to_owned(),
             error: self.error(),
+            unproved: matches!(self, Rejection::Unproved { .. }),
             ..Record::default()
         };
         let mut response = self.response(self.body());

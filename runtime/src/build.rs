@@ -81,6 +81,8 @@ pub mod annotation {
     pub const STARTED: &str = "brigantine.dev/started-at";
     /// What the script says of the build: what its handler of Brigade 2's API returned.
     pub const SUMMARY: &str = "brigantine.dev/summary";
+    /// Where the delivery that made the build is in its trace: W3C's header `traceparent`.
+    pub const TRACEPARENT: &str = "brigantine.dev/traceparent";
     /// What the build waits for before it is started.
     pub const WAITING: &str = "brigantine.dev/waiting";
 }

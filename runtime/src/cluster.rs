@@ -28,6 +28,8 @@ use tokio::time::Instant;
 use crate::build::{self, ACCEPTED, Build, BuildError, BuildId, Head};
 use crate::journal::Record;
 use crate::project::{self, Project, ProjectError};
+use crate::telemetry::metrics;
+
 use connect::Connection;
 
 pub use check::{Allowed, Found, Problem, Report, Weight};
@@ -504,8 +506,15 @@ impl Cluster {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
         let mut pause = PAUSE;
         loop {
-            let limit = deadline.min(Instant::now() + longest);
-            let (error, wait) = match tokio::time::timeout_at(limit, call()).await {
+            let begun = Instant::now();
+            let answered = tokio::time::timeout_at(deadline.min(begun + longest), call()).await;
+            let code = match &answered {
+                Ok(Ok(_)) => Some(200),
+                Ok(Err(kube::Error::Api(status))) => Some(status.code),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            metrics::requested(action, code, begun.elapsed());
+            let (error, wait) = match answered {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(kube::Error::Api(status))) if !is_passing(&status) => {
                     return Err(ClusterError::Refused { action: action.to_owned(), status });
@@ -530,6 +539,7 @@ impl Cluster {
                 return Err(error);
             }
             tokio::time::sleep_until(again).await;
+            metrics::retried();
             pause = (pause * 2).min(PAUSE_LIMIT);
         }
     }

@@ -16,6 +16,7 @@ pub mod signature;
 pub mod sweep_pod;
 pub mod telemetry;
 pub mod template;
+pub mod trace;
 pub mod units;
 pub mod worker_pod;
 

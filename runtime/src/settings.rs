@@ -14,7 +14,7 @@ pub use cluster::{AksSettings, AwsSettings, ClusterSettings, GoogleSettings};
 pub use host::{AzureSettings, HostSettings, LambdaSettings, PlainSettings};
 pub use notify::{NoticeSettings, NotifySettings};
 pub use sweep::SweepSettings;
-pub use telemetry::TelemetrySettings;
+pub use telemetry::{MetricsAt, OtlpSettings, Sampler, TelemetrySettings};
 pub use worker::WorkerSettings;
 
 mod clone;

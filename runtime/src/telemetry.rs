@@ -1,12 +1,48 @@
 //! What the program says of itself: its log.
 
+use std::io::Stderr;
+use std::panic::PanicHookInfo;
+
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::settings::LogFormat;
+use crate::settings::{LogFormat, TelemetrySettings};
+
+pub use otlp::{flush, flush_before_answer};
+pub use span::{Kind, Span};
+
+mod lines;
+pub mod metrics;
+mod otlp;
+mod protobuf;
+mod span;
+
+use lines::Lines;
+
+/// A host, as far as it matters to what a program says of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Life {
+    /// The process lives on between requests.
+    Long,
+    /// The host may stop it once a request is answered.
+    Frozen,
+    /// The same on AWS Lambda, which takes metrics from the log.
+    Lambda,
+}
+
+/// Begins to tell the collector of the settings, if there is one, and to write metrics where the host
+/// takes them so. To be called before [`init`].
+pub fn begin(settings: &TelemetrySettings, life: Life) {
+    if let Some(otlp) = &settings.otlp {
+        otlp::begin(otlp, life != Life::Long);
+    }
+    if settings.emf && life == Life::Lambda {
+        metrics::embed();
+    }
+}
 
 /// Starts the log. `log` is a level, or levels by target: `info,functions=debug`.
 ///
@@ -16,8 +52,19 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let lines = lines(log, format, colours, writer)?;
-    let _first_counts = tracing_subscriber::registry().with(lines).try_init();
+    let started = tracing_subscriber::registry().with(lines).try_init();
+    if started.is_ok() && format == LogFormat::Json {
+        std::panic::set_hook(Box::new(panicked));
+    }
     Ok(())
+}
+
+/// A panic is a line like any other.
+fn panicked(panic: &PanicHookInfo<'_>) {
+    let said = panic.payload_as_str().unwrap_or("it does not say why");
+    let said: String = said.chars().take(1000).collect();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(panic.message = said, panic.location = place, "a defect: the program panicked");
 }
 
 fn lines<W>(
@@ -45,19 +92,13 @@ where
     }
     filter = filter.with_targets(asked);
     Ok(match format {
-        LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .with_writer(writer)
-            .with_filter(filter)
-            .boxed(),
-        LogFormat::Text => fmt::layer()
-            .with_ansi(colours)
-            .with_target(false)
-            .with_writer(writer)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Json => Lines { writer: Some(writer) }.with_filter(filter).boxed(),
+        LogFormat::Text => {
+            let text = fmt::layer().with_ansi(colours).with_target(false).with_writer(writer);
+            let records: Lines<fn() -> Stderr> = Lines { writer: None };
+            let records = otlp::tells_records().then_some(records);
+            text.and_then(records).with_filter(filter).boxed()
+        }
     })
 }
 
@@ -99,8 +140,29 @@ mod tests {
         });
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&line["message"], &line["build.id"]), (&"made".into(), &"b1".into()));
-        assert_eq!(line["span"]["request.id"], "r1");
-        assert!(line.get("spans").is_none(), "{line}");
+        assert_eq!((&line["request.id"], &line["level"]), (&"r1".into(), &"INFO".into()));
+        assert!(line["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{line}");
+    }
+
+    #[test]
+    fn what_is_nearer_counts_and_every_line_is_json() {
+        let line = written("info", || {
+            let span = tracing::info_span!("outer", place = "outer", quote = "a\"\n");
+            let _outer = span.enter();
+            tracing::info!(
+                place = "inner",
+                count = 3,
+                share = f64::NAN,
+                time = "never",
+                "said\u{1}"
+            );
+        });
+        assert_eq!(line.lines().count(), 1);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["place"], &line["quote"]), (&"inner".into(), &"a\"\n".into()));
+        assert_eq!((&line["count"], &line["share"]), (&3.into(), &serde_json::Value::Null));
+        assert_eq!(line["message"], "said\u{1}");
+        assert_ne!(line["time"], "never");
     }
 
     #[test]

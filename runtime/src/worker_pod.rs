@@ -14,8 +14,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::build::Build;
+use crate::build::annotation::TRACEPARENT;
 use crate::project::{Notifier, NotifierKind, Project, ScriptLimits};
 use crate::settings::Settings;
+use crate::trace::TraceContext;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,7 @@ pub enum Clone {
 pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) -> Pod {
     let clones = clone == Clone::Yes && !project.vcs_sidecar.is_empty();
     let environment = environment(project, build, settings);
+    let trace = TraceContext::of_build(build);
     let (volumes, mounts) = volumes(project, build, clones);
     let image = image(&settings.worker_image, project);
     let pull_policy = or(&project.worker.pull_policy, &settings.worker_pull_policy).to_owned();
@@ -72,6 +75,7 @@ pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) 
             namespace: Some(build.namespace.clone()),
             labels: Some(build.labels()),
             owner_references: build.owner().map(|owner| vec![owner]),
+            annotations: trace.map(|place| [(TRACEPARENT.to_owned(), place.to_string())].into()),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
@@ -159,6 +163,10 @@ fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<Env
     }
     if settings.npm_registry != Settings::default().npm_registry {
         all.push(text("NPM_REGISTRY", &settings.npm_registry));
+    }
+    if let Some(place) = TraceContext::of_build(build).filter(|place| place.sampled) {
+        all.push(text("TRACEPARENT", &place.to_string()));
+        all.extend(settings.telemetry.variables().iter().map(|(name, value)| text(name, value)));
     }
     for (name, path) in
         [("BRIGADE_SCRIPT", &project.script_path), ("BRIGADE_CONFIG", &project.config_path)]

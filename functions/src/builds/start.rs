@@ -13,6 +13,8 @@ use runtime::cluster::Cluster;
 use runtime::job::Policy;
 use runtime::project::Project;
 use runtime::settings::Inline;
+use runtime::telemetry;
+use runtime::trace::TraceContext;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -86,7 +88,11 @@ pub(super) async fn start(
     let origin = script.origin;
     let notifies = notify::reporter::is_wanted(project, build);
     let context = context(app, cluster, project, build, script.clone());
-    let started = match tokio::time::timeout_at(until, evaluate(context, until)).await {
+    let span = TraceContext::of_build(build)
+        .map(|place| telemetry::Span::below("start script", telemetry::Kind::Internal, place));
+    let started = tokio::time::timeout_at(until, evaluate(context, until)).await;
+    drop(span);
+    let started = match started {
         Ok(Ok(started)) => started,
         Ok(Err(error)) => {
             tracing::warn!(build.id = %build.id, error = chain(&*error), "a script did not start");

@@ -16,6 +16,7 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Body, Client, Request, Response};
+use runtime::telemetry::{Kind, Span};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use url::{Position, Url};
@@ -228,6 +229,13 @@ impl Outbox {
         *request.headers_mut() = headers;
         *request.body_mut() = Some(Body::from(body));
         let until = Instant::now() + options.budget;
+        let mut span = Span::here(request.method().as_str(), Kind::Client);
+        if let Some(span) = &mut span {
+            // Neither path nor query: they are secrets.
+            span.set("http.request.method", request.method().as_str());
+            span.set("server.address", target.url.host_str().unwrap_or_default());
+            span.set("brigantine.notifier", sink);
+        }
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -236,12 +244,25 @@ impl Outbox {
                 Ok(answer) => {
                     let answer = Answer { attempts, ..answer };
                     if !wait::is_passing(answer.status) && !passing(&answer) {
+                        if let Some(mut span) = span {
+                            let status = i64::from(answer.status.as_u16());
+                            span.set("http.response.status_code", status);
+                            span.set("http.request.resend_count", i64::from(attempts) - 1);
+                            if !answer.status.is_success() {
+                                span.fail("");
+                            }
+                        }
                         return Ok(answer);
                     }
                     (answer.words(), wait::asked(&answer))
                 }
                 Err(Missed::Passing(words)) => (words, None),
-                Err(Missed::For(error)) => return Err(error),
+                Err(Missed::For(error)) => {
+                    if let Some(mut span) = span {
+                        span.fail("it must not be sent there");
+                    }
+                    return Err(error);
+                }
             };
             let left = until.saturating_duration_since(Instant::now());
             let wait = wait::before_next(attempts, asked);
@@ -253,6 +274,9 @@ impl Outbox {
                     }
                     _ => words,
                 };
+                if let Some(mut span) = span {
+                    span.fail(words.clone());
+                }
                 return Err(TellError::Away { sink: whom.name.clone(), attempts, words });
             }
             let seconds = wait.as_secs_f64();

@@ -17,6 +17,7 @@ use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
 use runtime::project::{Moment, Notifier, NotifierKind, Project};
 use runtime::template::Template;
+use runtime::trace::{self, TraceContext};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
@@ -137,8 +138,9 @@ impl Reporter {
             desk.hub().lanes.push((notifier.clone(), sender));
             let lane = Lane::new(desk.clone(), notifier.clone(), options.waits);
             let name = notifier.name.clone();
+            let place = TraceContext::of_build(build);
             lanes.spawn(async move {
-                lane.live(steps).await;
+                trace::within(place, lane.live(steps)).await;
                 name
             });
         }

@@ -23,6 +23,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use runtime::signature::Stamp;
 use runtime::signature::scheme::STANDARD_WEBHOOKS;
+use runtime::trace;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -63,7 +64,11 @@ pub(crate) async fn tell(
     if variables.is_empty("WEBHOOK_SECRET") {
         return Err(wrong("WEBHOOK_SECRET", "is there and empty, so nothing would be signed"));
     }
-    let event = event(notification)?;
+    let mut event = event(notification)?;
+    // CloudEvents' extension for tracing: https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md
+    if let Some(place) = trace::current() {
+        event.entry("traceparent").or_insert_with(|| place.to_string().into());
+    }
     let written = if is_binary { binary(&event) } else { None };
     let (mut headers, body) = written.unwrap_or_else(|| structured(&event));
     sign(variables, &event, Timestamp::now(), &mut headers, &body)?;

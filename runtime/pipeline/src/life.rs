@@ -48,6 +48,7 @@ mod journal;
 mod logs;
 mod tasks;
 mod timers;
+mod trace;
 mod turns;
 
 /// For how long something may not come to pass before it is given up.

@@ -5,6 +5,8 @@ use std::future::Future;
 use runtime::build::{Build, Phase, annotation};
 use runtime::cluster::Cluster;
 use runtime::event::LogLevel;
+use runtime::telemetry::{Kind, Span};
+use runtime::trace::TraceContext;
 
 use crate::life::Life;
 use crate::{Context, Outcome, Output, PipelineError};
@@ -49,6 +51,8 @@ pub async fn settled(cluster: &Cluster, build: &Build) -> Result<Option<Outcome>
 
 async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, PipelineError> {
     let Context { cluster, build, .. } = context;
+    let mut span =
+        TraceContext::of_build(build).map(|place| Span::below("run script", Kind::Internal, place));
     let version = env!("CARGO_PKG_VERSION");
     life.printer.worker(LogLevel::Info, "", &format!("brigantine worker {version}"));
     life.note_start();
@@ -56,11 +60,26 @@ async fn follow(context: &Context, life: &mut Life<'_>) -> Result<Outcome, Pipel
     life.live(true).await?;
     life.report();
     life.settle().await;
+    life.trace();
     let mut outcome = life.outcome();
     if let Some(started) = build.annotations.get(annotation::STARTED)
         && let Ok(started) = started.parse()
     {
         outcome.started = started;
+    }
+    if let Some(span) = &mut span {
+        span.set("cicd.pipeline.name", context.project.name.as_str());
+        span.set("cicd.pipeline.run.id", build.id.to_string());
+        let result = match outcome.phase {
+            Phase::Succeeded => "success",
+            Phase::Cancelled => "cancellation",
+            Phase::TimedOut => "timeout",
+            Phase::Failed | Phase::Running | Phase::Waiting => "failure",
+        };
+        span.set("cicd.pipeline.result", result);
+        if outcome.phase == Phase::Failed {
+            span.fail(outcome.reason.clone().unwrap_or_default());
+        }
     }
     let cancelled = outcome.phase == Phase::Cancelled;
     if cancelled {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Cluster, ClusterError, JobCreation, Object};
 use crate::build::Build;
 use crate::journal::Record;
+use crate::telemetry::metrics;
 
 impl Cluster {
     /// Creates a job's Secret and Pod; those that the same build has made for this job are adopted.
@@ -32,7 +33,10 @@ impl Cluster {
         }
         match self.create_or_adopt(&namespace, "the pod", pod).await? {
             Some(_) => Ok(JobCreation::Adopted),
-            None => Ok(JobCreation::Made),
+            None => {
+                metrics::job_created();
+                Ok(JobCreation::Made)
+            }
         }
     }
 

@@ -17,7 +17,9 @@ use super::{
     labels,
 };
 use crate::build::Build;
+use crate::build::annotation::TRACEPARENT;
 use crate::project::Project;
+use crate::trace::TraceContext;
 
 /// What the keys begin with under which a job's Secret keeps copies of the project's credentials.
 pub(super) const COPIED: &str = "vcs-sidecar.";
@@ -40,13 +42,15 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
         .chain([policy.service_account.as_str()])
         .find(|account| !account.is_empty())
         .map(str::to_owned);
+    let trace = TraceContext::of_pod(build, &job.pod_name(build));
     let container = Container {
         name: CONTAINER.to_owned(),
         image: Some(job.image.clone()),
         image_pull_policy: Some(pull_policy.to_owned()),
         command,
         args,
-        env: Some(environment(job, project, build)).filter(|env| !env.is_empty()),
+        env: Some([environment(job, project, build), traced(job, trace)].concat())
+            .filter(|env| !env.is_empty()),
         resources: Some(resources(&job.resource_requests, &job.resource_limits)),
         security_context: Some(SecurityContext {
             privileged: privileged.then_some(true),
@@ -59,6 +63,9 @@ pub fn pod(job: &Job, project: &Project, build: &Build, policy: &Policy) -> Resu
     let mut annotations = job.annotations.clone();
     if job.fallible {
         annotations.insert(FALLIBLE.to_owned(), true.to_string());
+    }
+    if let Some(place) = trace {
+        annotations.insert(TRACEPARENT.to_owned(), place.to_string());
     }
     let before = job.source(project).then(|| clone(job, project, build, pull_policy));
     let beside = job.sidecars.iter().map(|each| sidecar(each, job, project, build));
@@ -137,6 +144,19 @@ fn command(job: &Job) -> Option<Vec<String>> {
         return Some(own.clone()).filter(|own| !own.is_empty());
     }
     (!job.tasks.is_empty()).then(|| vec![job.shell().to_owned(), "/hook/main.sh".to_owned()])
+}
+
+/// Where the job is in its trace, if somebody is told of that and the job says nothing else.
+fn traced(job: &Job, trace: Option<TraceContext>) -> Vec<EnvVar> {
+    const NAME: &str = "TRACEPARENT";
+    let place =
+        trace.filter(|place| place.sampled && !job.env.iter().any(|(name, _)| name == NAME));
+    let variable = |place: TraceContext| EnvVar {
+        name: NAME.to_owned(),
+        value: Some(place.to_string()),
+        ..EnvVar::default()
+    };
+    place.map(variable).into_iter().collect()
 }
 
 fn environment(job: &Job, project: &Project, build: &Build) -> Vec<EnvVar> {

@@ -11,9 +11,89 @@ pub(super) const TABLE: &[Group] = &[
             default: Some("all"),
         },
         Setting {
+            names: &["AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest", "AzureFunctionsJobHost__customHandler__enableProxyingHttpRequest"],
+            meaning: "whether requests arrive as they were sent, where that is not said in `host.json`",
+            default: Some("false"),
+        },
+        Setting {
+            names: &["AzureFunctionsJobHost__extensions__http__routePrefix"],
+            meaning: "the prefix where it is not that of `host.json`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["FUNCTIONS_CUSTOMHANDLER_PORT", "FUNCTIONS_HTTPWORKER_PORT"],
+            meaning: "the port of this machine that the host of Azure Functions speaks to; with it, requests are expected from there. Set by the host",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_ROUTE_PREFIX"],
+            meaning: "what the paths of requests begin with behind Azure Functions, and `/` for nothing",
+            default: Some("what `extensions.http.routePrefix` of `host.json` says, else `api`"),
+        },
+        Setting {
+            names: &["FUNCTIONS_APP_ROOT_PATH"],
+            meaning: "the folder with `host.json` and a folder for each function. Set by the host",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_TRIGGERS"],
+            meaning: "where the messages of triggers other than HTTP's and timers' are posted, a list of `<function>=<path>`, with the token in the path where the path needs one: `acr=/eventgrid/{project}/{token}`",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["AWS_LAMBDA_RUNTIME_API"],
+            meaning: "where invocations are fetched from, `host:port`; Lambda sets it, and `AWS_LAMBDA_FUNCTION_NAME`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` and `AWS_LAMBDA_FUNCTION_VERSION` with it",
+            default: Some("none, since the host is another one"),
+        },
+        Setting {
+            names: &["MESSAGE_PATH"],
+            meaning: "where the messages of queues, topics and buses are posted that name no `path` of their own, a path with the token that proves them, such as `/events/webhook/org/repository?token=...`",
+            default: Some("nowhere, so that such messages are dropped"),
+        },
+        Setting {
+            names: &["DRAIN_DELAY"],
+            meaning: "for how long requests are still taken once the program is asked to end, while `/readyz` answers 503 already, so that whoever spreads requests can look elsewhere; in seconds",
+            default: Some("0"),
+        },
+        Setting {
             names: &["HOST", "PORT"],
             meaning: "where plain HTTP is served",
             default: Some("`0.0.0.0` and 8080"),
+        },
+        Setting {
+            names: &["LISTEN_FDS"],
+            meaning: "how many sockets systemd hands over; the first is served in the place of all others. Set by systemd",
+            default: Some("0"),
+        },
+        Setting {
+            names: &["NOTIFY_SOCKET"],
+            meaning: "where systemd is told that the program serves, and that it ends. Set by systemd",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["TLS_CERT"],
+            meaning: "the file with the certificate of the server and those that it was made with, in PEM; with it and `TLS_KEY` HTTPS is served in the place of HTTP. Both files are read again when they have changed",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["TLS_KEY"],
+            meaning: "the file with the key of that certificate, in PEM",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["UNIX_SOCKET"],
+            meaning: "the path of a socket that is served in the place of `HOST` and `PORT`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["UNIX_SOCKET_MODE"],
+            meaning: "who may speak to that socket, in the octal digits of chmod",
+            default: Some("`660`"),
+        },
+        Setting {
+            names: &["SWEEPER_SERVICE_ACCOUNT"],
+            meaning: "the service account of the pods that a timer of the host has sweep, as `worker sweep` does",
+            default: Some("`brigantine-sweeper`"),
         },
         Setting {
             names: &["REQUEST_BUDGET"],
@@ -31,6 +111,241 @@ pub(super) const TABLE: &[Group] = &[
             names: &["NAMESPACE", "BRIGADE_NAMESPACE"],
             meaning: "where the projects are",
             default: Some("`default`"),
+        },
+        Setting {
+            names: &["KUBECONFIG_TEXT"],
+            meaning: "a kubeconfig itself, as YAML or in base64; or where the Parameters and Secrets extension of AWS Lambda has it, `ssm:<name>` or `secretsmanager:<name or ARN>`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["KUBECONFIG"],
+            meaning: "the files of a kubeconfig, a list with `:` whose first file to say something counts",
+            default: Some("`~/.kube/config` if there is one"),
+        },
+        Setting {
+            names: &["KUBE_CONTEXT"],
+            meaning: "the context of the kubeconfig",
+            default: Some("its current one"),
+        },
+        Setting {
+            names: &["PATH"],
+            meaning: "where the programs are that a kubeconfig asks for a token",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["HOME"],
+            meaning: "where `.kube/config` is looked for",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"],
+            meaning: "the cluster that this program runs in, as Kubernetes sets them",
+            default: Some("none, and 443"),
+        },
+        Setting {
+            names: &["HTTPS_PROXY", "https_proxy"],
+            meaning: "the proxy of a cluster's API that this program does not run in, and of the clouds' APIs, an address that begins with `http://`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["NO_PROXY", "no_proxy"],
+            meaning: "what is spoken to without it, a list of names, addresses and ranges of addresses",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["CHECK_TOKEN"],
+            meaning: "whoever bears it is told at `/healthz/cluster` what `functions check` says",
+            default: Some("none, so that nobody is"),
+        },
+        Setting {
+            names: &["EKS_CLUSTER"],
+            meaning: "the name of a cluster of EKS",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["EKS_ENDPOINT"],
+            meaning: "the address of its API server, which AWS is then not asked for",
+            default: Some("what AWS says"),
+        },
+        Setting {
+            names: &["EKS_CA"],
+            meaning: "the certificate authority of that, PEM, in base64 or not",
+            default: Some("what AWS says"),
+        },
+        Setting {
+            names: &["EKS_ROLE_ARN"],
+            meaning: "the role that is assumed to speak to the cluster",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+            meaning: "the region of the cluster",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_ACCESS_KEY_ID"],
+            meaning: "the key of whoever asks",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_SECRET_ACCESS_KEY"],
+            meaning: "its secret",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_SESSION_TOKEN"],
+            meaning: "its session, if it has one",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_ROLE_ARN"],
+            meaning: "the role of the web identity",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_ROLE_SESSION_NAME"],
+            meaning: "the name of its session",
+            default: Some("`brigantine`"),
+        },
+        Setting {
+            names: &["AWS_WEB_IDENTITY_TOKEN_FILE"],
+            meaning: "the file of a web identity, as pods of EKS have it",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+            meaning: "where a container asks for a key, as pods of EKS and tasks of ECS do",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"],
+            meaning: "the same, a path at `169.254.170.2`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_CONTAINER_AUTHORIZATION_TOKEN"],
+            meaning: "what a container shows there",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
+            meaning: "the file of that",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AWS_EC2_METADATA_DISABLED"],
+            meaning: "true asks no machine of EC2 for a key",
+            default: Some("false"),
+        },
+        Setting {
+            names: &["AWS_EC2_METADATA_SERVICE_ENDPOINT"],
+            meaning: "where a machine of EC2 is asked for a key",
+            default: Some("`http://169.254.169.254`"),
+        },
+        Setting {
+            names: &["AWS_ENDPOINT_URL_EKS"],
+            meaning: "the API of EKS",
+            default: Some("the region's"),
+        },
+        Setting {
+            names: &["AWS_ENDPOINT_URL_STS"],
+            meaning: "the API of STS",
+            default: Some("the region's"),
+        },
+        Setting {
+            names: &["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"],
+            meaning: "the port of Lambda's Parameters and Secrets extension",
+            default: Some("2773"),
+        },
+        Setting {
+            names: &["AKS_CLUSTER"],
+            meaning: "the resource id of a cluster of AKS, `/subscriptions/.../managedClusters/<name>`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AKS_ENDPOINT"],
+            meaning: "the address of its API server, which Azure is then not asked for",
+            default: Some("what Azure says"),
+        },
+        Setting {
+            names: &["AKS_CA"],
+            meaning: "the certificate authority of that, PEM, in base64 or not",
+            default: Some("what Azure says"),
+        },
+        Setting {
+            names: &["AKS_SERVER_ID"],
+            meaning: "the application that tokens are for",
+            default: Some("AKS's own, `6dae42f8-4368-4678-94ff-3960e28e3630`"),
+        },
+        Setting {
+            names: &["AZURE_CLIENT_ID"],
+            meaning: "the identity that asks",
+            default: Some("that of the host"),
+        },
+        Setting {
+            names: &["AZURE_TENANT_ID"],
+            meaning: "its tenant",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_CLIENT_SECRET"],
+            meaning: "the secret of that application",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_FEDERATED_TOKEN_FILE"],
+            meaning: "the file of a workload's identity, as pods of AKS have it",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_AUTHORITY_HOST"],
+            meaning: "who gives tokens",
+            default: Some("`https://login.microsoftonline.com`"),
+        },
+        Setting {
+            names: &["IDENTITY_ENDPOINT"],
+            meaning: "where App Service and Functions give tokens of a managed identity",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["IDENTITY_HEADER"],
+            meaning: "what is shown there",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["AZURE_POD_IDENTITY_AUTHORITY_HOST"],
+            meaning: "where a virtual machine is asked for a token",
+            default: Some("`http://169.254.169.254`"),
+        },
+        Setting {
+            names: &["AZURE_RESOURCE_MANAGER"],
+            meaning: "the API of Azure",
+            default: Some("`https://management.azure.com`"),
+        },
+        Setting {
+            names: &["GKE_CLUSTER"],
+            meaning: "a cluster of GKE, `projects/<project>/locations/<location>/clusters/<name>`",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["GKE_ENDPOINT"],
+            meaning: "the address of its API server, which Google is then not asked for",
+            default: Some("what Google says"),
+        },
+        Setting {
+            names: &["GKE_CA"],
+            meaning: "the certificate authority of that, PEM, in base64 or not",
+            default: Some("what Google says"),
+        },
+        Setting {
+            names: &["GCE_METADATA_HOST"],
+            meaning: "where Google's hosts give tokens, a name or an address with or without a port",
+            default: Some("`metadata.google.internal`"),
+        },
+        Setting {
+            names: &["GKE_API"],
+            meaning: "the API of GKE",
+            default: Some("`https://container.googleapis.com`"),
         },
     ] },
     Group { title: "Who is believed", programs: &[Program::Functions], settings: &[
@@ -205,6 +520,66 @@ pub(super) const TABLE: &[Group] = &[
             names: &["LOG_FORMAT"],
             meaning: "`json` or `text`",
             default: Some("`json`"),
+        },
+        Setting {
+            names: &["METRICS"],
+            meaning: "where `/metrics` is served for Prometheus: `off`; an address of its own, such as `0.0.0.0:9090`, that only those can reach who may read it; or `on`, beside the functions, to whoever can reach those. On hosts without a port of ours, as AWS Lambda, it is nowhere",
+            default: Some("`off`, since functions are mostly open to the internet"),
+        },
+        Setting {
+            names: &["METRICS_EMF"],
+            meaning: "whether each invocation on AWS Lambda writes its metrics to the log, as CloudWatch takes them (embedded metric format)",
+            default: Some("true"),
+        },
+        Setting {
+            names: &["TRACEPARENT"],
+            meaning: "where the program is in a trace, as its pod is told; what it sends is a part of that",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"],
+            meaning: "OpenTelemetry's own variables: `true` tells the collector nothing, `none` no spans or no logs, and the protocol is `http/protobuf`",
+            default: Some("`false`, `otlp`, `otlp` and `http/protobuf`; nothing is told while no endpoint is set"),
+        },
+        Setting {
+            names: &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
+            meaning: "where spans are told to by OTLP over HTTP, such as `http://collector:4318`; worker pods are told of it, too",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"],
+            meaning: "where what is logged is told to as well; else `/v1/logs` below `OTEL_EXPORTER_OTLP_ENDPOINT`",
+            default: Some("nowhere"),
+        },
+        Setting {
+            names: &["OTEL_EXPORTER_OTLP_HEADERS"],
+            meaning: "headers that every request to the collector has, a list of `name=value` with values as in an address. They are secret: worker pods are not given them",
+            default: Some("none"),
+        },
+        Setting {
+            names: &["OTEL_EXPORTER_OTLP_TIMEOUT"],
+            meaning: "how long a request to the collector may take, in milliseconds; where the host stops the program after each answer, half a second at most",
+            default: Some("10000"),
+        },
+        Setting {
+            names: &["OTEL_BSP_SCHEDULE_DELAY"],
+            meaning: "how long spans and records are gathered before they are told, in milliseconds",
+            default: Some("5000"),
+        },
+        Setting {
+            names: &["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"],
+            meaning: "what the program is called by the collector, and what else it is, a list of `name=value`",
+            default: Some("`brigantine`"),
+        },
+        Setting {
+            names: &["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"],
+            meaning: "which traces are told: `always_on`, `always_off`, `traceidratio` of a share from 0 to 1, or what the sender says, with `parentbased_` before one of those for senders that say nothing",
+            default: Some("`parentbased_always_on`"),
+        },
+        Setting {
+            names: &["OTEL_PROPAGATORS"],
+            meaning: "`tracecontext` goes on with the traces of senders, `none` begins each anew; others are not known here",
+            default: Some("`tracecontext`"),
         },
     ] },
     Group { title: "The build", programs: &[Program::Run], settings: &[

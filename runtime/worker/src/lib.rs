@@ -11,6 +11,7 @@ mod tests;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -18,7 +19,11 @@ use runtime::cluster::Cluster;
 use runtime::serve::interrupted;
 use runtime::settings::help::{self, Program};
 use runtime::settings::{CloneSettings, Settings, SweepSettings, WorkerSettings};
-use runtime::telemetry;
+use runtime::telemetry::{self, Kind, Life, Span};
+use runtime::trace;
+
+/// How long the program may take, once its work is done, to tell of its last spans.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs in worker pods, which the functions make; the pod's environment says for which build
 #[derive(Parser)]
@@ -109,9 +114,17 @@ async fn begin(role: Role) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let settings = Settings::of_worker()?;
+    telemetry::begin(&settings.telemetry, Life::Long);
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
+    let place = settings.telemetry.place;
+    let ended = trace::within(place, play_role(role, &settings)).await;
+    telemetry::flush(LAST_WORDS).await;
+    ended
+}
+
+async fn play_role(role: Role, settings: &Settings) -> Result<ExitCode> {
     match role {
         Role::Clone => {
             let settings = CloneSettings::from_environment()?;
@@ -127,18 +140,19 @@ async fn begin(role: Role) -> Result<ExitCode> {
                 worker => worker?,
             };
             let cluster = Cluster::connect(&settings.cluster, &worker.home)?;
-            run::run(&cluster, &worker, &settings, std::io::stdout(), interrupted()).await
+            run::run(&cluster, &worker, settings, std::io::stdout(), interrupted()).await
         }
         Role::Notify(arguments) => {
             let environment = arguments.environment();
-            let told = notify::run(&arguments, &environment, &settings, interrupted()).await;
+            let told = notify::run(&arguments, &environment, settings, interrupted()).await;
             Ok(notify::say(told, std::io::stdout(), std::io::stderr()))
         }
         Role::Sweep(arguments) => {
+            let _span = Span::root("sweep", Kind::Internal);
             let environment = SweepSettings::from_environment()?;
             let cluster =
-                Cluster::connect(&settings.cluster, sweep::namespace(&arguments, &settings))?;
-            sweep::run(&cluster, &arguments, &environment, &settings, std::io::stdout()).await
+                Cluster::connect(&settings.cluster, sweep::namespace(&arguments, settings))?;
+            sweep::run(&cluster, &arguments, &environment, settings, std::io::stdout()).await
         }
         Role::Man { .. } => Ok(ExitCode::SUCCESS),
     }

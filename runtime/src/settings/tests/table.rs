@@ -9,19 +9,16 @@ use expect_test::expect_file;
 use super::*;
 use crate::settings::help::Program;
 
-/// The files of the settings, the first of which has the groups of those that are nested in it.
-const SOURCES: [(&str, &str); 11] = [
-    ("Settings", include_str!("../../settings.rs")),
-    ("WorkerSettings", include_str!("../worker.rs")),
-    ("CloneSettings", include_str!("../clone.rs")),
-    ("SweepSettings", include_str!("../sweep.rs")),
-    ("ClusterSettings", include_str!("../cluster.rs")),
-    ("AwsSettings", include_str!("../cluster.rs")),
-    ("AksSettings", include_str!("../cluster.rs")),
-    ("GoogleSettings", include_str!("../cluster.rs")),
-    ("HostSettings", include_str!("../host.rs")),
-    ("NotifySettings", include_str!("../notify.rs")),
-    ("TelemetrySettings", include_str!("../telemetry.rs")),
+/// The files of the settings.
+const SOURCES: [&str; 8] = [
+    include_str!("../../settings.rs"),
+    include_str!("../worker.rs"),
+    include_str!("../clone.rs"),
+    include_str!("../sweep.rs"),
+    include_str!("../cluster.rs"),
+    include_str!("../host.rs"),
+    include_str!("../notify.rs"),
+    include_str!("../telemetry.rs"),
 ];
 
 /// Those whose fields are not nested in others.
@@ -37,6 +34,8 @@ struct Group {
 #[derive(Debug)]
 struct Setting {
     names: Vec<String>,
+    /// Those, and others that its comment names.
+    named: Vec<String>,
     meaning: String,
     default: Option<String>,
 }
@@ -53,9 +52,16 @@ fn what_is_read_is_in_the_table_and_what_is_in_the_table_is_read() {
     let asked = RefCell::new(BTreeSet::new());
     let read = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
-        let required = name.starts_with("BRIGADE_PROJECT_")
-            || ["BRIGADE_BUILD_ID", "BRIGADE_REMOTE_URL"].contains(&name);
-        required.then(|| "x".to_owned())
+        let given = match name {
+            "BRIGADE_BUILD_ID" | "BRIGADE_REMOTE_URL" => "x",
+            "BRIGADE_PROJECT_ID" | "BRIGADE_PROJECT_NAMESPACE" => "x",
+            "AWS_LAMBDA_RUNTIME_API" => "127.0.0.1:9001",
+            "AWS_LAMBDA_FUNCTION_NAME" | "AWS_LAMBDA_FUNCTION_VERSION" => "x",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => "128",
+            "FUNCTIONS_CUSTOMHANDLER_PORT" => "1",
+            _ => return None,
+        };
+        Some(given.to_owned())
     };
     Settings::read(read).unwrap();
     WorkerSettings::read(read).unwrap();
@@ -63,9 +69,11 @@ fn what_is_read_is_in_the_table_and_what_is_in_the_table_is_read() {
     SweepSettings::read(read).unwrap();
     let groups = groups();
     let settings = groups.iter().flat_map(|group| &group.settings);
-    let known: BTreeSet<String> = settings.flat_map(|setting| setting.names.clone()).collect();
+    let known: BTreeSet<String> =
+        settings.clone().flat_map(|setting| setting.names.clone()).collect();
+    let named: BTreeSet<String> = settings.flat_map(|setting| setting.named.clone()).collect();
     let asked = asked.into_inner();
-    let untold: Vec<&String> = asked.difference(&known).collect();
+    let untold: Vec<&String> = asked.difference(&named).collect();
     assert!(untold.is_empty(), "read, but in no field's comment: {untold:?}");
     let unread: Vec<&String> = known.difference(&asked).collect();
     assert!(unread.is_empty(), "in a field's comment, but never read: {unread:?}");
@@ -87,7 +95,7 @@ fn groups() -> Vec<Group> {
 fn groups_of(name: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut comment = String::new();
-    for line in body(name).lines().map(str::trim) {
+    for line in body(name).unwrap().lines().map(str::trim) {
         if let Some(title) = line.strip_prefix("// # ") {
             groups.push(group(title));
         } else if let Some(words) = line.strip_prefix("///") {
@@ -96,36 +104,30 @@ fn groups_of(name: &str) -> Vec<Group> {
             line.strip_prefix("pub ").and_then(|field| field.split_once(": "))
         {
             let said = std::mem::take(&mut comment);
+            if groups.is_empty() {
+                // Nested: whoever asks has the group.
+                groups.push(Group { title: String::new(), programs: vec![], settings: vec![] });
+            }
+            let settings = &mut groups.last_mut().unwrap().settings;
+            if said.trim().starts_with('`') {
+                settings.push(setting(said.trim()));
+            }
             let kind = kind.trim_end_matches(',');
-            let last = groups.last_mut();
-            if SOURCES.iter().any(|(name, _)| *name == kind) {
-                let nested = groups_of(kind);
-                let unnamed = nested.into_iter().flat_map(|group| group.settings);
-                last.expect("a group before it").settings.extend(unnamed);
-            } else if said.trim().starts_with('`') {
-                let setting = setting(said.trim());
-                match last {
-                    Some(group) => group.settings.push(setting),
-                    // Nested: whoever asks has the group.
-                    None => groups.push(Group {
-                        title: String::new(),
-                        programs: Vec::new(),
-                        settings: vec![setting],
-                    }),
-                }
+            let optional = kind.strip_prefix("Option<").and_then(|kind| kind.strip_suffix('>'));
+            let kind = optional.unwrap_or(kind);
+            if body(kind).is_some() {
+                settings.extend(groups_of(kind).into_iter().flat_map(|group| group.settings));
             }
         }
     }
     groups
 }
 
-/// What is between the braces of a type.
-fn body(name: &str) -> &'static str {
-    let (_, source) = SOURCES.iter().find(|(known, _)| *known == name).unwrap();
+/// What is between the braces of a type that is in these files.
+fn body(name: &str) -> Option<&'static str> {
     let begin = format!("pub struct {name} {{");
-    let from = source.find(&begin).unwrap_or_else(|| panic!("no type {name}")) + begin.len();
-    let rest = &source[from..];
-    if rest.starts_with('}') { "" } else { &rest[..rest.find("\n}").unwrap()] }
+    let rest = SOURCES.iter().find_map(|source| source.split_once(&begin)).map(|(_, rest)| rest)?;
+    if rest.starts_with('}') { Some("") } else { rest.find("\n}").map(|length| &rest[..length]) }
 }
 
 fn group(text: &str) -> Group {
@@ -146,7 +148,8 @@ fn group(text: &str) -> Group {
 fn setting(comment: &str) -> Setting {
     let (head, rest) = comment.split_once("`: ").unwrap_or_else(|| panic!("no `: in {comment}"));
     let mut names: Vec<String> = Vec::new();
-    for name in head.split('`').skip(1).step_by(2) {
+    let is_variable = |word: &&str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    for name in head.split('`').skip(1).step_by(2).filter(is_variable) {
         match name.strip_suffix('_') {
             Some(prefix) => names.push(format!("{prefix}_{}", names[0])),
             None => names.push(name.to_owned()),
@@ -160,8 +163,16 @@ fn setting(comment: &str) -> Setting {
             (meaning.unwrap_or_else(|| panic!("no default, and not required: {comment}")), None)
         }
     };
+    let is_name = |word: &&str| {
+        word.len() > 2
+            && word
+                .bytes()
+                .all(|b| !b.is_ascii_lowercase() && (b.is_ascii_alphanumeric() || b == b'_'))
+    };
+    let others = comment.split('`').skip(1).step_by(2).filter(is_name).map(str::to_owned);
+    let named = names.iter().cloned().chain(others).collect();
     let meaning = meaning.trim_end_matches('.').to_owned();
-    Setting { names, meaning, default }
+    Setting { names, named, meaning, default }
 }
 
 fn rust(groups: &[Group]) -> String {
@@ -175,7 +186,7 @@ fn rust(groups: &[Group]) -> String {
         let programs = programs.join(", ");
         let begin = format!("    Group {{ title: {title:?}, programs: &[{programs}], settings: &[");
         writeln!(text, "{begin}").unwrap();
-        for Setting { names, meaning, default } in settings {
+        for Setting { names, meaning, default, .. } in settings {
             writeln!(text, "        Setting {{").unwrap();
             writeln!(text, "            names: &{names:?},").unwrap();
             writeln!(text, "            meaning: {meaning:?},").unwrap();
@@ -214,7 +225,7 @@ fn markdown(groups: &[Group]) -> String {
             }
             writeln!(text, "\n### {}\n", group.title).unwrap();
             text.push_str("| variable | what it is | default |\n|---|---|---|\n");
-            for Setting { names, meaning, default } in &group.settings {
+            for Setting { names, meaning, default, .. } in &group.settings {
                 let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
                 let default = default.as_deref().unwrap_or("required");
                 let row =
