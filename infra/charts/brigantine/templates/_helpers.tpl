@@ -5,7 +5,7 @@
 
 {{- /* A value as a text; whole numbers without an exponent. */ -}}
 {{- define "text" -}}
-{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ toString . }}{{ end -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else if not (kindIs "invalid" .) }}{{ toString . }}{{ end -}}
 {{- end -}}
 
 {{- /* The labels of an object: [the root, the component]. */ -}}
@@ -35,6 +35,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
 {{- define "workerAccount" -}}{{ .Values.worker.serviceAccount.name | default "brigade-worker" }}{{- end -}}
+{{- define "jobsAccount" -}}{{ .Values.jobs.serviceAccount.name | default "brigantine-jobs" }}{{- end -}}
 {{- define "functionsAccount" -}}{{ .Values.functions.serviceAccount.name | default "brigantine-functions" }}{{- end -}}
 {{- define "sweeperAccount" -}}{{ .Values.sweeper.serviceAccount.name | default "brigantine-sweeper" }}{{- end -}}
 
@@ -109,7 +110,7 @@ app.kubernetes.io/component: {{ index . 1 }}
   "WORKER_IMAGE" (include "workerImage" .)
   "WORKER_PULL_POLICY" (.Values.worker.pullPolicy | default .Values.image.pullPolicy)
   "WORKER_SERVICE_ACCOUNT" (include "workerAccount" .)
-  "JOB_SERVICE_ACCOUNT" (include "workerAccount" .)
+  "JOB_SERVICE_ACCOUNT" (include "jobsAccount" .)
   "SWEEPER_SERVICE_ACCOUNT" (include "sweeperAccount" .)
   "DEFAULT_BUILD_STORAGE_CLASS" .Values.worker.defaultBuildStorageClass
   "DEFAULT_CACHE_STORAGE_CLASS" .Values.worker.defaultCacheStorageClass
