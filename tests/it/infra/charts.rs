@@ -79,6 +79,7 @@ fn what_cannot_be_honoured_is_refused_with_the_way_out() {
         "nonsense=1",
         "functions.replicas=many",
         "ingress.enabled=true",
+        "serviceMonitor.enabled=true,functions.settings.METRICS=on",
         "functions.settings.log=debug",
     ] {
         let Some(helm) = helm() else { return };
@@ -118,9 +119,46 @@ fn what_cannot_be_honoured_is_refused_with_the_way_out() {
             - at '/functions/replicas': got string, want integer
         ingress.enabled=true
             an Ingress needs a host: set ingress.hosts
+        serviceMonitor.enabled=true,functions.settings.METRICS=on
+            serviceMonitor.enabled needs metrics at an address of their own, which functions.settings.METRICS=on does not have: leave it out, or name one such as 0.0.0.0:9090
         functions.settings.log=debug
               - at '': 'log' does not match pattern '^[A-Z][A-Z0-9_]*$'
     "#]].assert_eq(&told);
+}
+
+#[test]
+fn metrics_are_served_where_they_are_scraped_and_nowhere_else() {
+    let Some(helm) = helm() else { return };
+    let port = "serviceMonitor.enabled=true,functions.settings.METRICS=0.0.0.0:9191";
+    let more = ["--set", port, "--set", "functions.service.type=LoadBalancer"];
+    let all = objects(&printed(&mut template(helm, "ship", "brigantine", &more)));
+    let find = |kind: &str, name: &str| {
+        all.iter().find(|each| each["kind"] == kind && each["metadata"]["name"] == name).unwrap()
+    };
+    let pod = &find("Deployment", "ship-brigantine")["spec"]["template"];
+    let service = find("Service", "ship-brigantine-metrics");
+    let monitor = &find("ServiceMonitor", "ship-brigantine")["spec"];
+    assert_eq!(pod["spec"]["containers"][0]["ports"][1]["containerPort"], 9191);
+    assert_eq!(service["spec"]["ports"][0]["port"], 9191);
+    assert_eq!(service["spec"]["type"], "ClusterIP");
+    for (selector, labels) in [
+        (&service["spec"]["selector"], &pod["metadata"]["labels"]),
+        (&monitor["selector"]["matchLabels"], &service["metadata"]["labels"]),
+    ] {
+        for (name, value) in selector.as_object().unwrap() {
+            assert_eq!(&labels[name], value, "{name}");
+        }
+    }
+    assert_eq!(monitor["endpoints"][0]["port"], "metrics");
+    let public = &find("Service", "ship-brigantine")["spec"]["ports"];
+    assert_eq!(public.as_array().unwrap().len(), 1, "the load balancer serves them, too");
+    assert_ne!(
+        monitor["selector"]["matchLabels"]["app.kubernetes.io/component"],
+        find("Service", "ship-brigantine")["metadata"]["labels"]["app.kubernetes.io/component"]
+    );
+    let policy = &find("NetworkPolicy", "ship-brigantine-functions")["spec"]["ingress"][1];
+    assert_eq!(policy["ports"][0]["port"], "metrics");
+    assert_eq!(policy["from"][0].to_string(), r#"{"namespaceSelector":{}}"#);
 }
 
 #[test]

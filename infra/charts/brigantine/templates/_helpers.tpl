@@ -134,6 +134,21 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 {{- end -}}
 
+{{- /* Where metrics are served: the setting, or what a ServiceMonitor needs. */ -}}
+{{- define "metrics" -}}
+{{- $said := include "text" (get (.Values.functions.settings | default dict) "METRICS") -}}
+{{- $said | default (.Values.serviceMonitor.enabled | ternary "0.0.0.0:9090" "") -}}
+{{- end -}}
+
+{{- /* The port of that, where it is an address of its own. */ -}}
+{{- define "metricsPort" -}}
+{{- $metrics := include "metrics" . -}}
+{{- if regexMatch ":[0-9]+$" $metrics }}{{ regexFind "[0-9]+$" $metrics }}
+{{- else if .Values.serviceMonitor.enabled }}
+{{- fail (printf "serviceMonitor.enabled needs metrics at an address of their own, which functions.settings.METRICS=%s does not have: leave it out, or name one such as 0.0.0.0:9090" $metrics) }}
+{{- end -}}
+{{- end -}}
+
 {{- /* How pods are that only speak to the API server and to senders: the profile `restricted`. */ -}}
 {{- define "podSecurity" -}}
 runAsNonRoot: true
