@@ -120,8 +120,10 @@ app.kubernetes.io/component: {{ index . 1 }}
   "CHECK_SUITE_ON_PR" (kindIs "invalid" $check | ternary "" (toString $check))
   "APP_SECRET" (and .Values.secrets.forWorkers (ne $secret "") | ternary $secret "") -}}
 {{- range $name, $value := .Values.functions.settings }}
-{{- if has $name (list "DEFAULT_SHARED_SECRET" "APP_KEY" "KUBECONFIG" "KUBECONFIG_TEXT") }}
-{{- fail (printf "functions.settings.%s is secret, and settings are written into the Deployment for all to see: use secrets.%s or secrets.existing" $name $name) }}
+{{- /* A proxy is only secret with a password. */ -}}
+{{- $open := and (eq $name "HTTPS_PROXY") (not (contains "@" (toString $value))) }}
+{{- if and (has $name (include "secretSettings" $ | splitList " ")) (not $open) }}
+{{- fail (printf "functions.settings.%s is secret, and settings are written into the Deployment for all to see: put it into a Secret of yours that secrets.existing names, or give it by functions.environment%s" $name (has $name (list "DEFAULT_SHARED_SECRET" "APP_KEY") | ternary (printf ", or use secrets.%s" $name) "")) }}
 {{- end }}
 {{- $_ := set $settings $name $value }}
 {{- end }}
@@ -162,6 +164,11 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 readOnlyRootFilesystem: true
+{{- end -}}
+
+{{- /* The settings that are secret; a test compares them with the program's. */ -}}
+{{- define "secretSettings" -}}
+APP_KEY AWS_CONTAINER_AUTHORIZATION_TOKEN AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_CLIENT_SECRET AZURE_TRIGGERS CHECK_TOKEN DEFAULT_SHARED_SECRET HTTPS_PROXY IDENTITY_HEADER KUBECONFIG_TEXT MESSAGE_PATH OTEL_EXPORTER_OTLP_HEADERS
 {{- end -}}
 
 {{- /* All functions; a test compares them with the program's. */ -}}
