@@ -483,3 +483,21 @@ async fn every_right_that_is_taken_away_is_missed() {
     });
     tried.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
+
+#[test]
+fn the_roles_of_the_chart_have_what_the_programs_are_known_to_need() {
+    use runtime::cluster::rights::Part;
+
+    let Some(manifests) = Manifests::render("default") else { return };
+    let rights = manifests.rights();
+    for (part, account) in [
+        (Part::Functions, "brigantine-functions"),
+        (Part::Worker, "brigade-worker"),
+        (Part::Sweeper, "brigantine-sweeper"),
+    ] {
+        let needed = part.rights().iter().flat_map(|right| {
+            right.verbs.iter().map(|verb| ((*verb).to_owned(), right.resource.to_owned()))
+        });
+        assert_eq!(rights[account], needed.collect::<BTreeSet<Right>>(), "{account}");
+    }
+}
