@@ -39,6 +39,8 @@ pub enum News {
     },
     /// Somebody was told something.
     Arrived(Arrival),
+    /// The functions have written a line, where they are a process of their own.
+    Said(String),
 }
 
 /// The registry.
@@ -117,7 +119,7 @@ impl Backstage {
         body: String,
     ) -> anyhow::Result<(u16, Value)> {
         let mut request = crate::replay::client()?
-            .post(self.functions.join(path)?)
+            .post(crate::replay::place(&self.functions, path)?)
             .header("content-type", "application/json; charset=utf-8")
             .header("user-agent", "AzureContainerRegistry/1.0")
             .body(body);

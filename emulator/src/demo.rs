@@ -88,6 +88,7 @@ pub async fn run(
         listen: arguments.listen,
         api_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         cluster: Target::Embedded,
+        host: None,
         pods: arguments.pods,
         rbac: false,
         state: None,

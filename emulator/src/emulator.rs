@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backstage::{self, Backstage, News};
 use crate::folder::Folder;
+use crate::host::{self, Hosted};
 use crate::sinks::email;
 use crate::stand_ins;
 use crate::sweeper;
@@ -48,6 +49,8 @@ pub struct Options {
     pub api_listen: SocketAddr,
     /// The cluster.
     pub cluster: Target,
+    /// Where the functions run as a process of their own; otherwise they are in this one.
+    pub host: Option<host::Kind>,
     /// What runs the pods of the embedded cluster.
     pub pods: Pods,
     /// Whether roles and bindings decide who may do what in the embedded cluster.
@@ -113,6 +116,7 @@ pub struct Emulator {
     shutdown: CancellationToken,
     kubelet: Option<JoinHandle<()>>,
     servers: Vec<JoinHandle<()>>,
+    hosted: Option<Hosted>,
     // Removed when the emulator is dropped.
     _scratch: Option<TempDir>,
 }
@@ -137,8 +141,11 @@ impl Emulator {
                 (scratch.path().to_owned(), Some(scratch))
             }
         };
-        let listener = bind(options.listen, "--listen").await?;
-        let functions = url(listener.local_addr()?)?;
+        let listener = match options.host {
+            None => Some(bind(options.listen, "--listen").await?),
+            Some(_) if options.cluster == Target::Embedded => None,
+            Some(_) => bail!("--host is for the embedded cluster only: leave out --cluster"),
+        };
         let behind = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the backstage").await?;
         let behind_url = url(behind.local_addr()?)?;
         let mail = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the mail server").await?;
@@ -208,16 +215,39 @@ impl Emulator {
         prepare(&cluster, &options, &folders).await?;
         let (news, _) = broadcast::channel(256);
         let tasks = Tasks::default();
-        let app = App {
-            cluster: cluster.clone(),
-            settings: Arc::new(settings),
-            repository: Arc::new(Repository::Folders(
-                folders
-                    .iter()
-                    .map(|folder| (folder.project.id.clone(), folder.path.clone()))
-                    .collect(),
-            )),
-            workers: Workers::Here(tasks.clone()),
+        let hosted = match (options.host, &kubeconfig) {
+            (Some(kind), Some(kubeconfig)) => {
+                let (listen, namespace, news) = (options.listen, &options.namespace, news.clone());
+                let (settings, state) = (&settings, &state);
+                let place = host::Place { listen, kubeconfig, namespace, state, settings, news };
+                Some(host::start(kind, place).await.context("the functions do not start")?)
+            }
+            _ => None,
+        };
+        // What this process does for builds, it does as the functions would.
+        let app = match hosted {
+            Some(_) => App {
+                cluster: cluster.clone(),
+                settings: Arc::new(settings),
+                repository: Arc::new(Repository::Clone),
+                workers: Workers::Pods,
+            },
+            None => App {
+                cluster: cluster.clone(),
+                settings: Arc::new(settings),
+                repository: Arc::new(Repository::Folders(
+                    folders
+                        .iter()
+                        .map(|folder| (folder.project.id.clone(), folder.path.clone()))
+                        .collect(),
+                )),
+                workers: Workers::Here(tasks.clone()),
+            },
+        };
+        let (functions, hosted) = match (hosted, &listener) {
+            (Some((url, hosted)), _) => (url, Some(hosted)),
+            (None, Some(listener)) => (url(listener.local_addr()?)?, None),
+            (None, None) => bail!("the functions have no place"),
         };
         // In a cluster elsewhere, builds may be those of functions that run there.
         let own = options.cluster == Target::Embedded;
@@ -247,8 +277,8 @@ impl Emulator {
             news: news.clone(),
         });
         servers.push(tokio::spawn(email::serve(mail, news.clone(), shutdown.clone())));
-        let router = functions::router(app, Function::ALL);
-        for (router, listener) in [(router, listener), (backstage, behind)] {
+        let own = listener.map(|listener| (functions::router(app, Function::ALL), listener));
+        for (router, listener) in own.into_iter().chain([(backstage, behind)]) {
             let ended = shutdown.clone().cancelled_owned();
             servers.push(tokio::spawn(runtime::serve::http(router, listener, ended)));
         }
@@ -266,6 +296,7 @@ impl Emulator {
             shutdown,
             kubelet,
             servers,
+            hosted,
             _scratch: scratch,
         })
     }
@@ -278,6 +309,9 @@ impl Emulator {
     /// Ends everything: builds are left as they are, pods are killed.
     pub async fn stop(mut self) {
         self.tasks.stop().await;
+        if let Some(hosted) = self.hosted.take() {
+            hosted.stop().await;
+        }
         self.shutdown.cancel();
         let parts = self.kubelet.take().into_iter().chain(std::mem::take(&mut self.servers));
         let ended = futures::future::join_all(parts);

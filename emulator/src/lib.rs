@@ -5,6 +5,7 @@ pub mod demo;
 pub mod emulator;
 pub mod fire;
 pub mod folder;
+pub mod host;
 pub mod replay;
 pub mod request;
 pub mod sinks;

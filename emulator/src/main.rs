@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
-use emulator::{demo, fire, replay, stand_ins, up};
+use emulator::{demo, fire, host, replay, stand_ins, up};
 use runtime::settings::{LogFormat, Settings};
 use runtime::telemetry;
 
@@ -73,6 +73,9 @@ fn main() -> ExitCode {
         // The worker's program: it has a runtime of its own.
         Command::StandIn { name, arguments } if stand_ins::ROLES.contains(&name.as_str()) => {
             worker::play(std::iter::once(name).chain(arguments).map(Into::into))
+        }
+        Command::StandIn { name, arguments } if name == host::ROLE => {
+            functions::play(std::iter::once(name).chain(arguments).map(Into::into))
         }
         _ => play(),
     };

@@ -100,6 +100,21 @@ pub fn client() -> Result<reqwest::Client> {
     Ok(client.build()?)
 }
 
+/// The address of a path below that of the functions, which may have a path itself.
+pub fn place(to: &Url, path: &str) -> Result<Url> {
+    let mut url = to.join(path).context("the request's path makes no URL")?;
+    // A recording may be a stranger's, and what is sent is signed with the project's secrets.
+    if url.origin() != to.origin() {
+        bail!("the request's path leads away from {to}: it must begin with one slash");
+    }
+    let below = to.path().trim_end_matches('/');
+    if !below.is_empty() {
+        let path = format!("{below}{}", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
 /// Sends one request.
 pub async fn send(
     http: &reqwest::Client,
@@ -107,11 +122,7 @@ pub async fn send(
     request: &Request,
     headers: HeaderMap,
 ) -> Result<Answer> {
-    let url = to.join(&request.path).context("the request's path makes no URL")?;
-    // A recording may be a stranger's, and what is sent is signed with the project's secrets.
-    if url.origin() != to.origin() {
-        bail!("the request's path leads away from {to}: it must begin with one slash");
-    }
+    let url = place(to, &request.path)?;
     let sent = http.request(request.method.clone(), url).headers(headers);
     let answer = sent.body(request.body.clone()).send().await.map_err(|error| {
         let error = error.without_url();
@@ -168,4 +179,19 @@ async fn a_recording_cannot_send_its_signature_elsewhere() {
         let error = sent.err().unwrap().to_string();
         assert!(error.contains("leads away"), "{path}: {error}");
     }
+}
+
+#[test]
+fn functions_may_be_below_a_path() {
+    let place = |to: &str, path: &str| place(&Url::parse(to).unwrap(), path);
+    for (to, expected) in [
+        ("http://x:1", "http://x:1/a%2Fb?c=d"),
+        ("http://x:1/", "http://x:1/a%2Fb?c=d"),
+        ("http://x:1/api", "http://x:1/api/a%2Fb?c=d"),
+        ("http://x:1/api/", "http://x:1/api/a%2Fb?c=d"),
+    ] {
+        assert_eq!(place(to, "/a%2Fb?c=d").unwrap().as_str(), expected);
+    }
+    assert_eq!(place("http://x/api", "/../b").unwrap().as_str(), "http://x/api/b");
+    assert!(place("http://x/api", "//y/b").is_err());
 }

@@ -177,6 +177,9 @@ async fn follow_news(mut news: broadcast::Receiver<News>, lines: mpsc::Unbounded
             Ok(News::Arrived(Arrival { sink, text, color, .. })) => {
                 vec![Line { color, ..Line::of(sink, &text) }]
             }
+            Ok(News::Said(text)) => {
+                vec![Line { log: true, ..Line::of("functions", &printable(&text)) }]
+            }
             Err(broadcast::error::RecvError::Lagged(_)) => continue,
             Err(broadcast::error::RecvError::Closed) => return,
         };

@@ -10,6 +10,7 @@ use runtime::settings::Settings;
 use tokio_util::sync::CancellationToken;
 
 use crate::emulator::{Emulator, Options, Pods, Target};
+use crate::host;
 use crate::story::{self, Clock, Line, Teller};
 
 /// The options of `emulator up`.
@@ -34,6 +35,10 @@ pub struct Arguments {
     /// The cluster: embedded, kind, or a context of your kubeconfig
     #[arg(long, value_name = "CONTEXT", default_value = "embedded")]
     cluster: String,
+    /// Run the functions as a process of their own, on a host that is played. They clone what they
+    /// build, and leave it to worker pods, as they do there. Otherwise they are in this process
+    #[arg(long, value_enum, value_name = "HOST")]
+    host: Option<host::Kind>,
     /// Where the embedded cluster's state is kept
     #[arg(long, value_name = "DIR", default_value = ".brigantine", conflicts_with = "ephemeral")]
     state: PathBuf,
@@ -81,6 +86,7 @@ pub async fn run(
         listen: arguments.listen,
         api_listen: arguments.api_listen,
         cluster,
+        host: arguments.host,
         pods: arguments.pods,
         rbac: arguments.rbac,
         state: (!arguments.ephemeral).then_some(arguments.state),

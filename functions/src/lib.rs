@@ -1,8 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use axum::{Router, middleware};
 
 pub use crate::app::{App, Tasks, Workers};
@@ -19,6 +17,7 @@ mod builds;
 mod cloudevent;
 mod delivery;
 mod filter;
+mod health;
 mod host;
 mod lenient;
 mod metrics;
@@ -141,17 +140,10 @@ pub fn router(app: App, which: &[Function]) -> Router {
         router.merge(function.routes().route_layer(mark))
     });
     functions
+        .merge(health::routes())
         .merge(sweeping::routes())
-        .route("/healthz", get(healthy))
-        .route("/livez", get(healthy))
-        .route("/readyz", get(healthy))
         .fallback(async || Rejection::NotFound)
         .method_not_allowed_fallback(async || Rejection::MethodNotAllowed)
         .layer(middleware::from_fn(delivery::record))
         .with_state(app)
-}
-
-/// Ready means able to answer: a delivery that meets no cluster is answered, too, by 503.
-async fn healthy() -> (StatusCode, &'static str) {
-    (StatusCode::OK, "OK")
 }

@@ -21,7 +21,9 @@ use crate::{App, Function, Workers, metrics, router};
 /// How long the program may take, once it has ended, to tell of its last spans.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Receives webhooks and makes builds of them, in the cluster that the kubeconfig names
+mod check;
+
+/// Receives webhooks and makes builds of them, in the cluster that the settings name
 ///
 /// Without a command it serves, on the host that it finds itself on: plain HTTP for containers, and
 /// the clouds' own functions.
@@ -34,6 +36,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(check::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -76,6 +79,10 @@ pub fn play(given: impl Iterator<Item = OsString>) -> Result<ExitCode> {
                 }
                 ended
             })
+        }
+        Some(Command::Check(arguments)) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(check::run(&arguments))
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut command(), "functions", &mut std::io::stdout());

@@ -1,24 +1,41 @@
 //! A delivery of every source, for the tests that all of them must pass and for the fuzzer.
 //!
+//! The tests in `tests/it` have the same deliveries by the path of this file, which is why the files of
+//! its modules are named here.
+//!
 //! A new kind of delivery is one more row of its sender's table: a function that makes it, how it is
 //! proved, and what comes of it.
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 
+#[path = "sources/azuredevops.rs"]
 mod azuredevops;
+#[path = "sources/bitbucket.rs"]
 mod bitbucket;
+#[path = "sources/cloudevents.rs"]
 mod cloudevents;
+#[path = "sources/cron.rs"]
 mod cron;
+#[path = "sources/eventgrid.rs"]
 mod eventgrid;
+#[path = "sources/generic.rs"]
 mod generic;
+#[path = "sources/gitea.rs"]
 mod gitea;
+#[path = "sources/github.rs"]
 mod github;
+#[path = "sources/gitlab.rs"]
 mod gitlab;
+#[path = "sources/hook.rs"]
 mod hook;
+#[path = "sources/kubernetes.rs"]
 mod kubernetes;
+#[path = "sources/notify.rs"]
 mod notify;
+#[path = "sources/registry.rs"]
 mod registry;
+#[path = "sources/slack.rs"]
 mod slack;
 
 /// The project that every sample is about.

@@ -32,6 +32,7 @@ mod eventgrid;
 mod explained;
 mod generic;
 mod github;
+mod health;
 mod hook;
 mod hosts;
 mod kubernetes;

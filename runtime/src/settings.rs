@@ -327,6 +327,15 @@ impl Settings {
     }
 }
 
+/// The variables of this process that the functions have settings in, for functions in a process of
+/// their own.
+pub fn of_functions() -> Vec<(String, String)> {
+    let settings = help::Program::Functions.groups().flat_map(|group| group.settings);
+    let names = settings.flat_map(|setting| setting.names);
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    names.filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+}
+
 impl Default for Settings {
     /// The settings of an empty environment.
     fn default() -> Settings {

@@ -182,6 +182,7 @@ async fn start() -> Emulator {
         listen: ([127, 0, 0, 1], 0).into(),
         api_listen: ([127, 0, 0, 1], 0).into(),
         cluster: Target::Embedded,
+        host: None,
         pods: Pods::Simulate,
         rbac: false,
         state: None,

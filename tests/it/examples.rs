@@ -128,6 +128,7 @@ fn options() -> Options {
         listen: ([127, 0, 0, 1], 0).into(),
         api_listen: ([127, 0, 0, 1], 0).into(),
         cluster: Target::Embedded,
+        host: None,
         pods: Pods::Auto,
         rbac: false,
         state: None,

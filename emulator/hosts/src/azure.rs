@@ -33,16 +33,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::app::{App, Kind};
-use self::program::Program;
+use crate::process::{self, Process};
 
 mod app;
 mod envelope;
 mod front;
-mod program;
 
 #[cfg(test)]
 mod tests;
@@ -98,7 +98,7 @@ pub struct Azure {
 #[derive(Debug)]
 struct Host {
     app: App,
-    program: Program,
+    program: Process,
     key: String,
     timeout: Duration,
 }
@@ -136,7 +136,7 @@ impl Azure {
         let failed = |error: std::io::Error| Failure(format!("the host cannot listen: {error}"));
         let listener = TcpListener::bind(options.address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let program = Program::start(&options).await?;
+        let program = program(&options).await.map_err(Failure)?;
         let Options { key, timeout, .. } = options;
         let host = Arc::new(Host { app, program, key, timeout });
         let front = tokio::spawn(front::serve(Arc::clone(&host), listener));
@@ -217,6 +217,28 @@ impl Drop for Azure {
     fn drop(&mut self) {
         self.front.abort();
     }
+}
+
+/// Starts the program as the host does.
+async fn program(options: &Options) -> Result<Process, String> {
+    let failed = |error: std::io::Error| format!("the program cannot be started: {error}");
+    let port = process::unused_port().await.map_err(failed)?;
+    let (id, number) = (uuid::Uuid::new_v4().to_string(), port.to_string());
+    let folder = std::path::absolute(&options.folder).map_err(failed)?;
+    let mut command = Command::new(&options.program);
+    command
+        .args(&options.arguments)
+        .env_clear()
+        .env("FUNCTIONS_WORKER_RUNTIME", "custom")
+        .envs(options.environment.iter().map(|(name, value)| (name, value)))
+        .env("FUNCTIONS_HTTPWORKER_PORT", &number)
+        .env("FUNCTIONS_HTTPWORKER_ID", &id)
+        .env("FUNCTIONS_CUSTOMHANDLER_PORT", &number)
+        .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id)
+        .env("FUNCTIONS_APP_ROOT_PATH", &folder)
+        .current_dir(&folder);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    Process::start(&mut command, address, options.init_timeout, options.log.as_ref()).await
 }
 
 impl Mode {

@@ -63,6 +63,9 @@ pub struct Options {
     pub timeout: Duration,
     /// How long a process may take until it asks for its first invocation.
     pub init_timeout: Duration,
+    /// How long the front waits for an answer, if not as long as such a front does: 29 seconds of a
+    /// REST API, 30 of an HTTP API.
+    pub patience: Option<Duration>,
     /// How many environments there may be at once; whoever comes then is told to come later.
     pub concurrency: usize,
     /// The function's memory in megabytes, which is only told.
@@ -82,6 +85,7 @@ impl Options {
             address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             timeout: Duration::from_secs(15),
             init_timeout: Duration::from_secs(10),
+            patience: None,
             concurrency: 10,
             memory: 128,
             log: None,
@@ -155,7 +159,9 @@ impl Lambda {
 
     /// The ids of the processes that wait for an invocation.
     pub fn idle(&self) -> Vec<u32> {
-        self.pool.idle().iter().filter_map(Environment::id).collect()
+        let mut idle = self.pool.idle();
+        let alive = idle.iter_mut().filter_map(|it| it.id().filter(|_| it.is_alive()));
+        alive.collect()
     }
 
     /// Stops serving and kills the processes, as Lambda does with those that it no longer needs.

@@ -6,3 +6,5 @@
 
 pub mod azure;
 pub mod lambda;
+pub mod plain;
+mod process;

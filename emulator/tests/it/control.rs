@@ -41,6 +41,7 @@ impl World {
             listen: anywhere,
             api_listen: anywhere,
             cluster: Target::Embedded,
+            host: None,
             pods: Pods::Simulate,
             rbac: false,
             state: None,

@@ -5,6 +5,8 @@ mod control;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod up;

@@ -158,7 +158,7 @@ x-hub-signature-256: {{signature}}
 "#;
 
 /// Replays a file to an emulator: whether that succeeded, and the answer.
-fn replay(up: &Up, file: &str, options: &[&str]) -> (bool, Value) {
+pub(crate) fn replay(up: &Up, file: &str, options: &[&str]) -> (bool, Value) {
     let mut arguments = vec!["replay", "-o", "json", "--to", &up.ready["functions"], file];
     arguments.extend(options);
     let output = run(&arguments);

@@ -25,6 +25,7 @@
 //! | `harbor` | `type` and `event_data`, or a CloudEvent `harbor.*` | all four, for each of the `resources`; `harbor.scan.completed`, `harbor.quota.exceeded` and the others by Harbor's CloudEvents names where the project's `filters.events` has the name | `source` and `id`, else the body; and the index |
 //! | `quay` | `updated_tags` | `image_push` for each tag; other notifications are ignored | none: every push is a build of its own, as Quay tells nothing by which a repetition is known |
 //! | `distribution` | `events` | `image_push`, `image_delete` for each that is about a manifest; blobs and pulls are ignored | the event |
+//! | `ecr` | EventBridge: `source` is `aws.ecr` | `image_push`, `image_delete` of `ECR Image Action`; others are ignored | the event's `id` |
 //! | `gitea` | `action` and `package` with a `type` | all four, of containers and Helm charts | the body |
 //! | `registry` | any other JSON object, since Brigade looked at no body | `image_push`, without an image | the body if it has a `timestamp` |
 //!
@@ -36,7 +37,8 @@
 //! <https://goharbor.io/docs/main/working-with-projects/project-configuration/configure-webhooks/>,
 //! <https://docs.quay.io/guides/notifications.html>,
 //! <https://distribution.github.io/distribution/about/notifications/>,
-//! <https://docs.gitea.com/usage/webhooks>
+//! <https://docs.gitea.com/usage/webhooks>,
+//! <https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html>
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -60,6 +62,7 @@ use crate::rejection::Rejection;
 mod azure;
 mod distribution;
 mod docker_hub;
+mod ecr;
 mod gitea;
 pub(crate) mod harbor;
 mod quay;

@@ -17,6 +17,9 @@ use super::rights::{Part, Place};
 use super::{Cluster, ClusterError};
 use crate::settings::Settings;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a cluster may take to say anything at all.
 const FIRST: Duration = Duration::from_secs(6);
 
@@ -238,16 +241,13 @@ impl Cluster {
                 wanted.entry((namespace, right.resource)).or_default().extend(right.verbs);
             }
         }
-        let questions = wanted.iter().flat_map(|((namespace, resource), verbs)| {
-            verbs.iter().map(move |verb| (namespace.clone(), *resource, *verb))
-        });
-        let answers = futures::stream::iter(questions.collect::<Vec<_>>())
-            .map(async |(namespace, resource, verb)| {
-                let may = self.may(&namespace, resource, verb).await;
-                (namespace, resource, verb, may)
-            })
-            .buffered(AT_ONCE);
-        let answers: Vec<_> = answers.collect().await;
+        let mut answers = Vec::new();
+        for ((namespace, resource), verbs) in wanted {
+            for verb in verbs {
+                answers.push(self.clone().answer(namespace.clone(), resource, verb));
+            }
+        }
+        let answers: Vec<_> = futures::stream::iter(answers).buffered(AT_ONCE).collect().await;
         let mut unknown = None;
         for (namespace, resource, verb, may) in answers {
             let is_of = |each: &Allowed| each.namespace == namespace && each.resource == resource;
@@ -270,6 +270,17 @@ impl Cluster {
         let lacking = report.rights.iter().filter(|right| !right.missing.is_empty());
         let problems = lacking.map(|right| lack(part, right, &subject)).collect::<Vec<_>>();
         report.problems.extend(problems);
+    }
+
+    /// A question, and what the cluster says to it.
+    async fn answer(
+        self,
+        namespace: String,
+        resource: &'static str,
+        verb: &'static str,
+    ) -> (String, &'static str, &'static str, Result<bool, ClusterError>) {
+        let may = self.may(&namespace, resource, verb).await;
+        (namespace, resource, verb, may)
     }
 
     async fn may(&self, namespace: &str, resource: &str, verb: &str) -> Result<bool, ClusterError> {

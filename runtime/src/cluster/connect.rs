@@ -31,6 +31,9 @@ mod target;
 mod token;
 mod way;
 
+#[cfg(test)]
+mod tests;
+
 impl Cluster {
     /// The cluster that the settings name, and whose projects are in `namespace`. Nothing is asked of
     /// it yet; it is an error only if there is no way to any.

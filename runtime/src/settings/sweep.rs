@@ -7,7 +7,7 @@ use super::{SettingsError, truth, wrong};
 /// What the environment says of sweeping, in the variables of Brigade's vacuum.
 #[derive(Clone, Debug)]
 pub struct SweepSettings {
-    // # What is deleted (functions, sweep)
+    // # What is deleted (sweep)
     /// `VACUUM_AGE`: builds that are older are deleted. Default: no limit.
     pub age: Option<Duration>,
     /// `VACUUM_MAX_BUILDS`: so many builds of a namespace are kept. Default: no limit, as 0 and -1.

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use runtime::cluster::rights::Part;
 use serde_json::{Value, json};
 
 use super::charts::{chart, helm, objects, template};
@@ -238,8 +239,18 @@ async fn cancel(world: &World, build: &str) -> Result<()> {
     Ok(())
 }
 
+/// What belongs to something that was deleted goes with that, and may be gone.
+fn gone<T>(deleted: kube::Result<T>) -> Result<()> {
+    match deleted {
+        Err(error) if !matches!(&error, kube::Error::Api(status) if status.is_not_found()) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn delete_pod(world: &World, name: &str) -> Result<()> {
-    pods(world).delete(name, &DeleteParams::default().grace_period(0)).await?;
+    gone(pods(world).delete(name, &DeleteParams::default().grace_period(0)).await)?;
     world.pod_until(name, |pod| pod.is_none()).await
 }
 
@@ -251,12 +262,7 @@ async fn delete_build(world: &World, name: &str) -> Result<()> {
     let own = kube::api::ListParams::default().labels(&own);
     for secret in secrets(world).list(&own).await? {
         let name = secret.metadata.name.context("it has a name")?;
-        // Whatever belongs to another one goes with that, and may be gone.
-        if let Err(error) = secrets(world).delete(&name, &DeleteParams::default()).await
-            && !matches!(&error, kube::Error::Api(status) if status.is_not_found())
-        {
-            return Err(error.into());
-        }
+        gone(secrets(world).delete(&name, &DeleteParams::default()).await)?;
     }
     delete_pod(world, name).await
 }
@@ -367,6 +373,23 @@ async fn a_delivery_makes_its_pods_with_the_rights_that_helm_installs() {
     world.end().await.unwrap();
 }
 
+#[test]
+fn the_roles_are_what_the_cluster_calls() {
+    let Some(manifests) = Manifests::render("ci") else { return };
+    let accounts = [
+        (Part::Functions, "brigantine-functions"),
+        (Part::Worker, "brigade-worker"),
+        (Part::Sweeper, "brigantine-sweeper"),
+    ];
+    for (part, account) in accounts {
+        let rights = part.rights().iter().flat_map(|right| {
+            let pairs = right.verbs.iter().map(|verb| (*verb, right.resource));
+            pairs.map(|(verb, resource)| (verb.to_owned(), resource.to_owned()))
+        });
+        assert_eq!(manifests.rights()[account], rights.collect(), "{account}");
+    }
+}
+
 /// How many clusters there are at once.
 const AT_ONCE: usize = 4;
 
@@ -391,4 +414,22 @@ async fn every_right_that_is_taken_away_is_missed() {
         assert!(refused.contains(&missed), "{missed}: {refused:?} {ended:?}");
     });
     tried.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+#[test]
+fn the_roles_of_the_chart_have_what_the_programs_are_known_to_need() {
+    use runtime::cluster::rights::Part;
+
+    let Some(manifests) = Manifests::render("default") else { return };
+    let rights = manifests.rights();
+    for (part, account) in [
+        (Part::Functions, "brigantine-functions"),
+        (Part::Worker, "brigade-worker"),
+        (Part::Sweeper, "brigantine-sweeper"),
+    ] {
+        let needed = part.rights().iter().flat_map(|right| {
+            right.verbs.iter().map(|verb| ((*verb).to_owned(), right.resource.to_owned()))
+        });
+        assert_eq!(rights[account], needed.collect::<BTreeSet<Right>>(), "{account}");
+    }
 }

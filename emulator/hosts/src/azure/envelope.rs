@@ -86,7 +86,7 @@ pub(super) async fn invoke(
         .body(Body::from_stream(pieces))
         .map_err(|error| Failure(error.to_string()))?;
     request.headers_mut().extend(front::names(&uuid::Uuid::new_v4().to_string()));
-    let response = host.program.send(request).await?;
+    let response = host.program.send(request).await.map_err(Failure)?;
     let code = response.status();
     if !code.is_success() {
         return Err(Failure(format!(

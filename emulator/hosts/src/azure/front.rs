@@ -76,7 +76,7 @@ async fn proxied(host: &Host, mut request: Request, id: &str) -> Result<Response
         headers.insert(name, value);
     }
     *request.version_mut() = axum::http::Version::HTTP_11;
-    host.program.send(request).await.map(without_connection)
+    host.program.send(request).await.map(without_connection).map_err(Failure)
 }
 
 /// A request that is made anew from what is known of it.
@@ -110,7 +110,7 @@ async fn forwarded(host: &Host, request: Request, id: &str) -> Result<Response<B
     if let Ok(agent) = HeaderValue::try_from(agent.trim_start()) {
         headers.insert(header::USER_AGENT, agent);
     }
-    host.program.send(forwarded).await.map(without_connection)
+    host.program.send(forwarded).await.map(without_connection).map_err(Failure)
 }
 
 /// The headers that the host adds.

@@ -18,6 +18,9 @@ use super::{Failure, Pool};
 mod answer;
 mod event;
 
+/// How much of a body is read at all, in bytes.
+const READ: usize = 64 * 1024 * 1024;
+
 /// What stands in front of a function.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Front {
@@ -114,14 +117,16 @@ pub(super) async fn serve(pool: Arc<Pool>, listener: TcpListener) {
 }
 
 async fn answer(State(pool): State<Arc<Pool>>, request: Request) -> Response {
-    let front = pool.options.front.clone();
+    let (front, patience) = (pool.options.front.clone(), pool.options.patience);
     let (parts, body) = request.into_parts();
     if head(&parts.headers) > front.largest_head() {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return told(status, "Request Header Fields Too Large");
     }
-    let Ok(body) = to_bytes(body, front.largest()).await else {
-        return too_large();
+    // It is read to its end, so that the client hears why it is refused.
+    let body = match to_bytes(body, READ).await {
+        Ok(body) if body.len() <= front.largest() => body,
+        _too_large => return too_large(),
     };
     let Some(event) = event::event(&front, &parts, &body) else {
         return match front {
@@ -130,7 +135,8 @@ async fn answer(State(pool): State<Arc<Pool>>, request: Request) -> Response {
         };
     };
     let invoked = pool.invoke(event.to_string().into());
-    match tokio::time::timeout(front.patience(), invoked).await {
+    let patience = patience.unwrap_or(front.patience());
+    match tokio::time::timeout(patience, invoked).await {
         Ok(Ok(answer)) => answer::answer(&front, &answer).unwrap_or_else(|| {
             tracing::warn!("the function's answer is not of the form that its front reads");
             front.broken()

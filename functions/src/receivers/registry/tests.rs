@@ -558,3 +558,42 @@ proptest! {
         }
     }
 }
+
+/// As EventBridge tells of it.
+fn ecr(action: &str, result: &str) -> Value {
+    json!({
+        "version": "0",
+        "id": "13cde686-328b-6117-af20-0e5566167482",
+        "detail-type": "ECR Image Action",
+        "source": "aws.ecr",
+        "account": "123456789012",
+        "time": "2026-03-01T10:00:00Z",
+        "region": "eu-north-1",
+        "resources": [],
+        "detail": {
+            "result": result,
+            "repository-name": "team/app",
+            "image-digest": "sha256:8a2f",
+            "action-type": action,
+            "image-tag": "1.0",
+        },
+    })
+}
+
+#[test]
+fn eventbridge_tells_of_amazon_s_registry() {
+    check(
+        ecr("PUSH", "SUCCESS"),
+        expect![[r#"
+            ecr image_push
+            {"registry":"123456789012.dkr.ecr.eu-north-1.amazonaws.com","repository":"team/app","tag":"1.0","digest":"sha256:8a2f"}
+            team/app:1.0 | 123456789012.dkr.ecr.eu-north-1.amazonaws.com/team/app:1.0
+            2026-03-01T10:00:00Z"#]],
+    );
+    assert_eq!(event(&ecr("DELETE", "SUCCESS")).kind, "image_delete");
+    let pushed = event(&ecr("PUSH", "SUCCESS"));
+    assert_eq!(pushed.identity, event(&ecr("PUSH", "SUCCESS")).identity);
+    for body in [ecr("PUSH", "FAILURE"), json!({"source": "aws.ecr", "detail": [1]})] {
+        assert!(matches!(meaning(&body), Ok(Meaning::Ignored { .. })), "{body}");
+    }
+}

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{azure, distribution, docker_hub, gitea, harbor, quay};
+use super::{azure, distribution, docker_hub, ecr, gitea, harbor, quay};
 use crate::body::{digest, json_object};
 use crate::lenient::{line, moment};
 use crate::rejection::Rejection;
@@ -105,6 +105,7 @@ pub(crate) fn told(body: &Value) -> Option<Told> {
     distribution::read(body)
         .or_else(|| harbor::read(body))
         .or_else(|| quay::read(body))
+        .or_else(|| ecr::read(body))
         .or_else(|| gitea::read(body))
         .or_else(|| azure::read(body))
         .or_else(|| docker_hub::read(body))

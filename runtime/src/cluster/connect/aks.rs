@@ -74,7 +74,7 @@ pub(super) async fn target(settings: &Arc<ClusterSettings>) -> Result<Target, Co
     let source = Some(Source::Aks(aks));
     if let Some(endpoint) = &azure.endpoint {
         let authority = azure.authority.as_deref().map(|text| ("AKS_CA", text));
-        let config = Target::new(("AKS_ENDPOINT", endpoint), authority)?;
+        let config = Target::config(("AKS_ENDPOINT", endpoint), authority)?;
         return Ok(Target { config, source, identity, mend: MEND_TOKEN });
     }
     let unset = || ConnectError::Unset { what: "AKS".to_owned(), variable: "AKS_CLUSTER" };

@@ -152,13 +152,13 @@ pub(super) async fn target(settings: &Arc<ClusterSettings>) -> Result<Target, Co
     let config = match &aws.endpoint {
         Some(endpoint) => {
             let authority = aws.authority.as_deref().map(|text| ("EKS_CA", text));
-            Target::new(("EKS_ENDPOINT", endpoint), authority)?
+            Target::config(("EKS_ENDPOINT", endpoint), authority)?
         }
         None => {
             let found = describe(&eks, cluster).await?;
             let authority = aws.authority.clone().unwrap_or(found.certificate_authority.data);
             let what = "what EKS says of the cluster";
-            Target::new((what, &found.endpoint), Some((what, &authority)))?
+            Target::config((what, &found.endpoint), Some((what, &authority)))?
         }
     };
     let identity = eks.identity();

@@ -116,11 +116,12 @@ pub(super) fn classify(error: &(dyn Error + 'static), server: &str) -> Option<Co
         {
             return None;
         }
-        if let Some(rustls::Error::InvalidCertificate(problem)) = tls(error) {
+        if let Some(rustls::Error::InvalidCertificate(problem)) = error.downcast_ref() {
             return Some(certificate(server, problem));
         }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            match error.kind() {
+        let io = error.downcast_ref::<io::Error>();
+        if let Some(io) = io {
+            match io.kind() {
                 io::ErrorKind::ConnectionRefused => return Some(ConnectError::Refused { server }),
                 io::ErrorKind::TimedOut => return Some(ConnectError::Late { server }),
                 _ => {}
@@ -134,21 +135,14 @@ pub(super) fn classify(error: &(dyn Error + 'static), server: &str) -> Option<Co
             return Some(ConnectError::ProxyRefused { server, problem: text });
         }
         said.push(text);
-        next = error.source();
+        // What one of input and output holds is not its source, but the same error.
+        let held = io.and_then(io::Error::get_ref).map(|held| held as &(dyn Error + 'static));
+        next = held.or_else(|| error.source());
     }
     // The last one says what happened, those before it where.
     let is_connecting = said.iter().any(|text| text.contains("(Connect)"));
     let problem = said.pop().filter(|_| is_connecting)?;
     Some(ConnectError::Broken { server, problem })
-}
-
-/// The error of TLS that this is, or that it holds.
-fn tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let held = || {
-        let error = error.downcast_ref::<io::Error>()?;
-        error.get_ref()?.downcast_ref::<rustls::Error>()
-    };
-    error.downcast_ref::<rustls::Error>().or_else(held)
 }
 
 fn certificate(server: String, problem: &CertificateError) -> ConnectError {

@@ -50,7 +50,7 @@ pub(super) async fn target(settings: &Arc<ClusterSettings>) -> Result<Target, Co
     let config = match &google.endpoint {
         Some(endpoint) => {
             let authority = google.authority.as_deref().map(|text| ("GKE_CA", text));
-            Target::new(("GKE_ENDPOINT", endpoint), authority)?
+            Target::config(("GKE_ENDPOINT", endpoint), authority)?
         }
         None => described(settings).await?,
     };
@@ -85,7 +85,7 @@ async fn described(settings: &Arc<ClusterSettings>) -> Result<kube::Config, Conn
     let what = "what Google says of the cluster";
     let authority = cluster.master_auth.cluster_ca_certificate;
     let authority = settings.google.authority.clone().unwrap_or(authority);
-    Target::new((what, &format!("https://{}", cluster.endpoint)), Some((what, &authority)))
+    Target::config((what, &format!("https://{}", cluster.endpoint)), Some((what, &authority)))
 }
 
 async fn token(settings: &ClusterSettings) -> Result<Token, ConnectError> {

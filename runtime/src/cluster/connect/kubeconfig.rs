@@ -114,7 +114,7 @@ pub(super) fn target(
         _ => None,
     };
     let server = cluster.server.clone().unwrap_or_default();
-    let mut config = Target::new((&what("server"), &server), None)?;
+    let mut config = Target::config((&what("server"), &server), None)?;
     let of_authority = what("certificate authority");
     let authority = authority.map(|authority| read_authority(&of_authority, &authority));
     config.root_cert = authority.transpose()?;

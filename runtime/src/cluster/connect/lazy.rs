@@ -76,11 +76,11 @@ impl Connection {
 
     async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let made = self.made().await?;
-        let again = clone(&request);
         let Some(tokens) = &made.tokens else {
             let response = self.send(&made, request).await?;
             return self.accepted(&made, response);
         };
+        let again = clone(&request);
         let token = tokens.get().await?;
         request.headers_mut().insert(AUTHORIZATION, token.header());
         let mut response = self.send(&made, request).await?;

@@ -49,7 +49,8 @@ impl<T: Clone + Send + Sync + 'static> Once<T> {
     {
         let making = {
             let mut state = self.state();
-            if let Some(made) = state.making.as_ref().and_then(Shared::peek).cloned() {
+            // Whoever was given an old one left it to itself.
+            if let Some(made) = state.making.clone().and_then(FutureExt::now_or_never) {
                 state.making = None;
                 state.value = made.ok().or(state.value.take());
             }
@@ -73,8 +74,8 @@ impl<T: Clone + Send + Sync + 'static> Once<T> {
     /// Forgets what was made, if it is this: it turned out to be good for nothing.
     pub(super) fn forget(&self, is_this: impl Fn(&T) -> bool) {
         let mut state = self.state();
-        if let Some(Ok(made)) = state.making.as_ref().and_then(Shared::peek)
-            && is_this(made)
+        if let Some(Ok(made)) = state.making.clone().and_then(FutureExt::now_or_never)
+            && is_this(&made)
         {
             state.making = None;
         }

@@ -33,26 +33,20 @@ pub(super) fn replaced(
                 let application = provider.config.get("apiserver-id").map(String::as_str);
                 Source::Aks(Aks::new(application, settings))
             }
-            "gcp"
-                if !provider
-                    .config
-                    .get("cmd-path")
-                    .is_some_and(|path| is_there(path, settings)) =>
-            {
-                Source::Gke(Gke::new(settings))
-            }
+            "gcp" if !provider.config.contains_key("cmd-path") => Source::Gke(Gke::new(settings)),
             _ => return Ok(None),
         };
         user.auth_provider = None;
         return Ok(Some(source));
     }
-    let Some(plugin) = &user.exec else { return Ok(None) };
+    let Some(plugin) = &mut user.exec else { return Ok(None) };
     // What kube takes before a plugin.
     if user.token.is_some() || user.token_file.is_some() || user.username.is_some() {
         return Ok(None);
     }
     let command = plugin.command.clone().unwrap_or_default();
-    let is_there = is_there(&command, settings);
+    let found = find(&command, settings);
+    let is_there = found.is_some();
     let name = Path::new(&command).file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let source = match name.trim_end_matches(".exe") {
@@ -73,7 +67,10 @@ pub(super) fn replaced(
             Source::Aks(Aks::new(application.as_deref(), settings))
         }
         "gke-gcloud-auth-plugin" if !is_there => Source::Gke(Gke::new(settings)),
-        _ if is_there => return Ok(None),
+        _ if is_there => {
+            plugin.command = found;
+            return Ok(None);
+        }
         _ => return Err(missing(place, &command, "is not here")),
     };
     user.exec = None;
@@ -130,11 +127,13 @@ fn region_of(server: &str) -> Option<String> {
     before.rsplit_once('.').map(|(_, region)| region.to_owned())
 }
 
-/// Whether there is such a program.
-fn is_there(command: &str, settings: &ClusterSettings) -> bool {
-    if command.contains('/') {
-        return Path::new(command).is_file();
-    }
+/// Where a program is, if it is anywhere.
+fn find(command: &str, settings: &ClusterSettings) -> Option<String> {
     let folders = settings.path.iter().flat_map(std::env::split_paths);
-    !command.is_empty() && folders.map(|folder| folder.join(command)).any(|file| file.is_file())
+    let mut files = match command.contains('/') {
+        true => vec![Path::new(command).to_owned()],
+        false => folders.map(|folder| folder.join(command)).collect(),
+    };
+    files.retain(|file| !command.is_empty() && file.is_file());
+    files.first().map(|file| file.display().to_string())
 }

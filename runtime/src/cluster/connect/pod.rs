@@ -16,7 +16,7 @@ const MEND: &str = "the pod's token is not this cluster's, or its service accoun
 pub(super) fn target(host: &str, port: u16, account: &Path) -> Result<Target, ConnectError> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let variable = "KUBERNETES_SERVICE_HOST";
-    let mut config = Target::new((variable, &format!("https://{host}:{port}")), None)?;
+    let mut config = Target::config((variable, &format!("https://{host}:{port}")), None)?;
     let read = |name: &str| {
         let path = account.join(name);
         std::fs::read_to_string(&path).map_err(|source| ConnectError::File {

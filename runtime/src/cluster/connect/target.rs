@@ -35,7 +35,7 @@ pub(super) struct Target {
 impl Target {
     /// The server at an address, whose certificate is signed by an authority in PEM or base64, or else
     /// by one that the host trusts.
-    pub(super) fn new(
+    pub(super) fn config(
         (what, address): (&str, &str),
         authority: Option<(&str, &str)>,
     ) -> Result<Config, ConnectError> {

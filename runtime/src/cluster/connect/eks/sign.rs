@@ -230,6 +230,52 @@ mod tests {
         );
     }
 
+    /// `post-sts-header-before` of the same suite, with the session that its notes give.
+    #[test]
+    fn a_session_is_signed_as_in_the_test_suite_of_aws() {
+        let session = "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMic\
+             RXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKs\
+             burEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0\
+             iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==";
+        let at = "2015-08-30T12:36:00Z".parse().unwrap();
+        let scope = Scope { region: "us-east-1", service: "service", at };
+        let request = Request {
+            method: "POST",
+            host: "example.amazonaws.com",
+            path: "/",
+            ..Request::default()
+        };
+        let headers = request.signed(&Key { session: Some(session.into()), ..key() }, scope);
+        let expected = "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead";
+        assert!(headers.last().unwrap().1.ends_with(expected));
+    }
+
+    /// As `botocore` 1.43, which is the SDK of AWS's own command line, signs the same.
+    #[test]
+    fn an_address_of_sts_is_signed_as_amazons_own_tools_do() {
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let request = Request {
+            method: "GET",
+            host: "sts.eu-west-1.amazonaws.com",
+            path: "/",
+            query: vec![("Action", "GetCallerIdentity"), ("Version", "2011-06-15")],
+            headers: vec![("x-k8s-aws-id", "my-cluster".to_owned())],
+            body: "",
+        };
+        let key = Key { session: Some("FQo/session+token==".into()), ..key() };
+        let scope = Scope { region: "eu-west-1", service: "sts", at };
+        let address = request.presigned(&key, scope, 60);
+        assert_eq!(
+            address,
+            "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential=AKIDEXAMPLE%2F20260102%2Feu-west-1%2Fsts%2Faws4_request\
+             &X-Amz-Date=20260102T030405Z&X-Amz-Expires=60\
+             &X-Amz-Security-Token=FQo%2Fsession%2Btoken%3D%3D\
+             &X-Amz-SignedHeaders=host%3Bx-k8s-aws-id\
+             &X-Amz-Signature=16ecabc3d032fc8ae68d6562564a8d8fec12defb95357a5442a23e24c92722fd"
+        );
+    }
+
     /// The example of AWS's documentation of how a request is signed: `ListUsers` of IAM.
     #[test]
     fn a_request_is_signed_as_in_the_documentation() {
