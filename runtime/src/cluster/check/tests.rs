@@ -111,7 +111,7 @@ async fn whoever_may_see_service_accounts_is_told_which_are_missing() {
     };
     let sweeper = "kubectl -n default create serviceaccount brigantine-sweeper".to_owned();
     let sweeper = (Weight::Remark, sweeper);
-    assert_eq!(told(report(&settings).await), [sweeper.clone()]);
+    assert_eq!(told(report(&settings).await), std::slice::from_ref(&sweeper));
     let settings = Settings { job_service_account: "jobs".to_owned(), ..settings };
     let jobs = "kubectl -n default create serviceaccount jobs".to_owned();
     assert_eq!(told(report(&settings).await), [(Weight::Missing, jobs), sweeper]);
