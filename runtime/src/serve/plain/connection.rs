@@ -125,7 +125,10 @@ pub(super) async fn serve(
         Err(_elapsed) => return,
     };
     let activity = Arc::new(Activity::new());
-    let stream = if is_http2 { stream } else { Timed::new(stream, &activity, server.head) };
+    let stream: Box<dyn Stream> = match is_http2 {
+        true => stream,
+        false => Box::new(Timed::new(stream, &activity, server.head)),
+    };
     let (router, ready, counted) = (server.router.clone(), stage.clone(), Arc::clone(&activity));
     let service = tower::service_fn(move |request: Request<Incoming>| {
         let open = counted.open();
@@ -230,9 +233,9 @@ impl Drop for Open {
 
 impl Timed {
     /// The first head is waited for from now on.
-    fn new(stream: Box<dyn Stream>, activity: &Arc<Activity>, head: Duration) -> Box<dyn Stream> {
+    fn new(stream: Box<dyn Stream>, activity: &Arc<Activity>, head: Duration) -> Timed {
         let until = Box::pin(tokio::time::sleep_until(Instant::now() + head));
-        Box::new(Timed { stream, activity: Arc::clone(activity), head, begun: Some(0), until })
+        Timed { stream, activity: Arc::clone(activity), head, begun: Some(0), until }
     }
 }
 
