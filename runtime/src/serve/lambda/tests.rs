@@ -325,13 +325,17 @@ fn a_request_is_answered_before_lambda_gives_it_up() {
 }
 
 #[test]
-fn a_trace_of_x_ray_is_one_of_everybody_else() {
+fn a_trace_that_x_ray_keeps_is_one_of_everybody_else() {
     let read = |header: &str| event::traceparent(header).map(|it| it.to_str().unwrap().to_owned());
     let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
-    let expected = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00".to_owned();
-    assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8")), Some(expected));
+    let expected = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01".to_owned();
+    assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8;Sampled=1")), Some(expected));
     for header in ["", root, "Root=1-x-y;Parent=53995c3f42cd8ad8", "Root=2-5759e988-x;Parent=é"] {
-        assert_eq!(read(header), None, "{header}");
+        assert_eq!(read(&format!("{header};Sampled=1")), None, "{header}");
+    }
+    // Lambda names a trace, too, where nobody has it traced: that is no reason to trace nothing.
+    for unsampled in ["", ";Sampled=0"] {
+        assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8{unsampled}")), None);
     }
 }
 
