@@ -48,7 +48,7 @@ pub(super) const TABLE: &[Group] = &[
         Setting {
             names: &["MESSAGE_PATH"],
             meaning: "where the messages of queues, topics and buses are posted that name no `path` of their own, a path with the token that proves them, such as `/events/webhook/org/repository?token=...`",
-            default: Some("nowhere, so that such messages are dropped"),
+            default: Some("nowhere, so that such messages are not taken, and go to a dead letter queue if there is one"),
         },
         Setting {
             names: &["DRAIN_DELAY"],
@@ -92,7 +92,7 @@ pub(super) const TABLE: &[Group] = &[
         },
         Setting {
             names: &["SWEEPER_SERVICE_ACCOUNT"],
-            meaning: "the service account of the pods that a timer of the host has sweep, as `worker sweep` does",
+            meaning: "the service account of the pods that a timer of the host has sweep, as `worker sweep` does; its `imagePullSecrets` are theirs",
             default: Some("`brigantine-sweeper`"),
         },
         Setting {
@@ -476,6 +476,21 @@ pub(super) const TABLE: &[Group] = &[
             names: &["DEFAULT_CACHE_STORAGE_CLASS", "BRIGADE_DEFAULT_CACHE_STORAGE_CLASS"],
             meaning: "the storage class of caches in projects that name none",
             default: Some("the cluster's"),
+        },
+        Setting {
+            names: &["VACUUM_AGE"],
+            meaning: "builds that are older are deleted",
+            default: Some("no limit"),
+        },
+        Setting {
+            names: &["VACUUM_MAX_BUILDS"],
+            meaning: "so many builds of a namespace are kept",
+            default: Some("no limit, as 0 and -1"),
+        },
+        Setting {
+            names: &["VACUUM_SKIP_RUNNING_BUILDS"],
+            meaning: "whether running builds are kept",
+            default: Some("true"),
         },
     ] },
     Group { title: "Telling others", programs: &[Program::Functions, Program::Run, Program::Notify, Program::Sweep], settings: &[

@@ -358,8 +358,12 @@ async fn messages_have_their_own_path_or_that_of_the_settings() {
     let own = record(json!({"Path": text("/a?b"), "X-GitHub-Event": text("push")}));
     invoke(router.clone(), Some("/set"), &own).await.unwrap();
     invoke(router.clone(), Some("/set"), &record(json!({}))).await.unwrap();
-    // There is nowhere to post it, now or later.
-    invoke(router.clone(), None, &record(json!({}))).await.unwrap();
+    // There is nowhere to post it until somebody says where.
+    let wrong = json!({"no header": text("x"), "path": text("/a")});
+    for nowhere in [json!({}), json!({"path": text("a")}), wrong] {
+        let failure = invoke(router.clone(), None, &record(nowhere)).await.unwrap_err();
+        assert_eq!(failure.error_type, "Brigantine.NotDelivered", "{}", failure.error_message);
+    }
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     let [own, set] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((&own["uri"], &set["uri"]), (&json!("/a?b"), &json!("/set")));
@@ -370,7 +374,7 @@ async fn messages_have_their_own_path_or_that_of_the_settings() {
 }
 
 #[tokio::test]
-async fn what_may_be_taken_later_is_delivered_again_and_nothing_else() {
+async fn what_would_never_be_taken_is_done_and_anything_else_is_delivered_again() {
     let status = |code: u16| {
         let code = StatusCode::from_u16(code).unwrap();
         Router::new().fallback(any(async move || code))
@@ -385,11 +389,11 @@ async fn what_may_be_taken_later_is_delivered_again_and_nothing_else() {
         };
         json!({"Records": [message(1), message(2), message(3)]})
     };
-    for code in [200, 400, 401, 404, 413] {
+    for code in [200, 400, 413, 415, 422] {
         let answer = invoke(status(code), Some("/x"), &queue("q")).await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}), "{code}");
     }
-    for code in [408, 425, 429, 500, 503] {
+    for code in [401, 403, 404, 405, 408, 425, 429, 500, 503] {
         let failure = invoke(status(code), Some("/x"), &queue("q")).await.unwrap_err();
         assert_eq!(failure.error_type, "Brigantine.NotDelivered", "{code}");
     }
