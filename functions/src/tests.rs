@@ -45,6 +45,7 @@ mod registry;
 mod scripts;
 mod serving;
 mod swept;
+mod traced;
 
 /// A cluster in memory, and the functions before it.
 struct World {

@@ -165,9 +165,10 @@ impl AzureSettings {
             "AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest";
         const PROXYING: &str = "AzureFunctionsJobHost__customHandler__enableProxyingHttpRequest";
         let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let current = "FUNCTIONS_CUSTOMHANDLER_PORT";
-        let of_host = match port(current, get(current))? {
-            None => port("FUNCTIONS_HTTPWORKER_PORT", get("FUNCTIONS_HTTPWORKER_PORT"))?,
+        let of_name = |name| port(name, get(name));
+        let old = of_name("FUNCTIONS_HTTPWORKER_PORT");
+        let of_host = match of_name("FUNCTIONS_CUSTOMHANDLER_PORT")? {
+            None => old?,
             port => port,
         };
         let Some(port) = of_host else { return Ok(None) };

@@ -414,11 +414,15 @@ async fn no_client_can_do_what_a_timer_does() {
 }
 
 #[tokio::test]
-async fn without_files_the_usual_prefix_keeps_clients_out() {
-    let body = || timer("2026-09-10T00:30:00Z");
-    assert_eq!(bare(settings()).post("/sweep", &[], body()).await.0, 200);
-    let none = AzureSettings { prefix: Some(String::new()), ..settings() };
-    assert_eq!(bare(none).post("/sweep", &[], body()).await.0, 404);
+async fn without_files_nobody_knows_what_keeps_clients_out_and_triggers_are_refused() {
+    for prefix in [None, Some(String::new()), Some("api".to_owned())] {
+        let app = bare(AzureSettings { prefix, ..settings() });
+        let Answered(code, said) = app.post("/sweep", &[], timer("2026-09-10T00:30:00Z")).await;
+        assert_eq!(code, 404);
+        assert!(said["reason"].as_str().unwrap().contains("FUNCTIONS_APP_ROOT_PATH"), "{said}");
+        let message = json!({"Data": {"event": "{}"}, "Metadata": {"Id": "m1"}}).to_string();
+        assert_eq!(app.post("/acr", &[], message).await.0, 404);
+    }
 }
 
 #[tokio::test]
@@ -469,4 +473,10 @@ fn a_message_is_what_the_host_was_given() {
         let expected = Trigger::Message { id: id.to_owned() };
         assert_eq!(request.extensions().get::<Trigger>(), Some(&expected));
     }
+    // One without a name is known by what it says, however often it is tried.
+    let data = data(json!({"id": 1}));
+    let tried = Invocation("83a33220-a921".to_owned());
+    let request = trigger::message(&layout, &function, &data, &Value::Null, Some(&tried)).unwrap();
+    assert_eq!(request.headers().get("idempotency-key"), None);
+    assert_eq!(request.headers()["x-request-id"], "83a33220-a921");
 }
