@@ -21,7 +21,7 @@ pub struct HostSettings {
     /// How plain HTTP is served.
     pub plain: PlainSettings,
     /// `SWEEPER_SERVICE_ACCOUNT`: the service account of the pods that a timer of the host has sweep,
-    /// as `worker sweep` does. Default: `brigantine-sweeper`.
+    /// as `worker sweep` does; its `imagePullSecrets` are theirs. Default: `brigantine-sweeper`.
     pub sweeper_service_account: String,
 }
 
@@ -60,7 +60,8 @@ pub struct LambdaSettings {
     pub runtime_api: String,
     /// `MESSAGE_PATH`: where the messages of queues, topics and buses are posted that name no `path`
     /// of their own, a path with the token that proves them, such as
-    /// `/events/webhook/org/repository?token=...`. Default: nowhere, so that such messages are dropped.
+    /// `/events/webhook/org/repository?token=...`. Default: nowhere, so that such messages are not taken,
+    /// and go to a dead letter queue if there is one.
     pub message_path: Option<SecretString>,
 }
 
