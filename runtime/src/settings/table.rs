@@ -477,6 +477,21 @@ pub(super) const TABLE: &[Group] = &[
             meaning: "the storage class of caches in projects that name none",
             default: Some("the cluster's"),
         },
+        Setting {
+            names: &["VACUUM_AGE"],
+            meaning: "builds that are older are deleted",
+            default: Some("no limit"),
+        },
+        Setting {
+            names: &["VACUUM_MAX_BUILDS"],
+            meaning: "so many builds of a namespace are kept",
+            default: Some("no limit, as 0 and -1"),
+        },
+        Setting {
+            names: &["VACUUM_SKIP_RUNNING_BUILDS"],
+            meaning: "whether running builds are kept",
+            default: Some("true"),
+        },
     ] },
     Group { title: "Telling others", programs: &[Program::Functions, Program::Run, Program::Notify, Program::Sweep], settings: &[
         Setting {
