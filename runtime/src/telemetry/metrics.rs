@@ -222,29 +222,38 @@ impl Metrics {
         now: SystemTime,
     ) -> Value {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let deliveries = "brigantine_deliveries_total";
+        let duration = "brigantine_delivery_duration_seconds";
         let counts = [
-            ("brigantine_deliveries_total", 1),
             ("brigantine_signature_failures_total", u64::from(unproved)),
             ("brigantine_builds_total", self.builds.since()),
             ("brigantine_jobs_created_total", self.jobs.since()),
             ("brigantine_kubernetes_requests_total", self.asked.since()),
             ("brigantine_kubernetes_retries_total", self.retries.since()),
         ];
-        let duration = "brigantine_delivery_duration_seconds";
-        let mut metrics = vec![json!({"Name": duration, "Unit": "Seconds"})];
         let mut line = json!({"function": function, "outcome": outcome});
+        line[deliveries] = json!(1);
         line[duration] = json!(took.as_secs_f64());
+        let mut metrics = Vec::new();
         for (name, count) in counts {
             metrics.push(json!({"Name": name, "Unit": "Count"}));
             line[name] = json!(count);
         }
+        // Each metric is billed for each set of values that its dimensions have; and what is counted
+        // of the process is not the doing of the request that tells it.
         line["_aws"] = json!({
             "Timestamp": u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-            "CloudWatchMetrics": [{
-                "Namespace": "Brigantine",
-                "Dimensions": [["function"], ["function", "outcome"]],
-                "Metrics": metrics,
-            }],
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": "Brigantine",
+                    "Dimensions": [["function", "outcome"]],
+                    "Metrics": [
+                        {"Name": deliveries, "Unit": "Count"},
+                        {"Name": duration, "Unit": "Seconds"},
+                    ],
+                },
+                {"Namespace": "Brigantine", "Dimensions": [[]], "Metrics": metrics},
+            ],
         });
         line
     }

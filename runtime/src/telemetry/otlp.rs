@@ -6,7 +6,7 @@
 //!
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ struct Exporter {
     freezes: bool,
     /// Spans, and log records.
     queues: [Mutex<Vec<Message>>; 2],
+    /// How many there was no room for, since that was said.
+    dropped: AtomicUsize,
     client: OnceLock<Option<Client>>,
     /// Until when nobody is asked, because that failed.
     paused: Mutex<Option<Instant>>,
@@ -127,6 +129,7 @@ impl Exporter {
             settings,
             freezes,
             queues: Default::default(),
+            dropped: AtomicUsize::new(0),
             client: OnceLock::new(),
             paused: Mutex::default(),
             is_scheduled: AtomicBool::new(false),
@@ -138,6 +141,7 @@ impl Exporter {
         {
             let mut queue = self.queue(which);
             if queue.len() >= MOST {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
                 return;
             }
             queue.push(message);
@@ -187,10 +191,12 @@ impl Exporter {
             };
             let pause = Instant::now() + PAUSE;
             *self.paused.lock().unwrap_or_else(PoisonError::into_inner) = Some(pause);
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
             let what = if which == SPANS { "spans" } else { "records" };
             tracing::warn!(
                 target: TARGET,
                 count = batch.len(),
+                dropped,
                 error = words,
                 "the collector was not told of {what}"
             );
@@ -198,8 +204,13 @@ impl Exporter {
                 let mut queue = self.queue(which);
                 let newer = std::mem::replace(&mut *queue, batch);
                 let room = MOST.saturating_sub(queue.len());
+                self.dropped.fetch_add(newer.len().saturating_sub(room), Ordering::Relaxed);
                 queue.extend(newer.into_iter().take(room));
             }
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(target: TARGET, dropped, "there was no room for all that ended");
         }
     }
 

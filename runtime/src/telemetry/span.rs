@@ -57,6 +57,13 @@ impl Span {
         (parent.is_some() || place.sampled).then(|| Span::of(name, Kind::Server, place, parent))
     }
 
+    /// The request proved nothing: what its sender says does not have it told, however it chose the
+    /// ids; it is told as often as those that come without a trace.
+    pub fn doubt(&mut self) {
+        self.place.sampled &=
+            self.parent.is_none() || otlp::samples(u128::from(self.place.span), None);
+    }
+
     /// A span below the place that this task is in, if there is one.
     pub fn here(name: &str, kind: Kind) -> Option<Span> {
         trace::current().map(|parent| Span::below(name, kind, parent))

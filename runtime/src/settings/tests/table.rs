@@ -58,7 +58,7 @@ fn what_is_read_is_in_the_table_and_what_is_in_the_table_is_read() {
             "AWS_LAMBDA_RUNTIME_API" => "127.0.0.1:9001",
             "AWS_LAMBDA_FUNCTION_NAME" | "AWS_LAMBDA_FUNCTION_VERSION" => "x",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => "128",
-            "FUNCTIONS_CUSTOMHANDLER_PORT" => "1",
+            "FUNCTIONS_HTTPWORKER_PORT" => "1",
             _ => return None,
         };
         Some(given.to_owned())

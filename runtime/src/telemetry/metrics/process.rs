@@ -3,9 +3,8 @@
 
 use std::fmt::Write as _;
 
-/// Ticks in a second, and bytes in a page, on every Linux that this is built for.
+/// Ticks in a second, on every Linux that this is built for.
 const TICKS: f64 = 100.0;
-const PAGE: u64 = 4096;
 
 /// Writes them. What cannot be read is left out.
 pub(super) fn encode(page: &mut String) {
@@ -29,8 +28,8 @@ pub(super) fn encode(page: &mut String) {
     if let Some(bytes) = field(23) {
         gauge(page, "process_virtual_memory_bytes", "Memory that was asked for.", bytes as f64);
     }
-    if let Some(pages) = field(24) {
-        let bytes = (pages * PAGE) as f64;
+    if let Some(kibibytes) = resident() {
+        let bytes = kibibytes as f64 * 1024.0;
         gauge(page, "process_resident_memory_bytes", "Memory that is there.", bytes);
     }
     if let (Some(ticks), Some(booted)) = (field(22), booted()) {
@@ -42,6 +41,13 @@ pub(super) fn encode(page: &mut String) {
         let open = open.count().saturating_sub(1) as f64;
         gauge(page, "process_open_fds", "File descriptors that are open.", open);
     }
+}
+
+/// In KiB; pages are of different sizes on different kernels.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn booted() -> Option<u64> {

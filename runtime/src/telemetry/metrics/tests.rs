@@ -90,19 +90,28 @@ fn a_line_is_a_document_of_the_embedded_metric_format() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let line = metrics.embedded("github", "made", false, Duration::from_millis(7), now);
     assert_eq!(line["_aws"]["Timestamp"], 1_700_000_000_123_u64);
-    let directive = &line["_aws"]["CloudWatchMetrics"][0];
-    assert!(!directive["Namespace"].as_str().unwrap().is_empty());
-    for set in directive["Dimensions"].as_array().unwrap() {
-        for dimension in set.as_array().unwrap() {
-            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+    let mut dimensions = BTreeMap::new();
+    for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+        assert!(!directive["Namespace"].as_str().unwrap().is_empty());
+        for set in directive["Dimensions"].as_array().unwrap() {
+            for dimension in set.as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+            }
+        }
+        let listed = directive["Metrics"].as_array().unwrap();
+        assert!(listed.len() <= 100);
+        for metric in listed {
+            let name = metric["Name"].as_str().unwrap();
+            assert!(line[name].is_number(), "{metric}");
+            assert!(["Seconds", "Count"].contains(&metric["Unit"].as_str().unwrap()), "{metric}");
+            let sets = directive["Dimensions"].clone();
+            assert_eq!(dimensions.insert(name, sets), None, "{name} is there twice");
         }
     }
-    let listed = directive["Metrics"].as_array().unwrap();
-    assert!(listed.len() <= 100);
-    for metric in listed {
-        assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}");
-        assert!(["Seconds", "Count"].contains(&metric["Unit"].as_str().unwrap()), "{metric}");
-    }
+    // What CloudWatch bills are the values of these, times the metrics.
+    assert_eq!(dimensions["brigantine_deliveries_total"], json!([["function", "outcome"]]));
+    assert_eq!(dimensions["brigantine_kubernetes_requests_total"], json!([[]]));
+    assert_eq!(dimensions.len(), 7);
     assert_eq!(line["brigantine_builds_total"], 1);
     assert_eq!(line["brigantine_kubernetes_requests_total"], 3);
     // The next line tells what comes after.

@@ -99,12 +99,14 @@ async fn a_collector_that_is_away_is_left_alone_and_what_it_missed_is_kept() {
     for _ in 0..MOST + 5 {
         exporter.push(SPANS, ended().2);
     }
+    assert_eq!(exporter.dropped.load(Ordering::Relaxed), 5);
     for _ in 0..3 {
         exporter.flush(Duration::from_secs(60)).await;
     }
     assert!(told.recv().await.is_some());
     assert!(told.try_recv().is_err(), "it is asked once in a while");
     assert_eq!(exporter.queue(SPANS).len(), MOST);
+    assert_eq!(exporter.dropped.load(Ordering::Relaxed), 0, "that was said");
     // What it does not take at all is forgotten.
     let (address, mut told) = collector(StatusCode::BAD_REQUEST).await;
     let exporter = super::tests::exporter(&address);
