@@ -167,7 +167,7 @@ fn log(record: &Record, about: &About, status: u16, begun: Instant) {
     let milliseconds = begun.elapsed().as_millis() as u64;
     if let Some(error) = &record.error {
         tracing::error!(
-            outcome = record.outcome,
+            outcome = "failed",
             build.id = build,
             project.name = about.project,
             event.kind = about.event,

@@ -147,7 +147,9 @@ async fn begin() -> Result<ExitCode> {
             tokio::spawn(serve::http(metrics::routes(), listener, serve::interrupted()));
         }
     }
-    serve::serve(router, host, serve::interrupted()).await.context("serving ended")?;
+    serve::serve(router, host, serve::interrupted())
+        .await
+        .context("the functions are not served")?;
     telemetry::flush(LAST_WORDS).await;
     Ok(ExitCode::SUCCESS)
 }

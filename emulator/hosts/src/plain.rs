@@ -17,6 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
@@ -69,6 +70,9 @@ impl Plain {
         if address.port() == 0 {
             let unused = process::unused_port().await;
             address.set_port(unused.map_err(|error| format!("there is no port: {error}"))?);
+        } else if let Err(error) = TcpListener::bind(address).await {
+            // Else whoever listens there would be taken for the program.
+            return Err(format!("{address} cannot be listened at: {error}"));
         }
         let mut command = Command::new(&options.program);
         command

@@ -38,7 +38,14 @@ impl Cluster {
     /// The cluster that the settings name, and whose projects are in `namespace`. Nothing is asked of
     /// it yet; it is an error only if there is no way to any.
     pub fn connect(settings: &ClusterSettings, namespace: &str) -> Result<Cluster, ConnectError> {
-        let connection = Connection::new(Way::of(settings)?);
+        let way = Way::of(settings)?;
+        if let Some(problem) = way.problem() {
+            tracing::warn!(
+                error = chain(&problem),
+                "until this is mended, whatever needs the cluster fails, and deliveries are answered 503"
+            );
+        }
+        let connection = Connection::new(way);
         let cluster = Cluster::new(connection.client(), namespace);
         Ok(Cluster { connection: Some(connection), ..cluster })
     }

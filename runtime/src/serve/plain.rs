@@ -112,9 +112,12 @@ pub(super) async fn serve(
         tracing::info!(server.scheme = scheme, server.address = %path.display(), "serving a socket");
         (Listener::Unix(listener), Some(bound))
     } else {
-        let listener = TcpListener::bind(settings.listen).await?;
+        let listener = TcpListener::bind(settings.listen).await.map_err(|error| {
+            let problem = format!("{} (HOST and PORT) cannot be served: {error}", settings.listen);
+            io::Error::new(error.kind(), problem)
+        })?;
         let address = listener.local_addr()?;
-        tracing::info!(server.scheme = scheme, server.address = %address, "serving plain HTTP");
+        tracing::info!(server.scheme = scheme, server.address = %address, "serving");
         (Listener::Tcp(listener), None)
     };
     let limits = Limits { drain_delay: settings.drain_delay, tls, ..Limits::default() };

@@ -13,6 +13,11 @@ use crate::settings::ClusterSettings;
 const MEND: &str = "give the function the layer AWS-Parameters-and-Secrets-Lambda-Extension, and its \
      role ssm:GetParameter or secretsmanager:GetSecretValue (and kms:Decrypt)";
 
+/// Whether this is not a kubeconfig, but says where one is.
+pub(super) fn is_reference(text: &str) -> bool {
+    ["ssm:", "secretsmanager:"].iter().any(|kind| text.starts_with(kind))
+}
+
 /// The text, or what it refers to.
 pub(super) async fn resolved(settings: &ClusterSettings) -> Result<String, ConnectError> {
     #[derive(Deserialize)]

@@ -62,6 +62,20 @@ impl Way {
         Ok(Way { kind, settings: Arc::new(settings.clone()) })
     }
 
+    /// What is plainly wrong with it, as far as that is known without asking anybody.
+    pub(super) fn problem(&self) -> Option<ConnectError> {
+        let text = self.settings.kubeconfig_text.expose_secret();
+        match &self.kind {
+            Kind::Text if !extension::is_reference(text) => {
+                kubeconfig::of_text("KUBECONFIG_TEXT", text).err()
+            }
+            Kind::Files(variable, files) if !files.iter().any(|file| file.exists()) => {
+                kubeconfig::of_files(variable, files).err()
+            }
+            _ => None,
+        }
+    }
+
     /// Its name, as it is shown to people.
     pub(super) fn name(&self) -> String {
         match &self.kind {

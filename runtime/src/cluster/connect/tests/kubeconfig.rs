@@ -179,3 +179,17 @@ async fn a_pod_uses_the_files_of_its_service_account() {
     write(folder.path(), "token", server.admin_token());
     first_call(&cluster).await.unwrap();
 }
+
+#[test]
+fn what_is_plainly_wrong_with_a_way_is_known_before_it_is_gone() {
+    for (variable, value, problem) in [
+        ("KUBECONFIG", "/none/such", "/none/such"),
+        ("KUBECONFIG_TEXT", "clusters: [", "KUBECONFIG_TEXT"),
+    ] {
+        let way = Way::of(&settings(&[(variable, value)])).unwrap();
+        let said = way.problem().unwrap().to_string();
+        assert!(said.contains(problem), "{said}");
+    }
+    let way = Way::of(&settings(&[("KUBECONFIG_TEXT", "ssm:/ours")])).unwrap();
+    assert!(way.problem().is_none());
+}
