@@ -24,6 +24,7 @@ use self::attribute::{Attribute, Core, version};
 mod attribute;
 pub(crate) mod binary;
 pub(crate) mod handshake;
+pub(crate) mod reply;
 
 #[cfg(test)]
 mod tests;

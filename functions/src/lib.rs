@@ -144,6 +144,7 @@ pub fn router(app: App, which: &[Function]) -> Router {
         .merge(sweeping::routes())
         .fallback(async || Rejection::NotFound)
         .method_not_allowed_fallback(async || Rejection::MethodNotAllowed)
+        .layer(middleware::from_fn(cloudevent::reply::none))
         .layer(middleware::from_fn(delivery::record))
         .with_state(app)
 }

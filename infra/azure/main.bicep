@@ -29,6 +29,9 @@ param triggers string = ''
 @description('When old and lost builds are looked after: with seconds first.')
 param sweepSchedule string = '0 */5 * * * *'
 
+@description('Builds that are older are deleted by sweeps; empty, none is.')
+param buildAge string = '720h'
+
 @description('How many instances there may be.')
 @minValue(40)
 @maxValue(1000)
@@ -126,7 +129,10 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
           { name: 'AKS_CLUSTER', value: cluster }
           { name: 'NAMESPACE', value: namespace }
           { name: 'WORKER_IMAGE', value: workerImage }
+          { name: 'JOB_SERVICE_ACCOUNT', value: 'brigantine-jobs' }
           { name: 'SWEEP_SCHEDULE', value: sweepSchedule }
+          // What its sweeps delete.
+          { name: 'VACUUM_AGE', value: buildAge }
         ],
         empty(sharedSecretUri)
           ? []

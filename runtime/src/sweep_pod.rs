@@ -2,11 +2,15 @@
 //!
 //! A function does not sweep itself: a sweep takes longer than a request may, and needs rights that a
 //! function has not. It makes this pod, whose name follows from the time that the timer was set for,
-//! so that a timer which calls twice has one sweep. Later sweeps delete it when it has ended.
+//! so that a timer which calls twice has one sweep, and none while an earlier one has not ended. What is
+//! over is deleted, when the timer calls again and by later sweeps.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use k8s_openapi::api::core::v1::{Container, EnvVar, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, Pod, PodSpec, ResourceRequirements, SecurityContext,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::project::ScriptLimits;
@@ -19,6 +23,9 @@ pub const SELECTOR: &str = "heritage=brigade,component=sweep";
 /// How long a sweep may take, in seconds.
 const LIMIT: i64 = 1800;
 
+/// The user of the worker's image.
+const USER: i64 = 65532;
+
 /// The pod that sweeps for a timer that was set for this time.
 pub fn pod(settings: &Settings, namespace: &str, time: Timestamp) -> Pod {
     let container = Container {
@@ -27,7 +34,14 @@ pub fn pod(settings: &Settings, namespace: &str, time: Timestamp) -> Pod {
         image_pull_policy: Some(settings.worker_pull_policy.clone()),
         args: Some(vec!["sweep".to_owned()]),
         env: Some(environment(settings, namespace)),
-        security_context: Some(confined()),
+        resources: Some(resources()),
+        // As the chart's CronJob has it: the profile `restricted`.
+        security_context: Some(SecurityContext {
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            ..confined()
+        }),
         ..Container::default()
     };
     Pod {
@@ -47,6 +61,28 @@ pub fn pod(settings: &Settings, namespace: &str, time: Timestamp) -> Pod {
         }),
         status: None,
     }
+}
+
+/// What a sweep needs, as the chart's values say it.
+fn resources() -> ResourceRequirements {
+    let quantities = |all: &[(&str, &str)]| {
+        let all = all.iter().map(|(name, much)| ((*name).to_owned(), Quantity((*much).to_owned())));
+        Some(all.collect())
+    };
+    ResourceRequirements {
+        limits: quantities(&[("memory", "512Mi")]),
+        requests: quantities(&[("cpu", "50m"), ("memory", "32Mi")]),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// Whether such a pod sweeps no more, and can be deleted. One that never found a node has not begun to
+/// use up its time, so what is twice as old as it may become counts, too.
+pub fn is_over(pod: &Pod, now: Timestamp) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let made = pod.metadata.creation_timestamp.as_ref().map(|at| at.0);
+    let is_old = made.is_some_and(|made| now.duration_since(made).as_secs() > 2 * LIMIT);
+    is_old || matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 fn name(time: Timestamp) -> String {
@@ -112,6 +148,14 @@ fn a_sweep_has_the_name_of_its_time_and_the_settings_of_the_function() {
     assert_eq!(spec.service_account_name.as_deref(), Some("brigantine-sweeper"));
     let container = &spec.containers[0];
     assert_eq!(container.image.as_deref(), Some("registry.example/worker:7"));
+    let context = container.security_context.as_ref().unwrap();
+    assert_eq!(
+        (context.run_as_non_root, context.read_only_root_filesystem, context.run_as_user),
+        (Some(true), Some(true), Some(USER))
+    );
+    assert_eq!(context.allow_privilege_escalation, Some(false));
+    let limits = container.resources.as_ref().unwrap().limits.as_ref().unwrap();
+    assert_eq!(limits["memory"].0, "512Mi");
     let environment = container.env.clone().unwrap();
     let value = |wanted: &str| {
         let found = environment.iter().find(|variable| variable.name == wanted);
@@ -123,4 +167,23 @@ fn a_sweep_has_the_name_of_its_time_and_the_settings_of_the_function() {
     assert_eq!(value("NOTIFY_BUDGET").as_deref(), Some("60"));
     assert_eq!(value("LOG"), None);
     assert!(!format!("{environment:?}").contains("hunter2"), "{environment:?}");
+}
+
+#[test]
+fn a_pod_that_has_ended_or_is_older_than_a_sweep_may_become_is_over() {
+    let made: Timestamp = "2026-05-04T07:30:00Z".parse().unwrap();
+    let mut pod = pod(&Settings::default(), "ci", made);
+    pod.metadata.creation_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(made));
+    for (phase, minutes, expected) in [
+        ("Pending", 59, false),
+        ("Running", 1, false),
+        ("Succeeded", 1, true),
+        ("Failed", 1, true),
+        ("Pending", 61, true),
+    ] {
+        pod.status.get_or_insert_default().phase = Some(phase.to_owned());
+        let now = made + jiff::SignedDuration::from_mins(minutes);
+        assert_eq!(is_over(&pod, now), expected, "{phase} after {minutes} minutes");
+    }
 }

@@ -60,7 +60,11 @@ pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) 
         command: own_command.then(|| project.worker_command.clone()),
         args: (!own_command).then(|| vec!["run".to_owned()]),
         env: Some([environment, app(project, settings)].concat()),
-        security_context: Some(confined()),
+        security_context: Some(SecurityContext {
+            // Brigade's own, which a project may still name, is root's.
+            run_as_non_root: is_own(project).then_some(true),
+            ..confined()
+        }),
         volume_mounts: Some(mounts),
         ..Container::default()
     };
@@ -100,10 +104,7 @@ pub fn pod(project: &Project, build: &Build, clone: Clone, settings: &Settings) 
 fn app(project: &Project, settings: &Settings) -> Vec<EnvVar> {
     let Some(name) = &settings.app_secret else { return Vec::new() };
     let tells = |notifier: &Notifier| notifier.kind == NotifierKind::Github;
-    let worker = &project.worker;
-    let is_own = project.worker_command.is_empty()
-        && [&worker.registry, &worker.name, &worker.tag].into_iter().all(String::is_empty);
-    if !is_own || !project.notifiers.all().iter().any(tells) {
+    if !is_own(project) || !project.notifiers.all().iter().any(tells) {
         return Vec::new();
     }
     let mut all = vec![
@@ -116,6 +117,13 @@ fn app(project: &Project, settings: &Settings) -> Vec<EnvVar> {
         all.push(text("GITHUB_HOSTS", &settings.github_hosts.join(",")));
     }
     all
+}
+
+/// Whether the worker is the installation's own, in image and command.
+fn is_own(project: &Project) -> bool {
+    let worker = &project.worker;
+    project.worker_command.is_empty()
+        && [&worker.registry, &worker.name, &worker.tag].into_iter().all(String::is_empty)
 }
 
 fn environment(project: &Project, build: &Build, settings: &Settings) -> Vec<EnvVar> {

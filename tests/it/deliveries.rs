@@ -176,7 +176,7 @@ const FOLDERS: [&str; 18] = [
     "slack",
 ];
 
-async fn start() -> Emulator {
+pub(super) async fn start() -> Emulator {
     let options = Options {
         folders: vec![payloads()],
         listen: ([127, 0, 0, 1], 0).into(),

@@ -12,6 +12,8 @@
 //! - Payload: the event in JSON. What came in JSON is the sender's own text; an event in binary mode
 //!   is written so, with its body as `data`, because a script sees no headers
 //! - Identity: `source` and `id`
+//! - Answer: as everywhere, but a success has no body for who sends `Prefer: reply`, as Knative's
+//!   brokers do, which would read it as an event
 //! - Limits: 4 MiB, 1000 events in a batch, of which all must be valid; there is no limit of rate, so
 //!   no 429, and nothing is ever 410
 //!

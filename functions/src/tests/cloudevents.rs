@@ -208,3 +208,25 @@ async fn a_batch_that_is_cut_short_goes_on_when_it_is_sent_again() {
     assert_eq!(told.code, 200, "{told:?}");
     assert_eq!(world.builds().await.len(), 5);
 }
+
+#[tokio::test]
+async fn a_broker_which_would_read_an_answer_as_an_event_is_told_by_the_status_alone() {
+    let world = World::without_scripts().await;
+    let asked = async |uri: &str, event: &Value, prefer: &'static str| {
+        let mut request = structured(uri, event);
+        request.headers_mut().insert("prefer", prefer.parse().unwrap());
+        let response = world.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts, to_bytes(body, usize::MAX).await.unwrap())
+    };
+    for (id, prefer) in [("1", "reply"), ("1", "reply"), ("2", "wait=9, Reply;x=1")] {
+        let (parts, body) = asked(PATH, &event(id), prefer).await;
+        assert_eq!((parts.status.as_u16(), body.len()), (200, 0), "{prefer}");
+        assert!(!parts.headers.contains_key("content-type"), "{parts:?}");
+    }
+    assert_eq!(world.builds().await.len(), 2);
+    let (_, body) = asked(PATH, &event("3"), "respond-async").await;
+    assert!(!body.is_empty(), "nobody else is told less");
+    let (parts, body) = asked(PATH, &json!({}), "reply").await;
+    assert_eq!((parts.status.as_u16(), body.is_empty()), (400, false));
+}

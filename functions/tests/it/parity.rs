@@ -81,12 +81,7 @@ fn own(told: &Told) -> String {
             let _always = write!(text, "\n{name}: {}", value.to_str().unwrap());
         }
     }
-    let mut body = String::from_utf8_lossy(&told.body).into_owned();
-    let mut json = told.json();
-    // What Azure's envelopes add to a refusal.
-    if json.as_object_mut().is_some_and(|members| members.remove("host").is_some()) {
-        body = json.to_string();
-    }
+    let body = String::from_utf8_lossy(&told.body);
     let mut words = body.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
     let _always = write!(text, "\n\n");
     words.by_ref().for_each(|word| {
@@ -202,5 +197,5 @@ A body that is larger than a host takes does not reach the program.
 const DIFFERENCES: &str = "
 A load balancer takes 1 MB, a function URL and the APIs what Lambda takes, 6 MB with all that is around the body, so that a binary one is at most 4.5 MB; GitHub sends up to 25 MB.
 An HTTP API decodes paths: `%2F` arrives as a slash there, and what comes after `%3F` not at all, so addresses that need them have the project's id in the place of its name.
-Azure's envelopes have the body as text: what is no UTF-8 does not arrive as it was sent, and its signature is wrong; a delivery that is not proved is told so there, as `host`, beside what it is told everywhere.
+Azure's envelopes have the body as text: what is no UTF-8 does not arrive as it was sent, and its signature is wrong; what is not proved has the log say so, and is told what it is told everywhere.
 ";

@@ -305,7 +305,8 @@ impl Cluster {
         Ok(asked.await?.status.is_some_and(|status| status.allowed))
     }
 
-    /// Whether the service accounts are there that pods are made with, as far as that may be seen.
+    /// Whether the service accounts are there that pods are made with, as far as that may be seen: a
+    /// program does not need to see them, and one with its own rights alone may not.
     async fn check_accounts(&self, settings: &Settings, report: &mut Report) {
         let mut spaces: BTreeSet<String> =
             report.projects.iter().map(|project| project.namespace.clone()).collect();
@@ -314,17 +315,37 @@ impl Cluster {
         }
         let names =
             BTreeSet::from([&settings.worker_service_account, &settings.job_service_account]);
-        for namespace in &spaces {
-            for name in &names {
-                if let Ok(None) = self.get::<ServiceAccount>(namespace, name).await {
+        let of_builds = |space| names.iter().map(move |name| (space, *name, Weight::Missing));
+        let mut wanted: Vec<_> = spaces.iter().flat_map(of_builds).collect();
+        let sweeper = &settings.host.sweeper_service_account;
+        // Where a CronJob sweeps, nobody needs it.
+        wanted.push((&self.namespace, sweeper, Weight::Remark));
+        let mut unseen = Vec::new();
+        for (namespace, name, weight) in wanted {
+            let mend = format!("kubectl -n {namespace} create serviceaccount {name}");
+            match self.get::<ServiceAccount>(namespace, name).await {
+                Ok(None) => {
+                    let lost = match weight {
+                        Weight::Remark => "a timer of Lambda or Azure cannot sweep",
+                        _ => "pods cannot be made there",
+                    };
                     let what = format!(
                         "the service account {name} is not in the namespace {namespace}, so that \
-                         pods cannot be made there"
+                         {lost}"
                     );
-                    let mend = format!("kubectl -n {namespace} create serviceaccount {name}");
-                    report.note(Weight::Missing, what, mend);
+                    report.note(weight, what, mend);
                 }
+                Err(ClusterError::Refused { .. }) => unseen.push(format!("{namespace}/{name}")),
+                Ok(Some(_)) | Err(_) => {}
             }
+        }
+        if !unseen.is_empty() {
+            let what = format!(
+                "it is not known whether the service accounts {} are there: who asks may not get \
+                 them, and does not need to",
+                unseen.join(", ")
+            );
+            report.note(Weight::Remark, what, "look as an administrator: kubectl get sa -A");
         }
     }
 }

@@ -66,7 +66,7 @@ const fn builds(resource: &'static str, verbs: &'static [&'static str]) -> Right
 }
 
 const FUNCTIONS: &[Right] = &[
-    // A timer's sweeper is a pod there.
+    // A timer's sweeper is a pod there; earlier ones are looked for as builds' pods are, if they may be.
     projects("pods", &["create"]),
     projects("secrets", &["get"]),
     builds("configmaps", &["get"]),

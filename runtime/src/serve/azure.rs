@@ -17,7 +17,6 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -45,10 +44,6 @@ mod tests;
 /// The host's name of an invocation.
 const INVOCATION: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
 
-/// How long the host may leave a connection unused: it keeps them for a minute, and a request on one
-/// that is being closed would be lost.
-const IDLE: Duration = Duration::from_secs(180);
-
 /// What answers the host.
 #[derive(Clone)]
 struct Handler {
@@ -66,7 +61,8 @@ pub(super) async fn serve(
     let listener = TcpListener::bind(address).await?;
     let handler = handler(router, settings);
     tracing::info!(server.address = %listener.local_addr()?, "serving Azure Functions");
-    let limits = Limits { head: IDLE, ..Limits::default() };
+    // The host opens connections that it uses later.
+    let limits = Limits { head: plain::IDLE, ..Limits::default() };
     plain::run(handler, Listener::Tcp(listener), limits, shutdown).await;
     Ok(())
 }

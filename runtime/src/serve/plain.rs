@@ -34,6 +34,11 @@ mod tests;
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection may be kept without a request. Proxies keep theirs for 60 to 90 seconds (load
+/// balancers and nginx, those written in Go), and a request on one that is being closed is lost: so
+/// they are to be the ones who close it.
+pub(super) const IDLE: Duration = Duration::from_secs(180);
+
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 100;
 
@@ -48,7 +53,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is waited for, and for how long.
 pub(super) struct Limits {
-    /// How long a client may take to send the head of a request, the next one on a connection, too.
+    /// How long a client may take to say anything, and then to send the head of a request.
     pub(super) head: Duration,
     /// For how long requests are still taken once the program is to end.
     pub(super) drain_delay: Duration,

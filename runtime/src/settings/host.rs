@@ -21,7 +21,7 @@ pub struct HostSettings {
     /// How plain HTTP is served.
     pub plain: PlainSettings,
     /// `SWEEPER_SERVICE_ACCOUNT`: the service account of the pods that a timer of the host has sweep,
-    /// as `worker sweep` does. Default: `brigantine-sweeper`.
+    /// as `worker sweep` does; its `imagePullSecrets` are theirs. Default: `brigantine-sweeper`.
     pub sweeper_service_account: String,
 }
 
@@ -60,7 +60,8 @@ pub struct LambdaSettings {
     pub runtime_api: String,
     /// `MESSAGE_PATH`: where the messages of queues, topics and buses are posted that name no `path`
     /// of their own, a path with the token that proves them, such as
-    /// `/events/webhook/org/repository?token=...`. Default: nowhere, so that such messages are dropped.
+    /// `/events/webhook/org/repository?token=...`. Default: nowhere, so that such messages are not taken,
+    /// and go to a dead letter queue if there is one.
     pub message_path: Option<SecretString>,
 }
 
@@ -164,9 +165,10 @@ impl AzureSettings {
             "AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest";
         const PROXYING: &str = "AzureFunctionsJobHost__customHandler__enableProxyingHttpRequest";
         let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
-        let current = "FUNCTIONS_CUSTOMHANDLER_PORT";
-        let of_host = match port(current, get(current))? {
-            None => port("FUNCTIONS_HTTPWORKER_PORT", get("FUNCTIONS_HTTPWORKER_PORT"))?,
+        let of_name = |name| port(name, get(name));
+        let old = of_name("FUNCTIONS_HTTPWORKER_PORT");
+        let of_host = match of_name("FUNCTIONS_CUSTOMHANDLER_PORT")? {
+            None => old?,
             port => port,
         };
         let Some(port) = of_host else { return Ok(None) };

@@ -48,7 +48,7 @@ pub(super) const TABLE: &[Group] = &[
         Setting {
             names: &["MESSAGE_PATH"],
             meaning: "where the messages of queues, topics and buses are posted that name no `path` of their own, a path with the token that proves them, such as `/events/webhook/org/repository?token=...`",
-            default: Some("nowhere, so that such messages are dropped"),
+            default: Some("nowhere, so that such messages are not taken, and go to a dead letter queue if there is one"),
         },
         Setting {
             names: &["DRAIN_DELAY"],
@@ -92,7 +92,7 @@ pub(super) const TABLE: &[Group] = &[
         },
         Setting {
             names: &["SWEEPER_SERVICE_ACCOUNT"],
-            meaning: "the service account of the pods that a timer of the host has sweep, as `worker sweep` does",
+            meaning: "the service account of the pods that a timer of the host has sweep, as `worker sweep` does; its `imagePullSecrets` are theirs",
             default: Some("`brigantine-sweeper`"),
         },
         Setting {

@@ -285,3 +285,18 @@ fn only_the_installations_own_worker_of_who_tells_github_has_the_app() {
     }
     assert_eq!(environment(json!({}), &Settings::default()), []);
 }
+
+#[test]
+fn the_installations_own_worker_is_nobody_and_a_projects_may_be_root() {
+    let root = |keys: Value| {
+        let spec = made(&project(keys), Clone::Yes).1.spec.unwrap();
+        let context = |container: &Container| container.security_context.clone().unwrap();
+        let contexts = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        contexts.map(|container| context(container).run_as_non_root).collect::<Vec<_>>()
+    };
+    assert_eq!(root(json!({})), [Some(true)]);
+    assert_eq!(root(json!({"vcsSidecar": "git-sidecar:1"})), [Some(true), None]);
+    for own in [json!({"worker.tag": "v1.4.0"}), json!({"workerCommand": "yarn start"})] {
+        assert_eq!(root(own.clone()), [None], "{own}");
+    }
+}

@@ -18,6 +18,7 @@ use runtime::cluster::{Cancelled, Cluster, ClusterError};
 use runtime::line::{self, GRACE};
 use runtime::project::Project;
 use runtime::settings::{Settings, SweepSettings};
+use runtime::sweep_pod;
 use runtime::units;
 use serde::Serialize;
 
@@ -340,15 +341,15 @@ impl<'a> Sweep<'a> {
 
     /// Deletes the pods of earlier sweeps that a timer asked for.
     async fn sweepers(&mut self) {
-        let ended = |pod: &Pod| {
-            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-            matches!(phase, Some("Succeeded" | "Failed"))
-        };
+        let now = Timestamp::now();
         let pods = match self.cluster.sweepers().await {
             Ok(pods) => pods,
             Err(error) => return self.report.fail("list earlier sweeps".to_owned(), &error),
         };
-        for pod in pods.iter().filter(|pod| ended(pod)).filter(|_| !self.rules.dry_run) {
+        for pod in pods.iter().filter(|_| !self.rules.dry_run) {
+            if !sweep_pod::is_over(pod, now) {
+                continue;
+            }
             if let Err(error) = self.cluster.delete_this_pod(pod).await {
                 self.report.fail(format!("delete {}", pod.name_any()), &error);
             }

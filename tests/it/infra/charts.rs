@@ -1,5 +1,7 @@
 //! The charts, by real helm: what they render, and what they refuse.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -75,10 +77,13 @@ fn what_cannot_be_honoured_is_refused_with_the_way_out() {
         "genericGateway.serviceAccount.name=x",
         "brigade-github-app.livenessProbe.periodSeconds=1",
         "functions.settings.APP_KEY=x",
+        "functions.settings.CHECK_TOKEN=x",
+        "functions.settings.HTTPS_PROXY=http://me:password@proxy:3128",
         "secrets.APP_ID=1",
         "nonsense=1",
         "functions.replicas=many",
         "ingress.enabled=true",
+        "serviceMonitor.enabled=true,functions.settings.METRICS=on",
         "functions.settings.log=debug",
     ] {
         let Some(helm) = helm() else { return };
@@ -109,7 +114,11 @@ fn what_cannot_be_honoured_is_refused_with_the_way_out() {
         brigade-github-app.livenessProbe.periodSeconds=1
             brigade-github-app.livenessProbe cannot be honoured: the functions have their own probes
         functions.settings.APP_KEY=x
-            functions.settings.APP_KEY is secret, and settings are written into the Deployment for all to see: use secrets.APP_KEY or secrets.existing
+            functions.settings.APP_KEY is secret, and settings are written into the Deployment for all to see: put it into a Secret of yours that secrets.existing names, or give it by functions.environment, or use secrets.APP_KEY
+        functions.settings.CHECK_TOKEN=x
+            functions.settings.CHECK_TOKEN is secret, and settings are written into the Deployment for all to see: put it into a Secret of yours that secrets.existing names, or give it by functions.environment
+        functions.settings.HTTPS_PROXY=http://me:password@proxy:3128
+            functions.settings.HTTPS_PROXY is secret, and settings are written into the Deployment for all to see: put it into a Secret of yours that secrets.existing names, or give it by functions.environment
         secrets.APP_ID=1
             a GitHub App needs both secrets.APP_ID and secrets.APP_KEY (brigade-github-app.github.appID and .key)
         nonsense=1
@@ -118,9 +127,83 @@ fn what_cannot_be_honoured_is_refused_with_the_way_out() {
             - at '/functions/replicas': got string, want integer
         ingress.enabled=true
             an Ingress needs a host: set ingress.hosts
+        serviceMonitor.enabled=true,functions.settings.METRICS=on
+            serviceMonitor.enabled needs metrics at an address of their own, which functions.settings.METRICS=on does not have: leave it out, or name one such as 0.0.0.0:9090
         functions.settings.log=debug
               - at '': 'log' does not match pattern '^[A-Z][A-Z0-9_]*$'
     "#]].assert_eq(&told);
+}
+
+#[test]
+fn metrics_are_served_where_they_are_scraped_and_nowhere_else() {
+    let Some(helm) = helm() else { return };
+    let port = "serviceMonitor.enabled=true,functions.settings.METRICS=0.0.0.0:9191";
+    let more = ["--set", port, "--set", "functions.service.type=LoadBalancer"];
+    let all = objects(&printed(&mut template(helm, "ship", "brigantine", &more)));
+    let find = |kind: &str, name: &str| {
+        all.iter().find(|each| each["kind"] == kind && each["metadata"]["name"] == name).unwrap()
+    };
+    let pod = &find("Deployment", "ship-brigantine")["spec"]["template"];
+    let service = find("Service", "ship-brigantine-metrics");
+    let monitor = &find("ServiceMonitor", "ship-brigantine")["spec"];
+    assert_eq!(pod["spec"]["containers"][0]["ports"][1]["containerPort"], 9191);
+    assert_eq!(service["spec"]["ports"][0]["port"], 9191);
+    assert_eq!(service["spec"]["type"], "ClusterIP");
+    for (selector, labels) in [
+        (&service["spec"]["selector"], &pod["metadata"]["labels"]),
+        (&monitor["selector"]["matchLabels"], &service["metadata"]["labels"]),
+    ] {
+        for (name, value) in selector.as_object().unwrap() {
+            assert_eq!(&labels[name], value, "{name}");
+        }
+    }
+    assert_eq!(monitor["endpoints"][0]["port"], "metrics");
+    let public = &find("Service", "ship-brigantine")["spec"]["ports"];
+    assert_eq!(public.as_array().unwrap().len(), 1, "the load balancer serves them, too");
+    assert_ne!(
+        monitor["selector"]["matchLabels"]["app.kubernetes.io/component"],
+        find("Service", "ship-brigantine")["metadata"]["labels"]["app.kubernetes.io/component"]
+    );
+    let policy = &find("NetworkPolicy", "ship-brigantine-functions")["spec"]["ingress"][1];
+    assert_eq!(policy["ports"][0]["port"], "metrics");
+    assert_eq!(policy["from"][0].to_string(), r#"{"namespaceSelector":{}}"#);
+}
+
+#[test]
+fn every_setting_that_is_secret_is_refused_where_all_see_it() {
+    let mut secret = BTreeSet::new();
+    let source = root().join("runtime/src");
+    for file in ["settings.rs", "settings/cluster.rs", "settings/host.rs", "settings/telemetry.rs"]
+    {
+        let text = fs::read_to_string(source.join(file)).unwrap();
+        let mut comment = String::new();
+        for line in text.lines().map(str::trim) {
+            match line.strip_prefix("///") {
+                Some(words) => comment += words,
+                None => {
+                    let said = std::mem::take(&mut comment);
+                    let is_field = line.starts_with("pub ") && line.ends_with(',');
+                    if !is_field || !line.contains("SecretString") {
+                        continue;
+                    }
+                    let (names, _) = said.split_once("`: ").expect("its variable is named");
+                    let names = names.split('`').skip(1).step_by(2);
+                    // Files are not secret, only what is in them.
+                    let names = names.filter(|name| !name.ends_with("_FILE"));
+                    let names = names.filter(|name| name.bytes().all(|b| !b.is_ascii_lowercase()));
+                    secret.extend(names.map(str::to_owned));
+                }
+            }
+        }
+    }
+    let helpers = chart("brigantine").join("templates/_helpers.tpl");
+    let helpers = fs::read_to_string(helpers).unwrap();
+    let (_, listed) = helpers.split_once("define \"secretSettings\" -}}\n").unwrap();
+    let listed = listed.lines().next().unwrap().split(' ').map(str::to_owned);
+    assert_eq!(listed.collect::<BTreeSet<_>>(), secret);
+    let Some(helm) = helm() else { return };
+    let open = ["--set", "functions.settings.HTTPS_PROXY=http://proxy:3128"];
+    assert!(printed(&mut template(helm, "ship", "brigantine", &open)).contains("http://proxy"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{infra, printed, root, tool};
@@ -77,6 +77,42 @@ fn what_is_copied_is_there_and_is_sent() {
         let folder = member.split('/').next().unwrap_or_default();
         assert!(copied.iter().any(|source| source == folder), "{member} is not copied");
     }
+    // So must every file be that a program is compiled with.
+    let mut included = 0;
+    for file in ["emulator", "functions", "runtime", "tests"].map(|it| root().join(it)) {
+        for (source, path) in inclusions(&file) {
+            included += 1;
+            let covered = copied.iter().any(|copy| path.starts_with(root().join(copy)));
+            assert!(covered, "{} includes {}, which is not copied", source, path.display());
+        }
+    }
+    assert!(included > 20, "only {included} files are included");
+}
+
+/// What the sources below a folder include, by the sources.
+fn inclusions(folder: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            found.extend(inclusions(&path));
+        }
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for call in ["include_str!(", "include_bytes!("] {
+            for rest in text.split(call).skip(1) {
+                let Some(rest) = rest.trim_start().strip_prefix('"') else { continue };
+                let name = rest.split('"').next().unwrap_or_default();
+                let file = path.with_file_name(name).canonicalize();
+                // A text that only speaks of it names no file.
+                let Ok(file) = file else { continue };
+                found.push((path.display().to_string(), file));
+            }
+        }
+    }
+    found
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use runtime::cluster::rights::Part;
 use serde_json::{Value, json};
 
@@ -371,6 +372,73 @@ async fn a_delivery_makes_its_pods_with_the_rights_that_helm_installs() {
         }
     }
     world.end().await.unwrap();
+}
+
+/// A script that a worker follows to a good end.
+const FOLLOWED: &str = r#"
+const { events, Job } = require("brigadier");
+events.on("simpleevent", async () => {
+  await new Job("only", "busybox:1.36", ["true"]).run();
+});
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_elsewhere_has_its_rights_and_its_jobs_have_none() {
+    let mut world = World::start().await.unwrap();
+    let elsewhere = world.another("builds").await.unwrap();
+    let Some(helm_here) = helm() else { return world.end().await.unwrap() };
+    let more = format!("buildNamespaces={{{elsewhere}}}");
+    let arguments = ["--namespace", &world.namespace, "--set", &more];
+    let chart = objects(&printed(&mut template(helm_here, "ship", "brigantine", &arguments)));
+    let manifests = Manifests { brigantine: chart, projects: Vec::new() };
+    let applied = ["ServiceAccount", "Role", "RoleBinding"];
+    let applied = manifests.brigantine.iter().filter(|each| applied.contains(&kind(each)));
+    world.apply(&applied.cloned().collect::<Vec<_>>()).await.unwrap();
+    let values = json!({"project": "acme/elsewhere", "sharedSecret": "s", "vcsSidecar": "NONE",
+        "genericGatewaySecret": "token", "defaultScript": FOLLOWED, "namespace": elsewhere});
+    let file = world.folder.path().join("values.json");
+    std::fs::write(&file, values.to_string()).unwrap();
+    let file = file.display().to_string();
+    let arguments = ["--namespace", &world.namespace, "--values", &file];
+    let project = printed(&mut template(helm().unwrap(), "x", "brigantine-project", &arguments));
+    world.apply(&objects(&project)).await.unwrap();
+
+    let functions = Functions::start(&world, manifests.find("Deployment")).await.unwrap();
+    let id = runtime::project::id_of("acme/elsewhere");
+    let made = build(&functions.deliver(&id, "token", "1").await.unwrap()).unwrap();
+    world.add_node();
+    let pods = Api::<Pod>::namespaced(world.admin.clone(), &elsewhere);
+    let worker = serde_json::to_value(pods.get(&made).await.unwrap()).unwrap();
+    let account = format!("{elsewhere}/{}", worker["spec"]["serviceAccountName"].as_str().unwrap());
+    let container = &worker["spec"]["containers"][0];
+    let arguments = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let arguments: Vec<&str> = std::iter::once("worker").chain(arguments).collect();
+    finish(&world, &account, &arguments, &World::variables(container)).await.unwrap();
+    assert_eq!(world.seen.refused(), Vec::<String>::new());
+
+    // What the script ran is nobody in the cluster, unless the project says who it is.
+    let job = format!("only-{}", made.trim_start_matches("brigade-worker-"));
+    let job = pods.get(&job).await.unwrap().spec.unwrap();
+    assert_eq!(job.service_account_name.as_deref(), Some("brigantine-jobs"));
+    let mounted = job.containers[0].volume_mounts.clone().unwrap_or_default();
+    let token = "/var/run/secrets/kubernetes.io/serviceaccount";
+    assert!(!mounted.iter().any(|mount| mount.mount_path == token), "it has a token");
+    for namespace in [&world.namespace, &elsewhere] {
+        for (name, may) in [("brigantine-jobs", false), ("brigade-worker", true)] {
+            let user = format!("system:serviceaccount:{elsewhere}:{name}");
+            let review = json!({"spec": {"user": user, "resourceAttributes": {
+                "namespace": namespace, "verb": "get", "resource": "secrets"}}});
+            let reviews = Api::<SubjectAccessReview>::all(world.admin.clone());
+            let review = serde_json::from_value(review).unwrap();
+            let review = reviews.create(&PostParams::default(), &review).await.unwrap();
+            assert_eq!(review.status.unwrap().allowed, may, "{user} in {namespace}");
+        }
+    }
+    world.end().await.unwrap();
+}
+
+fn kind(object: &Value) -> &str {
+    object["kind"].as_str().unwrap_or_default()
 }
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::charts::{helm, objects, template};
 use super::{infra, printed, root, tool};
+use crate::deliveries;
 
 fn text(name: &str) -> String {
     fs::read_to_string(infra().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -25,6 +26,32 @@ fn cfn_lint_finds_nothing_wrong_with_the_template() {
     let mut command = Command::new(cfn_lint);
     // Nothing is fetched: the rules that it brings are those that are tried.
     printed(command.arg("--template").arg(infra().join("aws/template.yaml")));
+}
+
+#[test]
+fn nothing_is_asked_of_the_parameters_that_cloudformation_refuses() {
+    // `Rules` may have no functions but their own, which cfn-lint does not know.
+    let template = text("aws/template.yaml");
+    let rules = template.split("\nRules:\n").nth(1).unwrap_or_default();
+    let rules = rules.split("\nResources:\n").next().unwrap_or_default();
+    for function in ["!Join", "!Sub", "!Select", "!If", "Fn::Join", "Fn::Sub"] {
+        assert!(!rules.contains(function), "{function} is in a rule");
+    }
+    // An account that is new has nothing to set aside.
+    assert!(template.contains("ReservedConcurrentExecutions: !If [HasShare,"));
+}
+
+#[test]
+fn what_a_timer_has_swept_is_deleted_by_age_as_the_chart_has_it() {
+    let values = serde_saphyr::from_str::<Value>(&text("charts/brigantine/values.yaml")).unwrap();
+    let age = values["vacuum"]["age"].as_str().unwrap();
+    let aws = text("aws/template.yaml");
+    let parameter = aws.split("  BuildAge:\n").nth(1).unwrap();
+    assert!(parameter.split("Default: ").nth(1).unwrap().starts_with(&format!("{age}\n")));
+    assert!(aws.contains("VACUUM_AGE: !If [HasAge, !Ref BuildAge, !Ref AWS::NoValue]"));
+    let azure = text("azure/main.bicep");
+    assert!(azure.contains(&format!("param buildAge string = '{age}'\n")));
+    assert!(azure.contains("{ name: 'VACUUM_AGE', value: buildAge }"));
 }
 
 #[test]
@@ -181,4 +208,39 @@ fn the_manifests_are_what_kubernetes_and_knative_take() {
     // What Knative's webhook refuses: more than one port, and a name but h2c and http1.
     assert_eq!(spec["containers"][0]["ports"].to_string(), r#"[{"containerPort":8080}]"#);
     assert_eq!(spec["serviceAccountName"], "brigantine-functions");
+    // What else of a pod it refuses, unless its features say otherwise.
+    let of_revisions = ["containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds"];
+    let of_pods = ["serviceAccountName", "containers", "volumes", "imagePullSecrets"];
+    for name in spec.as_object().unwrap().keys().map(String::as_str) {
+        let taken = of_revisions.contains(&name) || of_pods.contains(&name);
+        assert!(taken || name == "enableServiceLinks", "Knative refuses {name} of a pod");
+    }
+    let security = &spec["containers"][0]["securityContext"];
+    assert_eq!(security["runAsNonRoot"], true);
+    assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_knative_delivers_is_built() {
+    let emulator = deliveries::start().await;
+    let project = &emulator.folders[0].project;
+    let manifest = text("knative/eventing.yaml");
+    let client = emulator::replay::client().unwrap();
+    let addresses: Vec<&str> =
+        manifest.lines().filter_map(|line| line.trim().strip_prefix("uri: ")).collect();
+    assert_eq!(addresses.len(), 2, "{addresses:?}");
+    for (number, address) in addresses.into_iter().enumerate() {
+        let path = address.replace("acme/app", &project.name).replace("TOKEN", "onlyForTests");
+        let request = client
+            .post(emulator.functions.join(&path).unwrap())
+            .header("ce-specversion", "1.0")
+            .header("ce-type", "com.example.image.pushed")
+            .header("ce-source", "/images")
+            .header("ce-id", number.to_string())
+            .header("content-type", "application/json")
+            .body("{}");
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_success(), "{address}: {status}");
+    }
+    emulator.stop().await;
 }

@@ -23,7 +23,7 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -39,6 +39,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) struct World {
     pub(super) admin: Client,
     pub(super) namespace: String,
+    /// What other namespaces were made.
+    others: Vec<String>,
     pub(super) seen: Seen,
     pub(super) folder: tempfile::TempDir,
     /// The cluster of the kubeconfigs of service accounts.
@@ -174,6 +176,7 @@ impl World {
         Ok(World {
             admin: server.client(),
             namespace: "ci".to_owned(),
+            others: Vec::new(),
             seen,
             folder,
             cluster,
@@ -200,6 +203,7 @@ impl World {
         Ok(World {
             admin: runtime::cluster::client(config)?,
             namespace: format!("brigantine-test-{}", std::process::id()),
+            others: Vec::new(),
             seen: Seen::default(),
             folder: tempfile::tempdir()?,
             cluster: cluster["cluster"].clone(),
@@ -235,11 +239,14 @@ impl World {
         tokio::spawn(Kubelet::new(server.client(), options).run(self.stop.clone()));
     }
 
-    /// Objects of a kind, in the namespace.
-    pub(super) fn api(&self, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk(group, version, kind);
-        let resource = kube::core::ApiResource::from_gvk(&kind);
-        Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
+    /// Makes one more namespace.
+    pub(super) async fn another(&mut self, name: &str) -> Result<String> {
+        let name = format!("{}-{name}", self.namespace);
+        let namespaces = Api::<Namespace>::all(self.admin.clone());
+        let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        namespaces.create(&PostParams::default(), &namespace).await?;
+        self.others.push(name.clone());
+        Ok(name)
     }
 
     /// Applies rendered manifests, as helm does.
@@ -249,7 +256,10 @@ impl World {
                 whole if whole.contains('/') => whole.split_once('/').unwrap_or_default(),
                 version => ("", version),
             };
-            let api = self.api(group, version, object["kind"].as_str().unwrap_or_default());
+            let kind = object["kind"].as_str().unwrap_or_default();
+            let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or(&self.namespace);
+            let api = Api::<DynamicObject>::namespaced_with(self.admin.clone(), namespace, &kind);
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let how = PatchParams::apply("test").force();
             let done = api.patch(name, &how, &Patch::Apply(object)).await;
@@ -265,11 +275,12 @@ impl World {
         Ok(file)
     }
 
-    /// A kubeconfig with a token of a service account.
+    /// A kubeconfig with a token of a service account: of the namespace, or `<another>/<account>`.
     async fn kubeconfig(&self, account: &str) -> Result<PathBuf> {
-        let accounts = Api::<ServiceAccount>::namespaced(self.admin.clone(), &self.namespace);
+        let (namespace, name) = account.split_once('/').unwrap_or((&self.namespace, account));
+        let accounts = Api::<ServiceAccount>::namespaced(self.admin.clone(), namespace);
         let request = TokenRequest::default();
-        let made = accounts.create_token_request(account, &PostParams::default(), &request).await;
+        let made = accounts.create_token_request(name, &PostParams::default(), &request).await;
         let status = made.with_context(|| format!("a token of {account}"))?.status;
         let token = status.and_then(|status| status.token).context("there is no token")?;
         self.seen.tokens.lock().unwrap().insert(token.clone(), account.to_owned());
@@ -283,7 +294,7 @@ impl World {
                 "cluster": "test", "user": "test", "namespace": self.namespace,
             }}],
         });
-        let file = self.folder.path().join(account);
+        let file = self.folder.path().join(account.replace('/', "."));
         std::fs::write(&file, config.to_string())?;
         Ok(file)
     }
@@ -362,7 +373,9 @@ impl World {
     pub(super) async fn end(self) -> Result<()> {
         if !self.is_embedded() {
             let namespaces = Api::<Namespace>::all(self.admin.clone());
-            namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
+            for name in self.others.iter().chain([&self.namespace]) {
+                namespaces.delete(name, &DeleteParams::default()).await?;
+            }
         }
         Ok(())
     }

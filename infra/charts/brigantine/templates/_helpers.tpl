@@ -5,7 +5,7 @@
 
 {{- /* A value as a text; whole numbers without an exponent. */ -}}
 {{- define "text" -}}
-{{- if kindIs "float64" . }}{{ toJson . }}{{ else }}{{ toString . }}{{ end -}}
+{{- if kindIs "float64" . }}{{ toJson . }}{{ else if not (kindIs "invalid" .) }}{{ toString . }}{{ end -}}
 {{- end -}}
 
 {{- /* The labels of an object: [the root, the component]. */ -}}
@@ -35,6 +35,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
 {{- define "workerAccount" -}}{{ .Values.worker.serviceAccount.name | default "brigade-worker" }}{{- end -}}
+{{- define "jobsAccount" -}}{{ .Values.jobs.serviceAccount.name | default "brigantine-jobs" }}{{- end -}}
 {{- define "functionsAccount" -}}{{ .Values.functions.serviceAccount.name | default "brigantine-functions" }}{{- end -}}
 {{- define "sweeperAccount" -}}{{ .Values.sweeper.serviceAccount.name | default "brigantine-sweeper" }}{{- end -}}
 
@@ -109,7 +110,7 @@ app.kubernetes.io/component: {{ index . 1 }}
   "WORKER_IMAGE" (include "workerImage" .)
   "WORKER_PULL_POLICY" (.Values.worker.pullPolicy | default .Values.image.pullPolicy)
   "WORKER_SERVICE_ACCOUNT" (include "workerAccount" .)
-  "JOB_SERVICE_ACCOUNT" (include "workerAccount" .)
+  "JOB_SERVICE_ACCOUNT" (include "jobsAccount" .)
   "SWEEPER_SERVICE_ACCOUNT" (include "sweeperAccount" .)
   "DEFAULT_BUILD_STORAGE_CLASS" .Values.worker.defaultBuildStorageClass
   "DEFAULT_CACHE_STORAGE_CLASS" .Values.worker.defaultCacheStorageClass
@@ -119,8 +120,10 @@ app.kubernetes.io/component: {{ index . 1 }}
   "CHECK_SUITE_ON_PR" (kindIs "invalid" $check | ternary "" (toString $check))
   "APP_SECRET" (and .Values.secrets.forWorkers (ne $secret "") | ternary $secret "") -}}
 {{- range $name, $value := .Values.functions.settings }}
-{{- if has $name (list "DEFAULT_SHARED_SECRET" "APP_KEY" "KUBECONFIG" "KUBECONFIG_TEXT") }}
-{{- fail (printf "functions.settings.%s is secret, and settings are written into the Deployment for all to see: use secrets.%s or secrets.existing" $name $name) }}
+{{- /* A proxy is only secret with a password. */ -}}
+{{- $open := and (eq $name "HTTPS_PROXY") (not (contains "@" (toString $value))) }}
+{{- if and (has $name (include "secretSettings" $ | splitList " ")) (not $open) }}
+{{- fail (printf "functions.settings.%s is secret, and settings are written into the Deployment for all to see: put it into a Secret of yours that secrets.existing names, or give it by functions.environment%s" $name (has $name (list "DEFAULT_SHARED_SECRET" "APP_KEY") | ternary (printf ", or use secrets.%s" $name) "")) }}
 {{- end }}
 {{- $_ := set $settings $name $value }}
 {{- end }}
@@ -131,6 +134,21 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- with .Values.functions.environment }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{- /* Where metrics are served: the setting, or what a ServiceMonitor needs. */ -}}
+{{- define "metrics" -}}
+{{- $said := include "text" (get (.Values.functions.settings | default dict) "METRICS") -}}
+{{- $said | default (.Values.serviceMonitor.enabled | ternary "0.0.0.0:9090" "") -}}
+{{- end -}}
+
+{{- /* The port of that, where it is an address of its own. */ -}}
+{{- define "metricsPort" -}}
+{{- $metrics := include "metrics" . -}}
+{{- if regexMatch ":[0-9]+$" $metrics }}{{ regexFind "[0-9]+$" $metrics }}
+{{- else if .Values.serviceMonitor.enabled }}
+{{- fail (printf "serviceMonitor.enabled needs metrics at an address of their own, which functions.settings.METRICS=%s does not have: leave it out, or name one such as 0.0.0.0:9090" $metrics) }}
+{{- end -}}
 {{- end -}}
 
 {{- /* How pods are that only speak to the API server and to senders: the profile `restricted`. */ -}}
@@ -146,6 +164,11 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 readOnlyRootFilesystem: true
+{{- end -}}
+
+{{- /* The settings that are secret; a test compares them with the program's. */ -}}
+{{- define "secretSettings" -}}
+APP_KEY AWS_CONTAINER_AUTHORIZATION_TOKEN AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_CLIENT_SECRET AZURE_TRIGGERS CHECK_TOKEN DEFAULT_SHARED_SECRET HTTPS_PROXY IDENTITY_HEADER KUBECONFIG_TEXT MESSAGE_PATH OTEL_EXPORTER_OTLP_HEADERS
 {{- end -}}
 
 {{- /* All functions; a test compares them with the program's. */ -}}

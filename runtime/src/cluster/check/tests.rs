@@ -79,7 +79,14 @@ async fn a_program_with_its_rights_misses_nothing() {
     let secrets = Api::<Secret>::default_namespaced(admin);
     secrets.create(&PostParams::default(), &secret).await.unwrap();
     let report = report(&settings).await;
-    assert_eq!(report.problems.len(), 0, "{:?}", report.problems);
+    // But it may not see what its pods run as.
+    assert_eq!(report.worst(), Some(Weight::Remark), "{:?}", report.problems);
+    let said: Vec<_> = report.problems.iter().map(|problem| problem.what.as_str()).collect();
+    assert_eq!(
+        said,
+        ["it is not known whether the service accounts default/brigade-worker, \
+             default/brigantine-sweeper are there: who asks may not get them, and does not need to"]
+    );
     assert_eq!(report.user.as_deref(), Some("system:serviceaccount:default:brigantine-functions"));
     assert_eq!(report.projects[0].name, "acme/app");
     assert!(report.version.is_some_and(|version| version.starts_with('v')));
@@ -87,6 +94,27 @@ async fn a_program_with_its_rights_misses_nothing() {
     assert_eq!(report.way, "KUBECONFIG_TEXT");
     let rights: Vec<_> = report.rights.iter().map(|right| right.resource).collect();
     assert_eq!(rights, ["configmaps", "persistentvolumeclaims", "pods", "secrets"]);
+}
+
+#[tokio::test]
+async fn whoever_may_see_service_accounts_is_told_which_are_missing() {
+    let mut rules = rules(Part::Functions);
+    rules.push(json!({"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get"]}));
+    let (_server, admin, settings) = world(rules).await;
+    let secrets = Api::<Secret>::default_namespaced(admin);
+    let (project, _) =
+        values::read("project: acme/app\nrepository: github.com/acme/app", "default").unwrap();
+    secrets.create(&PostParams::default(), &project.secret()).await.unwrap();
+    let told = |report: Report| {
+        let told = report.problems.into_iter().map(|problem| (problem.weight, problem.mend));
+        told.collect::<Vec<_>>()
+    };
+    let sweeper = "kubectl -n default create serviceaccount brigantine-sweeper".to_owned();
+    let sweeper = (Weight::Remark, sweeper);
+    assert_eq!(told(report(&settings).await), std::slice::from_ref(&sweeper));
+    let settings = Settings { job_service_account: "jobs".to_owned(), ..settings };
+    let jobs = "kubectl -n default create serviceaccount jobs".to_owned();
+    assert_eq!(told(report(&settings).await), [(Weight::Missing, jobs), sweeper]);
 }
 
 #[tokio::test]
@@ -103,7 +131,7 @@ async fn a_right_that_is_missing_is_named_with_the_command_that_gives_it() {
     let report = report(&settings).await;
     assert_eq!(report.worst(), Some(Weight::Missing));
     let said: Vec<_> = report.problems.iter().map(|problem| problem.what.as_str()).collect();
-    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said.len(), 3, "{said:?}");
     assert!(said[0].starts_with("the project brigade-broken cannot be loaded: "), "{said:?}");
     assert_eq!(
         said[1],

@@ -1,12 +1,14 @@
 //! The connection that is made when it is needed first, and proves on every request who asks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, DATE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use tokio::time::Instant;
 use tower::BoxError;
 
 use super::ConnectError;
@@ -18,11 +20,17 @@ use super::way::Way;
 /// What no clock was compared with.
 const UNKNOWN: i64 = i64::MIN;
 
+/// How often what was made is given up, at most: anybody's request may be one that the cluster refuses,
+/// and a cloud is not to be asked anew for each.
+const SELDOM: Duration = Duration::from_secs(30);
+
 /// A way to a cluster, and the connection once there is one.
 pub(in crate::cluster) struct Connection {
     way: Way,
     made: Once<Arc<Made>>,
     skew: AtomicI64,
+    /// When something that was made was given up.
+    given_up: Mutex<Option<Instant>>,
 }
 
 /// A connection.
@@ -39,7 +47,8 @@ pub(super) struct Made {
 
 impl Connection {
     pub(super) fn new(way: Way) -> Arc<Connection> {
-        Arc::new(Connection { way, made: Once::default(), skew: AtomicI64::new(UNKNOWN) })
+        let (skew, given_up) = (AtomicI64::new(UNKNOWN), Mutex::default());
+        Arc::new(Connection { way, made: Once::default(), skew, given_up })
     }
 
     /// A client of Kubernetes over this connection, which is not made yet.
@@ -78,13 +87,15 @@ impl Connection {
         let made = self.made().await?;
         let Some(tokens) = &made.tokens else {
             let response = self.send(&made, request).await?;
-            return self.accepted(&made, response);
+            let is_anew = response.status() == StatusCode::UNAUTHORIZED && self.gives_up();
+            return self.accepted(&made, response, is_anew);
         };
         let again = clone(&request);
         let token = tokens.get().await?;
         request.headers_mut().insert(AUTHORIZATION, token.header());
         let mut response = self.send(&made, request).await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
+        let is_anew = response.status() == StatusCode::UNAUTHORIZED && self.gives_up();
+        if is_anew {
             // It may have ended before its time.
             tokens.forget(&token);
             if let Some(mut again) = again {
@@ -92,13 +103,34 @@ impl Connection {
                 response = self.send(&made, again).await?;
             }
         }
-        self.accepted(&made, response)
+        self.accepted(&made, response, is_anew)
     }
 
-    async fn send(&self, made: &Made, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    /// Whether something that was made is given up now, because it seems good for nothing.
+    fn gives_up(&self) -> bool {
+        let mut last = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = last.is_none_or(|last| now - last >= SELDOM);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+
+    async fn send(
+        &self,
+        made: &Arc<Made>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, BoxError> {
         let sent = made.client.send(request).await;
         let response = sent.map_err(|error| match classify(&error, &made.server) {
-            Some(known) => BoxError::from(Arc::new(known)),
+            Some(known) => {
+                // The cluster may have another address by now, or another authority.
+                if self.gives_up() {
+                    self.made.forget(|other| Arc::ptr_eq(other, made));
+                }
+                BoxError::from(Arc::new(known))
+            }
             None => error.into(),
         })?;
         if let Some(skew) = skew(response.headers()) {
@@ -107,17 +139,21 @@ impl Connection {
         Ok(response)
     }
 
-    /// The response, unless it says that nobody knows who asks.
+    /// The response, unless it says that nobody knows who asks; the connection is then made anew, if
+    /// that was not tried a moment ago.
     fn accepted(
         &self,
         made: &Arc<Made>,
         response: Response<Body>,
+        is_anew: bool,
     ) -> Result<Response<Body>, BoxError> {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
-        // A file may say something else by now.
-        self.made.forget(|other| Arc::ptr_eq(other, made));
+        if is_anew {
+            // A file may say something else by now.
+            self.made.forget(|other| Arc::ptr_eq(other, made));
+        }
         let skew = self.skew().filter(|skew| skew.abs() > 60);
         let error = match (skew, &made.tokens) {
             (Some(seconds), Some(_)) => ConnectError::Clock { who: made.server.clone(), seconds },

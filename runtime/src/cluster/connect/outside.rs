@@ -30,8 +30,8 @@ const CALL: Duration = Duration::from_secs(8);
 /// What a clock may differ by until that is the reason for a refusal, in seconds.
 const SKEW: i64 = 240;
 
-/// A call.
-#[derive(Clone, Debug)]
+/// A call. It has secrets, and is not to be printed.
+#[derive(Clone)]
 pub(super) struct Call {
     /// Who is called, as errors name them.
     pub(super) who: String,

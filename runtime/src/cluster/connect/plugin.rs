@@ -2,7 +2,8 @@
 //!
 //! Those of the three clouds are replaced by our own code, where this host says who it is or the
 //! program is not there, so that a kubeconfig works as the cloud's command line wrote it. Another
-//! program is run, if it is there.
+//! program is run, if it is there; so is one of Amazon's that is told of a profile, which is somebody
+//! else than the environment's keys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,15 +50,16 @@ pub(super) fn replaced(
     let is_there = found.is_some();
     let name = Path::new(&command).file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
+    let has_profile =
+        option(plugin, &["--profile"]).or_else(|| variable(plugin, "AWS_PROFILE")).is_some();
+    let is_ours = !is_there || (eks::are_set(&settings.aws) && !has_profile);
     let source = match name.trim_end_matches(".exe") {
-        "aws" if !is_there || eks::are_set(&settings.aws) => {
+        "aws" if is_ours => {
             let cluster = option(plugin, &["--cluster-name", "--cluster-id"]);
             let role = option(plugin, &["--role-arn", "--role"]);
             eks_source(place, &name, server, plugin, (cluster, role), settings)?
         }
-        "aws-iam-authenticator" | "heptio-authenticator-aws"
-            if !is_there || eks::are_set(&settings.aws) =>
-        {
+        "aws-iam-authenticator" | "heptio-authenticator-aws" if is_ours => {
             let cluster = option(plugin, &["-i", "--cluster-id"]);
             let role = option(plugin, &["-r", "--role"]);
             eks_source(place, &name, server, plugin, (cluster, role), settings)?

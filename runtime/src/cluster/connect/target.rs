@@ -1,5 +1,6 @@
 //! An API server and who asks it, of which a client is made.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -75,6 +76,10 @@ impl Target {
     pub(super) async fn made(self) -> Result<Made, ConnectError> {
         let server = self.server();
         let Target { mut config, source, identity, mend } = self;
+        // A cloud's token is good for more than one call, and for whoever reads it on its way.
+        if source.is_some() && !is_private(&config.cluster_url) {
+            return Err(ConnectError::Address { what: server });
+        }
         if config.accept_invalid_certs {
             tracing::warn!(
                 server.address = server,
@@ -92,6 +97,13 @@ impl Target {
         let client = client.map_err(|error| problem(&server, &error))?;
         Ok(Made { client, server, tokens: source.map(Tokens::new), identity, mend })
     }
+}
+
+/// Whether nobody can read what is sent there.
+fn is_private(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme_str() == Some("https") || host == "localhost" || is_here
 }
 
 /// The client of this configuration.

@@ -5,7 +5,8 @@
 //! "ReturnValue": null}`, always with 200: the host makes a 500 of everything else.
 //!
 //! The body is text that the host has decoded. Where that has changed a byte of it, no signature over
-//! it holds, and the answer says how the host is told to leave it as it is.
+//! it holds, and the log says how the host is told to leave it as it is. Senders are told what they are
+//! told everywhere: how the host is set is not theirs to know.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -260,14 +261,10 @@ async fn wrapped(function: &Function, response: Response) -> Response {
         return refused(function, StatusCode::INTERNAL_SERVER_ERROR, reason);
     };
     let mut logs = Vec::new();
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     if matches!(parts.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         tracing::warn!(function = function.name, "{SWITCH}");
         logs.push(SWITCH);
-        if let Ok(Value::Object(mut body)) = serde_json::from_slice(&bytes) {
-            body.insert("host".to_owned(), SWITCH.into());
-            text = Value::Object(body).to_string();
-        }
     }
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &parts.headers {

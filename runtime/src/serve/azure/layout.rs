@@ -56,7 +56,7 @@ impl Layout {
     /// Reads `host.json`, if the host says where it is.
     pub(super) fn read(settings: &AzureSettings) -> Layout {
         let host = settings.root.as_deref().map(|root| read(&root.join("host.json")));
-        let is_known = !matches!(host, Some(None));
+        let is_known = matches!(host, Some(Some(_)));
         let host = host.flatten().unwrap_or_default();
         let handler = member(&host, "customHandler");
         let is_on = |name| member(handler, name).as_bool().unwrap_or_default();
@@ -64,8 +64,7 @@ impl Layout {
         let forwards = settings.forwards
             || is_on("enableForwardingHttpRequest")
             || is_on("enableProxyingHttpRequest")
-            || is_old
-            || settings.root.is_none();
+            || is_old;
         let of_file = member(member(member(&host, "extensions"), "http"), "routePrefix").as_str();
         let of_host = settings.host_prefix.as_deref().or(of_file).unwrap_or(PREFIX);
         let of_host = of_host.trim_matches('/');

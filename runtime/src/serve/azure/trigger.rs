@@ -36,7 +36,7 @@ pub(super) async fn answer(
         return refused(
             function,
             "a client could have sent this, too: set extensions.http.routePrefix in host.json to \
-             something, such as api",
+             something, such as api, and FUNCTIONS_APP_ROOT_PATH to its folder, if the host does not",
         );
     }
     let is_timer = match function.trigger {
@@ -120,8 +120,8 @@ pub(super) fn message(
     let value = data.values().next().ok_or("the envelope's Data is empty")?;
     let body = text(value);
     let names = ["MessageId", "Id"].map(|name| member(metadata, name).as_str());
-    let id = names.into_iter().flatten().find(|id| !id.is_empty());
-    let id = id.or(invocation.map(|Invocation(id)| id.as_str())).unwrap_or_default().to_owned();
+    let named = names.into_iter().flatten().find(|id| !id.is_empty());
+    let id = named.or(invocation.map(|Invocation(id)| id.as_str())).unwrap_or_default().to_owned();
     let mut request = Request::new(Body::from(body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() =
@@ -132,11 +132,12 @@ pub(super) fn message(
     };
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    for name in ["idempotency-key", "x-request-id"] {
-        if let Ok(value) = HeaderValue::try_from(&id).as_ref()
+    // An invocation's id is another one when it is tried again, so it says nothing of the message.
+    for (name, id) in [("idempotency-key", named.unwrap_or_default()), ("x-request-id", &id)] {
+        if let Ok(value) = HeaderValue::try_from(id)
             && !id.is_empty()
         {
-            headers.insert(HeaderName::from_static(name), value.clone());
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
     request.extensions_mut().insert(Trigger::Message { id });

@@ -138,7 +138,8 @@ pub(super) fn request(front: Front, json: &str) -> Result<Request<Bytes>, Refuse
     Ok(request)
 }
 
-/// What X-Ray calls a trace, in the words of the header `traceparent`.
+/// What X-Ray calls a trace, in the words of the header `traceparent`, if X-Ray keeps it: Lambda names
+/// one for every invocation, and unless the function's tracing is active nobody would ever see it.
 ///
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 pub(super) fn traceparent(header: &str) -> Option<HeaderValue> {
@@ -155,8 +156,10 @@ pub(super) fn traceparent(header: &str) -> Option<HeaderValue> {
     if version != "1" || !is_hex(time, 8) || !is_hex(unique, 24) || !is_hex(parent, 16) {
         return None;
     }
-    let sampled = if part("Sampled") == Some("1") { "01" } else { "00" };
-    let text = format!("00-{time}{unique}-{parent}-{sampled}").to_ascii_lowercase();
+    if part("Sampled") != Some("1") {
+        return None;
+    }
+    let text = format!("00-{time}{unique}-{parent}-01").to_ascii_lowercase();
     HeaderValue::try_from(text).ok()
 }
 

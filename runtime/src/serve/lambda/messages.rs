@@ -10,8 +10,11 @@
 //! | answer | what becomes of the message |
 //! |---|---|
 //! | 2xx | it is done |
-//! | 408, 425, 429, 5xx, or no time | it is delivered again: by `batchItemFailures` of SQS, else because the function fails |
-//! | any other | it is done, too, since it would never be taken; the log says why |
+//! | 400, 413, 415, 422 | it is done, too, since it would never be taken; the log says why |
+//! | any other, or no time, or nothing says where it goes | it is delivered again: by `batchItemFailures` of SQS, else because the function fails |
+//!
+//! What is wrong with the settings, the project or its token can be mended, so that a message is not
+//! lost for it: it goes to the queue's or the function's dead letter queue if nobody does.
 //!
 //! In a queue that keeps an order nothing overtakes what is to be delivered again.
 //!
@@ -41,6 +44,14 @@ use crate::settings::LambdaSettings;
 
 /// How much of an answer is looked at, in bytes.
 const ANSWER: usize = 1024 * 1024;
+
+/// What is wrong with a message itself, and will be.
+const FOR_EVER: [StatusCode; 4] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::UNPROCESSABLE_ENTITY,
+];
 
 /// What a header of a CloudEvent cannot have in it as it is.
 ///
@@ -221,28 +232,23 @@ impl Post<'_> {
         let request = match request(message, self.settings) {
             Ok(request) => request,
             Err(reason) => {
-                tracing::error!(reason, "a message is dropped");
-                return Outcome::Done;
+                tracing::error!(reason, "a message cannot be posted");
+                return Outcome::Again(format!("a message cannot be posted: {reason}"));
             }
         };
         let answer = answered(self.router.clone(), request, self.context, self.deadline).await;
         let status = answer.status();
-        if status.is_server_error() || is_for_later(status) {
-            return Outcome::Again(format!("a message was answered with {}", status.as_u16()));
+        if status.is_success() {
+            return Outcome::Done;
         }
-        if !status.is_success() {
-            tracing::warn!(
-                http.status = status.as_u16(),
-                "a message was refused, and is not delivered again"
-            );
+        let code = status.as_u16();
+        if FOR_EVER.contains(&status) {
+            tracing::warn!(http.status = code, "a message was refused, and is not delivered again");
+            return Outcome::Done;
         }
-        Outcome::Done
+        tracing::warn!(http.status = code, "a message was not taken, and is delivered again");
+        Outcome::Again(format!("a message was answered with {code}"))
     }
-}
-
-fn is_for_later(status: StatusCode) -> bool {
-    let all = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-    all.contains(&status)
 }
 
 /// The request that a message is, unless nothing says where it goes.

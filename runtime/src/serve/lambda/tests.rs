@@ -325,13 +325,17 @@ fn a_request_is_answered_before_lambda_gives_it_up() {
 }
 
 #[test]
-fn a_trace_of_x_ray_is_one_of_everybody_else() {
+fn a_trace_that_x_ray_keeps_is_one_of_everybody_else() {
     let read = |header: &str| event::traceparent(header).map(|it| it.to_str().unwrap().to_owned());
     let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
-    let expected = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00".to_owned();
-    assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8")), Some(expected));
+    let expected = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01".to_owned();
+    assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8;Sampled=1")), Some(expected));
     for header in ["", root, "Root=1-x-y;Parent=53995c3f42cd8ad8", "Root=2-5759e988-x;Parent=é"] {
-        assert_eq!(read(header), None, "{header}");
+        assert_eq!(read(&format!("{header};Sampled=1")), None, "{header}");
+    }
+    // Lambda names a trace, too, where nobody has it traced: that is no reason to trace nothing.
+    for unsampled in ["", ";Sampled=0"] {
+        assert_eq!(read(&format!("{root};Parent=53995c3f42cd8ad8{unsampled}")), None);
     }
 }
 
@@ -354,8 +358,12 @@ async fn messages_have_their_own_path_or_that_of_the_settings() {
     let own = record(json!({"Path": text("/a?b"), "X-GitHub-Event": text("push")}));
     invoke(router.clone(), Some("/set"), &own).await.unwrap();
     invoke(router.clone(), Some("/set"), &record(json!({}))).await.unwrap();
-    // There is nowhere to post it, now or later.
-    invoke(router.clone(), None, &record(json!({}))).await.unwrap();
+    // There is nowhere to post it until somebody says where.
+    let wrong = json!({"no header": text("x"), "path": text("/a")});
+    for nowhere in [json!({}), json!({"path": text("a")}), wrong] {
+        let failure = invoke(router.clone(), None, &record(nowhere)).await.unwrap_err();
+        assert_eq!(failure.error_type, "Brigantine.NotDelivered", "{}", failure.error_message);
+    }
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     let [own, set] = &seen[..] else { panic!("{seen:?}") };
     assert_eq!((&own["uri"], &set["uri"]), (&json!("/a?b"), &json!("/set")));
@@ -366,7 +374,7 @@ async fn messages_have_their_own_path_or_that_of_the_settings() {
 }
 
 #[tokio::test]
-async fn what_may_be_taken_later_is_delivered_again_and_nothing_else() {
+async fn what_would_never_be_taken_is_done_and_anything_else_is_delivered_again() {
     let status = |code: u16| {
         let code = StatusCode::from_u16(code).unwrap();
         Router::new().fallback(any(async move || code))
@@ -381,11 +389,11 @@ async fn what_may_be_taken_later_is_delivered_again_and_nothing_else() {
         };
         json!({"Records": [message(1), message(2), message(3)]})
     };
-    for code in [200, 400, 401, 404, 413] {
+    for code in [200, 400, 413, 415, 422] {
         let answer = invoke(status(code), Some("/x"), &queue("q")).await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}), "{code}");
     }
-    for code in [408, 425, 429, 500, 503] {
+    for code in [401, 403, 404, 405, 408, 425, 429, 500, 503] {
         let failure = invoke(status(code), Some("/x"), &queue("q")).await.unwrap_err();
         assert_eq!(failure.error_type, "Brigantine.NotDelivered", "{code}");
     }

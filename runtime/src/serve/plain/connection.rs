@@ -3,9 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,11 +18,11 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 
 use super::tls::{self, Tls};
-use super::{HEAD_TIMEOUT, MAX_HEAD, MAX_HEADERS, Stage};
+use super::{HEAD_TIMEOUT, IDLE, MAX_HEAD, MAX_HEADERS, Stage};
 
 /// How a client begins that speaks HTTP/2 without having asked for it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,9 +32,6 @@ const MAX_STREAMS: u32 = 100;
 
 /// How many streams a client may take back that were not looked at yet, before it is sent away.
 const MAX_RESETS: usize = 20;
-
-/// How long a connection of HTTP/2 may have no request, in times that a head may take.
-const IDLE: u32 = 6;
 
 /// After how long a client of HTTP/2 is asked whether it is still there.
 const PING: Duration = Duration::from_secs(20);
@@ -61,8 +56,29 @@ struct Begun {
     stream: Box<dyn Stream>,
 }
 
-/// The requests of a connection: how many are open, and when the last one began or ended.
-struct Activity(Mutex<(usize, Instant)>);
+/// A connection of HTTP/1, on which a head that has begun must come to its end in time. hyper's own
+/// timer does not tell such a one from a connection that waits for its next request.
+struct Timed {
+    stream: Box<dyn Stream>,
+    activity: Arc<Activity>,
+    head: Duration,
+    /// How many requests came before the head that has begun, if one has.
+    begun: Option<usize>,
+    /// Until when that one is waited for.
+    until: Pin<Box<Sleep>>,
+}
+
+/// The requests of a connection.
+struct Activity(Mutex<Requests>);
+
+#[derive(Clone, Copy)]
+struct Requests {
+    open: usize,
+    /// How many there were.
+    all: usize,
+    /// When the last one began or ended.
+    since: Instant,
+}
 
 /// A request that is open.
 struct Open(Arc<Activity>);
@@ -73,7 +89,7 @@ impl Server {
         http1
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(head)
+            .header_read_timeout(IDLE)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
@@ -108,7 +124,11 @@ pub(super) async fn serve(
         Ok(Err(error)) => return tracing::debug!(%error, "a connection could not begin"),
         Err(_elapsed) => return,
     };
-    let activity = Arc::new(Activity(Mutex::new((0, Instant::now()))));
+    let activity = Arc::new(Activity::new());
+    let stream: Box<dyn Stream> = match is_http2 {
+        true => stream,
+        false => Box::new(Timed::new(stream, &activity, server.head)),
+    };
     let (router, ready, counted) = (server.router.clone(), stage.clone(), Arc::clone(&activity));
     let service = tower::service_fn(move |request: Request<Incoming>| {
         let open = counted.open();
@@ -129,7 +149,6 @@ pub(super) async fn serve(
     let connection =
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
-    let idle = server.head * IDLE;
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -140,7 +159,7 @@ pub(super) async fn serve(
                 return;
             }
             () = closing(&mut stage), if !is_ending => {}
-            () = activity.rested(idle), if !is_ending => {}
+            () = activity.rested(), if !is_ending => {}
         }
         connection.as_mut().graceful_shutdown();
         is_ending = true;
@@ -175,33 +194,74 @@ async fn begin(
 }
 
 impl Activity {
+    fn new() -> Activity {
+        Activity(Mutex::new(Requests { open: 0, all: 0, since: Instant::now() }))
+    }
+
+    fn now(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(self: &Arc<Activity>) -> Open {
-        self.note(|open| open + 1);
+        let mut now = self.now();
+        let Requests { open, all, .. } = *now;
+        *now = Requests { open: open + 1, all: all + 1, since: Instant::now() };
         Open(Arc::clone(self))
     }
 
-    fn note(&self, count: impl FnOnce(usize) -> usize) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = (count(now.0), Instant::now());
-    }
-
-    /// Waits until there has been no request for so long.
-    async fn rested(&self, idle: Duration) {
+    /// Waits until there has been no request for so long as a connection may be idle.
+    async fn rested(&self) {
         loop {
-            let (open, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Requests { open, since, .. } = *self.now();
             let now = Instant::now();
             let since = if open > 0 { now } else { since };
-            if now - since >= idle {
+            if now - since >= IDLE {
                 return;
             }
-            tokio::time::sleep_until(since + idle).await;
+            tokio::time::sleep_until(since + IDLE).await;
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.note(|open| open - 1);
+        let mut now = self.0.now();
+        let Requests { open, all, .. } = *now;
+        *now = Requests { open: open - 1, all, since: Instant::now() };
+    }
+}
+
+impl Timed {
+    /// The first head is waited for from now on.
+    fn new(stream: Box<dyn Stream>, activity: &Arc<Activity>, head: Duration) -> Timed {
+        let until = Box::pin(tokio::time::sleep_until(Instant::now() + head));
+        Timed { stream, activity: Arc::clone(activity), head, begun: Some(0), until }
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let Requests { open, all, .. } = *this.activity.now();
+        // What comes while a request is open is its body.
+        if open > 0 {
+            return read;
+        }
+        let has_begun = this.begun == Some(all);
+        if read.is_pending() && has_begun && this.until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if !has_begun && buffer.filled().len() > before {
+            this.begun = Some(all);
+            this.until.as_mut().reset(Instant::now() + this.head);
+        }
+        read
     }
 }
 
@@ -224,6 +284,36 @@ impl AsyncRead for Begun {
 }
 
 impl AsyncWrite for Begun {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncWrite for Timed {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -83,12 +83,30 @@ async fn a_head_that_does_not_arrive_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_asks_for_nothing_more_is_closed() {
+async fn a_connection_that_asks_for_nothing_more_is_kept_until_every_proxy_has_left_it() {
     let served = served().await;
     let start = Instant::now();
     let told = rest(served.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
     assert!(told.starts_with("HTTP/1.1 200") && told.ends_with("here"), "{told}");
-    assert!(start.elapsed() < HEAD_TIMEOUT * 2, "{:?}", start.elapsed());
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_secs(90) && waited < IDLE * 2, "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_head_on_a_connection_is_waited_for_no_longer_than_the_first() {
+    let served = served().await;
+    let mut stream = served.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"here") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    tokio::time::advance(Duration::from_secs(75)).await;
+    let start = Instant::now();
+    stream.write_all(b"GET / HT").await.unwrap();
+    let told = rest(stream).await;
+    assert!(!told.starts_with("HTTP/1.1 200"), "{told}");
+    let waited = start.elapsed();
+    assert!(waited >= HEAD_TIMEOUT && waited < HEAD_TIMEOUT * 2, "{waited:?}");
 }
 
 #[tokio::test]

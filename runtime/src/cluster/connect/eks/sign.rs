@@ -24,8 +24,8 @@ pub(super) struct Scope<'a> {
     pub(super) at: Timestamp,
 }
 
-/// A request, as it is signed.
-#[derive(Clone, Debug, Default)]
+/// A request, as it is signed. It has secrets, and is not to be printed.
+#[derive(Clone, Default)]
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) host: &'a str,

@@ -92,6 +92,32 @@ async fn the_cluster_is_described_by_a_signed_call() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_has_changed_is_described_again_and_one_that_refuses_is_not() {
+    let (server, url, _kubeconfig) = api().await;
+    let (other, ..) = api().await;
+    let aws = MockServer::start().await;
+    let described = |authority: &str| {
+        let body = json!({"cluster": {
+            "endpoint": url, "certificateAuthority": {"data": STANDARD.encode(authority)},
+        }});
+        ResponseTemplate::new(200).set_body_json(body)
+    };
+    let before = Mock::given(path("/clusters/c")).respond_with(described(other.authority()));
+    before.up_to_n_times(1).mount(&aws).await;
+    let now = Mock::given(path("/clusters/c")).respond_with(described(server.authority()));
+    now.expect(1).mount(&aws).await;
+    let uri = aws.uri();
+    let set = [("EKS_CLUSTER", "c"), ("AWS_ENDPOINT_URL_EKS", uri.as_str())];
+    let cluster = connect(&[&KEY[..], &set].concat());
+    let error = first_call(&cluster).await.unwrap_err();
+    assert!(error.contains("was signed by an authority that is not the configured one"), "{error}");
+    for _ in 0..3 {
+        let error = first_call(&cluster).await.unwrap_err();
+        assert!(error.starts_with(&format!("{url} does not know who asks")), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_of_aws_is_told_with_its_code_and_what_to_allow() {
     let answers = [
         (

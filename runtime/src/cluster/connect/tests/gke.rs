@@ -81,3 +81,12 @@ async fn google_says_where_the_cluster_is_or_why_not() {
          roles/container.clusterViewer, or set GKE_ENDPOINT and GKE_CA; is GKE_CLUSTER right?"
     );
 }
+
+#[tokio::test]
+async fn a_token_is_not_shown_to_everybody_on_the_way() {
+    for endpoint in ["http://192.0.2.1:8080", "http://localhost.example"] {
+        let error = first_call(&connect(&[("GKE_ENDPOINT", endpoint)])).await.unwrap_err();
+        let expected = "is not the address of a cluster; one begins with https://";
+        assert_eq!(error, format!("{endpoint} {expected}"));
+    }
+}

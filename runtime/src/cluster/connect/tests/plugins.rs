@@ -131,6 +131,34 @@ async fn a_program_that_is_there_is_run_and_one_that_is_not_is_named_with_what_r
 }
 
 #[tokio::test]
+async fn a_profile_is_left_to_amazons_program_whatever_keys_the_environment_has() {
+    let server = cluster().await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = r#"{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","status":{"token":"of-the-profile"}}"#;
+    let program = write(folder.path(), "aws", &format!("#!/bin/sh\necho '{token}'\n"));
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = folder.path().display().to_string();
+    let arguments = ["eks", "get-token", "--cluster-name", "blue"];
+    let mut by_variable = exec("aws", &arguments);
+    by_variable["exec"]["env"] = json!([{"name": "AWS_PROFILE", "value": "prod"}]);
+    let by_option = exec("aws", &[&arguments[..], &["--profile", "prod"]].concat());
+    for user in [by_variable, by_option, exec("aws", &arguments)] {
+        let text = config(&server.uri(), user);
+        let variables = [
+            ("KUBECONFIG_TEXT", text.as_str()),
+            ("PATH", &path),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", "eu-central-1"),
+        ];
+        first_call(&connect(&variables)).await.unwrap();
+    }
+    let shown = shown(&server).await;
+    assert_eq!(shown[..2], ["of-the-profile", "of-the-profile"]);
+    assert!(shown[2].starts_with("k8s-aws-v1."), "{shown:?}");
+}
+
+#[tokio::test]
 async fn a_reference_to_a_secret_is_resolved_by_lambdas_extension() {
     let (server, extension) = (cluster().await, MockServer::start().await);
     let text = config(&server.uri(), json!({"token": "kept"}));

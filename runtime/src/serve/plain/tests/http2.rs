@@ -107,5 +107,5 @@ async fn a_client_of_http2_that_asks_for_nothing_is_let_go() {
     // It answers whoever asks whether it is there.
     let _ended = connection.await;
     let waited = start.elapsed();
-    assert!(waited >= HEAD_TIMEOUT * 6 && waited <= HEAD_TIMEOUT * 7, "{waited:?}");
+    assert!(waited >= IDLE && waited < IDLE * 2, "{waited:?}");
 }
