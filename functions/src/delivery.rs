@@ -48,7 +48,9 @@ pub(crate) struct Record {
 pub(crate) struct Answered(pub(crate) &'static str);
 
 /// How long an answer may wait until its spans are told, where the host stops this process after it.
-const TELLING: Duration = Duration::from_millis(500);
+///
+/// Tests may be slow.
+const TELLING: Duration = Duration::from_millis(if cfg!(test) { 60_000 } else { 500 });
 
 tokio::task_local! {
     /// What the request that this task answers is about.
@@ -98,14 +100,16 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
         span_id = place.map(TraceContext::span_id),
     );
     if let Some(traced) = &mut traced {
-        traced.rename(format!("{} {route}", request.method()));
-        traced.set("http.request.method", request.method().as_str());
+        let method = method(request.method().as_str());
+        traced.rename(format!("{} {route}", method.unwrap_or("HTTP")));
+        traced.set("http.request.method", method.unwrap_or("_OTHER"));
         traced.set("http.route", route);
         traced.set("url.scheme", request.uri().scheme_str().unwrap_or("http"));
     }
     let begun = Instant::now();
     let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
     let answer = async {
+        let mut proved = false;
         let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_panic| Rejection::Broken.into_response());
         let status = response.status().as_u16();
@@ -113,6 +117,8 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
             ABOUT.with(|about| log(&record, &about.borrow(), status, begun));
             let answered = response.extensions_mut().remove::<Answered>();
             let function = answered.map_or("none", |Answered(name)| name);
+            proved = record.build.is_some()
+                || matches!(record.outcome, "made" | "duplicate" | "ignored");
             let outcome = if record.error.is_some() { "failed" } else { record.outcome };
             metrics::delivered(function, outcome, record.unproved, begun.elapsed());
             if let Some(traced) = &mut traced {
@@ -124,11 +130,13 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
             if status >= 500 {
                 traced.fail("");
             }
-            drop(traced);
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            telemetry::flush_before_answer(left.map_or(TELLING, |left| TELLING.min(left / 2)))
-                .await;
+            if !proved {
+                traced.doubt();
+            }
         }
+        // Traced or not, it may have been logged.
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        telemetry::flush_before_answer(left.map_or(TELLING, |left| TELLING.min(left / 2))).await;
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -141,6 +149,13 @@ pub(crate) async fn record(request: Request, next: Next) -> Response {
 /// The trace that the sender says the request is a part of; a CloudEvent may say it of itself.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     ["traceparent", "ce-traceparent"].into_iter().find_map(|name| headers.get(name)?.to_str().ok())
+}
+
+/// The method, if it is one that there is, so that there are no more names of spans than routes and
+/// methods.
+fn method(method: &str) -> Option<&str> {
+    let known = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    known.contains(&method).then_some(method)
 }
 
 /// Says of a span what the log says.

@@ -118,6 +118,7 @@ async fn begin() -> Result<ExitCode> {
     telemetry::begin(&settings.telemetry, life);
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
+    telemetry::complain(&settings.telemetry);
     let which = functions(&settings.functions)?;
     let cluster = Cluster::connect(&settings.cluster, &settings.namespace)?;
     let repository = if settings.script_fetch_budget.is_zero() {

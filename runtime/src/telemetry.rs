@@ -44,6 +44,13 @@ pub fn begin(settings: &TelemetrySettings, life: Life) {
     }
 }
 
+/// Warns of the settings that were not understood. To be called after [`init`].
+pub fn complain(settings: &TelemetrySettings) {
+    for problem in &settings.problems {
+        tracing::warn!(error = problem, "a setting of telemetry is done without");
+    }
+}
+
 /// Starts the log. `log` is a level, or levels by target: `info,functions=debug`.
 ///
 /// Called twice, the first call counts.

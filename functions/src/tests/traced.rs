@@ -63,7 +63,13 @@ async fn a_collector_sees_one_trace_of_a_delivery_its_job_and_its_notifier() {
     tokio::time::timeout(Duration::from_secs(60), tasks.idle()).await.unwrap();
     let again = world.send(traced(delivery("push", push()))).await;
     assert_eq!(again.body["duplicate"], true, "{again:?}");
-    telemetry::flush(Duration::from_secs(60)).await;
+    // Whoever proves nothing is not told of because they say so, whatever they call what they do.
+    let forged = traced(Request::builder().uri("/x").body(Body::empty()).unwrap());
+    assert_eq!(world.send(forged).await.code, 404);
+    // What ends between two requests is told before the next is answered, which has no trace.
+    drop(telemetry::Span::below("late", telemetry::Kind::Internal, sender));
+    let untraced = world.send(delivery("push", push())).await;
+    assert_eq!(untraced.body["duplicate"], true, "{untraced:?}");
 
     let mut seen: BTreeMap<String, Vec<Span>> = BTreeMap::new();
     while let Ok(body) = spans.try_recv() {
@@ -79,8 +85,15 @@ async fn a_collector_sees_one_trace_of_a_delivery_its_job_and_its_notifier() {
         }
     }
     let names: Vec<&str> = seen.keys().map(String::as_str).collect();
-    let expected =
-        ["POST", "POST /events/github", "create build", "job only", "run script", "start script"];
+    let expected = [
+        "POST",
+        "POST /events/github",
+        "create build",
+        "job only",
+        "late",
+        "run script",
+        "start script",
+    ];
     assert_eq!(names, expected);
     let server = &seen["POST /events/github"][0];
     assert_eq!(server.parent_span_id, sender.span.to_be_bytes());

@@ -543,8 +543,8 @@ pub(super) const TABLE: &[Group] = &[
         },
         Setting {
             names: &["METRICS_EMF"],
-            meaning: "whether each invocation on AWS Lambda writes its metrics to the log, as CloudWatch takes them (embedded metric format)",
-            default: Some("true"),
+            meaning: "whether each invocation on AWS Lambda writes its metrics to the log, as CloudWatch takes them (embedded metric format), which bills each as a metric of its own",
+            default: Some("false"),
         },
         Setting {
             names: &["TRACEPARENT"],
@@ -558,7 +558,7 @@ pub(super) const TABLE: &[Group] = &[
         },
         Setting {
             names: &["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"],
-            meaning: "where spans are told to by OTLP over HTTP, such as `http://collector:4318`; worker pods are told of it, too",
+            meaning: "where spans are told to by OTLP over HTTP, such as `http://collector:4318`; worker pods are told of it, too, so it may have neither a password nor a query. What is wrong in this and in the others of OpenTelemetry's is warned of, and does without",
             default: Some("nowhere"),
         },
         Setting {
@@ -588,7 +588,7 @@ pub(super) const TABLE: &[Group] = &[
         },
         Setting {
             names: &["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"],
-            meaning: "which traces are told: `always_on`, `always_off`, `traceidratio` of a share from 0 to 1, or what the sender says, with `parentbased_` before one of those for senders that say nothing",
+            meaning: "which traces are told: `always_on`, `always_off`, `traceidratio` of a share from 0 to 1, or what the sender says, with `parentbased_` before one of those for senders that say nothing, and for requests that prove nothing. Fronts that say that they do not sample, as Google Cloud Run's for most requests and others' that trace for themselves, need `always_on`",
             default: Some("`parentbased_always_on`"),
         },
         Setting {

@@ -17,7 +17,8 @@ pub struct TelemetrySettings {
     /// Default: `off`, since functions are mostly open to the internet.
     pub metrics: MetricsAt,
     /// `METRICS_EMF`: whether each invocation on AWS Lambda writes its metrics to the log, as
-    /// CloudWatch takes them (embedded metric format). Default: true.
+    /// CloudWatch takes them (embedded metric format), which bills each as a metric of its own. Default:
+    /// false.
     pub emf: bool,
     /// `TRACEPARENT`: where the program is in a trace, as its pod is told; what it sends is a part of
     /// that. Default: nowhere.
@@ -27,6 +28,8 @@ pub struct TelemetrySettings {
     /// nothing, `none` no spans or no logs, and the protocol is `http/protobuf`.
     /// Default: `false`, `otlp`, `otlp` and `http/protobuf`; nothing is told while no endpoint is set.
     pub otlp: Option<OtlpSettings>,
+    /// What of OpenTelemetry's variables was not understood, which stops nobody. Default: nothing.
+    pub problems: Vec<String>,
 }
 
 /// Where `/metrics` is served.
@@ -46,7 +49,8 @@ pub enum MetricsAt {
 pub struct OtlpSettings {
     /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or `/v1/traces` below `OTEL_EXPORTER_OTLP_ENDPOINT`:
     /// where spans are told to by OTLP over HTTP, such as `http://collector:4318`; worker pods are
-    /// told of it, too. Default: nowhere.
+    /// told of it, too, so it may have neither a password nor a query. What is wrong in this and in
+    /// the others of OpenTelemetry's is warned of, and does without. Default: nowhere.
     pub traces: Option<String>,
     /// `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT`: where what is logged is told to as well; else `/v1/logs`
     /// below `OTEL_EXPORTER_OTLP_ENDPOINT`. Default: nowhere.
@@ -66,8 +70,9 @@ pub struct OtlpSettings {
     pub resource: Vec<(String, String)>,
     /// `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`: which traces are told: `always_on`,
     /// `always_off`, `traceidratio` of a share from 0 to 1, or what the sender says, with
-    /// `parentbased_` before one of those for senders that say nothing. Default:
-    /// `parentbased_always_on`.
+    /// `parentbased_` before one of those for senders that say nothing, and for requests that prove
+    /// nothing. Fronts that say that they do not sample, as Google Cloud Run's for most requests and
+    /// others' that trace for themselves, need `always_on`. Default: `parentbased_always_on`.
     pub sampler: Sampler,
     /// `OTEL_PROPAGATORS`: `tracecontext` goes on with the traces of senders, `none` begins each anew;
     /// others are not known here. Default: `tracecontext`.
@@ -104,12 +109,14 @@ impl TelemetrySettings {
                 wrong("METRICS", "off, on, or an address such as 0.0.0.0:9090")
             })?),
         };
+        let mut problems = Vec::new();
         Ok(TelemetrySettings {
             metrics,
-            emf: truth("METRICS_EMF", get("METRICS_EMF").or_else(|| Some("true".to_owned())))?,
+            emf: truth("METRICS_EMF", get("METRICS_EMF"))?,
             // Whoever set it wrongly has not set it, as the specification has it.
             place: get("TRACEPARENT").and_then(|header| TraceContext::parse(&header)),
-            otlp: OtlpSettings::read(&get)?,
+            otlp: OtlpSettings::read(&get, &mut problems),
+            problems,
         })
     }
 
@@ -120,7 +127,7 @@ impl TelemetrySettings {
             .resource
             .iter()
             .filter(|(name, _)| !name.starts_with("service.") && !name.starts_with("telemetry."))
-            .map(|(name, value)| format!("{name}={value}"))
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
             .collect();
         let all = [
             (TRACES, otlp.traces.clone()),
@@ -133,30 +140,45 @@ impl TelemetrySettings {
 }
 
 impl OtlpSettings {
-    fn read(get: &impl Fn(&str) -> Option<String>) -> Result<Option<OtlpSettings>, SettingsError> {
+    /// What cannot be used is a problem, and is done without, as the specification has it.
+    fn read(
+        get: &impl Fn(&str) -> Option<String>,
+        problems: &mut Vec<String>,
+    ) -> Option<OtlpSettings> {
         let address = |exporter, own, path: &str| {
-            match get(exporter).as_deref().map(str::trim) {
-                None | Some("otlp") => {}
-                Some("none") => return Ok(None),
-                Some(_) => return Err(wrong(exporter, "otlp or none")),
-            }
+            let exporters = get(exporter).unwrap_or_else(|| "otlp".to_owned());
             let both = get(BOTH).map(|base| format!("{}{path}", base.trim().trim_end_matches('/')));
-            let (name, address) = match get(own) {
-                Some(address) => (own, Some(address.trim().to_owned())),
-                None => (BOTH, both),
+            let (name, address) = match (get(own), both) {
+                (Some(address), _) => (own, address.trim().to_owned()),
+                (None, Some(address)) => (BOTH, address),
+                (None, None) => return Ok(None),
             };
-            if address.as_ref().is_some_and(|address| !is_address(address)) {
-                let expected =
-                    "an address that begins with http:// or https://, without a password";
+            let exports = |wanted| exporters.split(',').any(|name| name.trim() == wanted);
+            match (exports("otlp"), exports("none")) {
+                (true, _) => {}
+                (false, true) => return Ok(None),
+                (false, false) => return Err(wrong(exporter, "otlp or none")),
+            }
+            if !is_address(&address) {
+                let expected = "an address that begins with http:// or https://, \
+                                without a password and without a query";
                 return Err(wrong(name, expected));
             }
-            Ok(address)
+            Ok(Some(address))
         };
-        let traces = address("OTEL_TRACES_EXPORTER", TRACES, "/v1/traces")?;
-        let logs = address("OTEL_LOGS_EXPORTER", LOGS, "/v1/logs")?;
+        let traces = address("OTEL_TRACES_EXPORTER", TRACES, "/v1/traces");
+        let logs = address("OTEL_LOGS_EXPORTER", LOGS, "/v1/logs");
+        let disabled = truth("OTEL_SDK_DISABLED", get("OTEL_SDK_DISABLED"));
         let protocol = "OTEL_EXPORTER_OTLP_PROTOCOL";
-        let disabled = truth("OTEL_SDK_DISABLED", get("OTEL_SDK_DISABLED"))?;
-        let spoken = get(protocol);
+        let spoken = match get(protocol).as_deref().map(str::trim) {
+            None | Some("http/protobuf") => Ok(()),
+            Some(_) => Err(wrong(
+                protocol,
+                "http/protobuf: collectors take it at port 4318; grpc and http/json are not spoken",
+            )),
+        };
+        let headers = headers(&get(HEADERS).unwrap_or_default())
+            .ok_or(wrong(HEADERS, "a list of name=value, with values as in an address"));
         let milliseconds = |name, default: u64| match get(name) {
             None => Ok(Duration::from_millis(default)),
             Some(text) => match text.trim().parse() {
@@ -164,29 +186,46 @@ impl OtlpSettings {
                 _ => Err(wrong(name, "a number of milliseconds, an hour's at most")),
             },
         };
+        let timeout = milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 10_000);
+        let delay = milliseconds("OTEL_BSP_SCHEDULE_DELAY", 5000);
+        let attributes = pairs(&get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default())
+            .ok_or(wrong("OTEL_RESOURCE_ATTRIBUTES", "a list of name=value"));
+        let service = get("OTEL_SERVICE_NAME");
+        let share = share(get("OTEL_TRACES_SAMPLER_ARG"));
+        let named = get("OTEL_TRACES_SAMPLER");
+        let propagates = get("OTEL_PROPAGATORS")
+            .is_none_or(|names| names.split(',').any(|name| name.trim() == "tracecontext"));
+
+        if heeded(disabled, problems).unwrap_or_default() {
+            return None;
+        }
+        let traces = heeded(traces, problems).flatten();
+        let logs = heeded(logs, problems).flatten();
+        if traces.is_none() && logs.is_none() {
+            // Nobody is told, whatever else is said of how.
+            return None;
+        }
+        let spoken = heeded(spoken, problems);
+        let headers = heeded(headers, problems);
+        let share = heeded(share, problems).unwrap_or(1.0);
+        let sampler = heeded(sampler(named, share), problems).unwrap_or(Sampler::Parent(1.0));
         let settings = OtlpSettings {
             traces,
             logs,
-            headers: headers(&get(HEADERS).unwrap_or_default())
-                .ok_or(wrong(HEADERS, "a list of name=value, with values as in an address"))?,
-            timeout: milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)?,
-            delay: milliseconds("OTEL_BSP_SCHEDULE_DELAY", 5000)?,
-            resource: resource(get("OTEL_SERVICE_NAME"), get("OTEL_RESOURCE_ATTRIBUTES"))?,
-            sampler: sampler(get("OTEL_TRACES_SAMPLER"), get("OTEL_TRACES_SAMPLER_ARG"))?,
-            propagates: get("OTEL_PROPAGATORS")
-                .is_none_or(|names| names.split(',').any(|name| name.trim() == "tracecontext")),
+            headers: headers?,
+            timeout: heeded(timeout, problems).unwrap_or(Duration::from_secs(10)),
+            delay: heeded(delay, problems).unwrap_or(Duration::from_secs(5)),
+            resource: resource(service, heeded(attributes, problems).unwrap_or_default()),
+            sampler,
+            propagates,
         };
-        if disabled || (settings.traces.is_none() && settings.logs.is_none()) {
-            return Ok(None);
-        }
-        if spoken.as_deref().map(str::trim).is_some_and(|spoken| spoken != "http/protobuf") {
-            return Err(wrong(
-                protocol,
-                "http/protobuf: collectors take it at port 4318; grpc and http/json are not spoken",
-            ));
-        }
-        Ok(Some(settings))
+        spoken.map(|()| settings)
     }
+}
+
+/// What was read; what is wrong with it is a problem.
+fn heeded<T>(read: Result<T, SettingsError>, problems: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| problems.push(error.to_string())).ok()
 }
 
 fn is_address(text: &str) -> bool {
@@ -194,6 +233,22 @@ fn is_address(text: &str) -> bool {
     let authority = address.as_ref().and_then(|address| address.authority());
     (text.starts_with("http://") || text.starts_with("https://"))
         && authority.is_some_and(|place| !place.as_str().contains('@'))
+        && address.is_some_and(|address| address.query().is_none())
+}
+
+/// What a list of pairs, or Kubernetes in a variable, would take for more than a character.
+const SPECIAL: percent_encoding::AsciiSet = percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'$')
+    .add(b'%')
+    .add(b',')
+    .add(b';')
+    .add(b'=')
+    .add(b'\\');
+
+fn encoded(text: &str) -> percent_encoding::PercentEncode<'_> {
+    percent_encoding::utf8_percent_encode(text, &SPECIAL)
 }
 
 /// The pairs of a list as the specification has it: that of the header `baggage`.
@@ -201,8 +256,11 @@ fn pairs(list: &str) -> Option<Vec<(String, String)>> {
     let pairs = list.split(',').map(str::trim).filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        let value = percent_encoding::percent_decode_str(value.trim()).decode_utf8().ok()?;
-        Some((name.trim().to_owned(), value.into_owned()))
+        let decoded = |text: &str| {
+            let text = percent_encoding::percent_decode_str(text.trim()).decode_utf8().ok()?;
+            Some(text.into_owned())
+        };
+        Some((decoded(name)?, decoded(value)?))
     });
     pairs.collect()
 }
@@ -215,12 +273,7 @@ fn headers(list: &str) -> Option<Vec<(http::HeaderName, SecretString)>> {
     headers.collect()
 }
 
-fn resource(
-    name: Option<String>,
-    attributes: Option<String>,
-) -> Result<Vec<(String, String)>, SettingsError> {
-    let mut all = pairs(&attributes.unwrap_or_default())
-        .ok_or(wrong("OTEL_RESOURCE_ATTRIBUTES", "a list of name=value"))?;
+fn resource(name: Option<String>, mut all: Vec<(String, String)>) -> Vec<(String, String)> {
     if let Some(name) = name {
         all.retain(|(known, _)| known != "service.name");
         all.push(("service.name".to_owned(), name.trim().to_owned()));
@@ -236,24 +289,23 @@ fn resource(
             all.push((name.to_owned(), value.to_owned()));
         }
     }
-    Ok(all)
+    all
 }
 
-fn sampler(name: Option<String>, share: Option<String>) -> Result<Sampler, SettingsError> {
-    let share = || match share.as_deref().map(str::trim) {
-        None => Ok(1.0),
-        Some(text) => match text.parse::<f64>() {
-            Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-            _ => Err(wrong("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1")),
-        },
-    };
+fn share(text: Option<String>) -> Result<f64, SettingsError> {
+    let Some(text) = text else { return Ok(1.0) };
+    let share = text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or(wrong("OTEL_TRACES_SAMPLER_ARG", "a share from 0 to 1"))
+}
+
+fn sampler(name: Option<String>, share: f64) -> Result<Sampler, SettingsError> {
     Ok(match name.as_deref().map(str::trim) {
         None | Some("parentbased_always_on") => Sampler::Parent(1.0),
         Some("parentbased_always_off") => Sampler::Parent(0.0),
-        Some("parentbased_traceidratio") => Sampler::Parent(share()?),
+        Some("parentbased_traceidratio") => Sampler::Parent(share),
         Some("always_on") => Sampler::Always,
         Some("always_off") => Sampler::Never,
-        Some("traceidratio") => Sampler::Share(share()?),
+        Some("traceidratio") => Sampler::Share(share),
         Some(_) => {
             return Err(wrong(
                 "OTEL_TRACES_SAMPLER",
@@ -304,19 +356,55 @@ fn nothing_is_told_where_nobody_is_named_or_all_is_off() {
     assert!(read(&[there, ("OTEL_SDK_DISABLED", "true")]).unwrap().otlp.is_none());
     let none = [there, ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "none")];
     assert!(read(&none).unwrap().otlp.is_none());
-    for (name, value) in [
-        ("METRICS", "hunter2"),
-        ("METRICS_EMF", "hunter2"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "hunter2"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://brig:hunter2@127.0.0.1/"),
-        ("OTEL_TRACES_SAMPLER", "hunter2"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
-        ("OTEL_TRACES_EXPORTER", "hunter2"),
-    ] {
-        let error = read(&[there, (name, value)]).unwrap_err().to_string();
+    for name in ["METRICS", "METRICS_EMF"] {
+        let error = read(&[there, (name, "hunter2")]).unwrap_err().to_string();
         assert!(error.starts_with(&format!("the variable {name} must be ")), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
+}
+
+#[test]
+fn what_is_wrong_in_a_variable_of_opentelemetry_stops_nobody_and_is_said() {
+    let there = (BOTH, "http://127.0.0.1:4318");
+    for (name, value, tells_spans) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", false),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2", false),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "hunter2", true),
+        ("OTEL_BSP_SCHEDULE_DELAY", "hunter2", true),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://brig:hunter2@127.0.0.1/", false),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1/?token=hunter2", false),
+        ("OTEL_TRACES_SAMPLER", "xray", true),
+        ("OTEL_TRACES_SAMPLER_ARG", "hunter2", true),
+        ("OTEL_RESOURCE_ATTRIBUTES", "hunter2", true),
+        ("OTEL_TRACES_EXPORTER", "console", false),
+        ("OTEL_SDK_DISABLED", "hunter2", true),
+    ] {
+        let settings = read(&[there, (name, value)]).unwrap();
+        let [problem] = &settings.problems[..] else { panic!("{:?}", settings.problems) };
+        assert!(problem.starts_with(&format!("the variable {name} must be ")), "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+        let tells = settings.otlp.is_some_and(|otlp| otlp.traces.is_some());
+        assert_eq!(tells, tells_spans, "{name}");
+    }
+    // Where nobody is told, how they would be is nobody's problem.
+    let unused = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "console")];
+    assert!(read(&unused).unwrap().problems.is_empty());
+    let several = read(&[there, ("OTEL_TRACES_EXPORTER", "console, otlp")]).unwrap();
+    assert!(several.problems.is_empty() && several.otlp.unwrap().traces.is_some());
+}
+
+#[test]
+fn a_worker_is_told_of_attributes_as_they_are() {
+    let given = "team=a%2Cb%3Dc,share=100%25,odd%3Dname=$(X) %C3%A9";
+    let settings =
+        read(&[(BOTH, "http://collector"), ("OTEL_RESOURCE_ATTRIBUTES", given)]).unwrap();
+    let variables = settings.variables();
+    let again: Vec<(&str, &str)> =
+        variables.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert!(!variables.iter().any(|(_, text)| text.contains('$')), "{variables:?}");
+    let worker = read(&again).unwrap();
+    assert_eq!(worker.problems, Vec::<String>::new());
+    let resource = settings.otlp.unwrap().resource;
+    assert!(resource.contains(&("team".to_owned(), "a,b=c".to_owned())), "{resource:?}");
+    assert_eq!(worker.otlp.unwrap().resource, resource);
 }

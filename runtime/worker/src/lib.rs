@@ -118,6 +118,7 @@ async fn begin(role: Role) -> Result<ExitCode> {
     // Standard output is the script's.
     telemetry::init(&settings.log, settings.log_format, false, std::io::stderr)
         .context("the variable LOG is not understood")?;
+    telemetry::complain(&settings.telemetry);
     let place = settings.telemetry.place;
     let ended = trace::within(place, play_role(role, &settings)).await;
     telemetry::flush(LAST_WORDS).await;
