@@ -63,11 +63,13 @@ fn routes() -> Router {
     let refused = async |_body: Bytes| {
         (StatusCode::UNAUTHORIZED, Json(json!({"status": "no", "reason": "not proved"})))
     };
+    let unread = async || (StatusCode::BAD_REQUEST, "no event");
     Router::new()
         .route("/livez", get(async || "OK"))
         .route("/events/{source}", post(repeat))
         .route("/events/{source}/{token}", post(repeat))
         .route("/refused", post(refused))
+        .route("/unread", post(unread))
         .route(SWEEP, post(swept))
 }
 
@@ -447,13 +449,18 @@ async fn a_message_is_posted_where_its_function_says() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_for_good_is_done_with() {
-    let triggers = vec![("acr".to_owned(), SecretString::from("/refused"))];
-    let settings = AzureSettings { triggers, ..settings() };
-    let app = app_with(settings, forwarding(None), &[("acr", queue_function())]);
-    let Answered(code, said) =
-        app.post("/acr", &[], json!({"Data": {"event": "{}"}}).to_string()).await;
-    assert_eq!((code, &said["Logs"][0]), (200, &json!("acr was answered with 401")));
+async fn a_message_that_nobody_can_mend_is_done_with_and_others_are_tried_again() {
+    for (path, expected) in [("/unread", 200), ("/refused", 500)] {
+        let triggers = vec![("acr".to_owned(), SecretString::from(path))];
+        let settings = AzureSettings { triggers, ..settings() };
+        let app = app_with(settings, forwarding(None), &[("acr", queue_function())]);
+        let event = json!({"Data": {"event": "{}"}}).to_string();
+        let Answered(code, said) = app.post("/acr", &[], event).await;
+        assert_eq!(code, expected, "{said}");
+        if code == 200 {
+            assert_eq!(said["Logs"][0], "acr was answered with 400");
+        }
+    }
 }
 
 #[test]

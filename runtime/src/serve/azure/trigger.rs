@@ -59,8 +59,14 @@ pub(super) async fn answer(
     let response = pass(handler.router.clone(), request).await;
     let status = response.status();
     let log = format!("{} was answered with {}", function.name, status.as_u16());
-    let for_later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-    let is_done = !is_timer && status.is_client_error() && !for_later.contains(&status);
+    // Nobody can mend these; a token or a project may come to be right.
+    let for_good = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    let is_done = !is_timer && for_good.contains(&status);
     if status.is_success() || is_done {
         if is_done {
             tracing::warn!(
