@@ -57,6 +57,7 @@ impl Outcome {
             Made => "made",
             Duplicate => "duplicate",
             Ignored => "ignored",
+            Damaged | Refused | Away => "failed",
             _ => "refused",
         }
     }
